@@ -1,0 +1,15 @@
+package lifecycle
+
+import "errors"
+
+// Errors that callers decide on, besides those of the leaves.
+var (
+	ErrNotRunning = errors.New("machine is not running")
+	ErrAlready    = errors.New("already")
+	ErrCheck      = errors.New("pre-create check failed")
+	ErrUsage      = errors.New("invalid request")
+	ErrSpec       = errors.New("machine exists with other options")
+	ErrNoActive   = errors.New("no active host found")
+	ErrTLS        = errors.New("engine does not answer over TLS")
+	ErrNoSwarm    = errors.New("no such swarm")
+)

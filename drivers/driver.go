@@ -1,0 +1,170 @@
+// Package drivers defines what it takes to be a driver: a provider of hosts.
+//
+// It holds the Driver contract, options as data, the factory that opens a
+// driver from stored data, and the errors that callers decide on. It knows
+// nothing of SSH, TLS, Docker Engine, swarms or disk.
+package drivers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+)
+
+// Driver controls one machine at one provider.
+//
+// Every method honours ctx and returns its cause when it ends. Methods of one
+// Driver are not called concurrently; different Drivers are. A Driver never
+// prints, prompts, exits, makes keys, opens SSH connections of its own, or
+// writes outside Env.Dir.
+type Driver interface {
+	// Check returns why Create would fail. It creates and changes nothing.
+	Check(ctx context.Context) error
+
+	// Create allocates the host and returns once it has been told to run. The
+	// intent is saved before each allocation and the id right after it, so that
+	// after a crash Create can be called again: it continues from the saved
+	// state and never makes a second of anything.
+	Create(ctx context.Context, req CreateRequest) error
+
+	// Status returns what the provider knows of the host now. The error wraps
+	// ErrNotFound if the host does not exist (any more).
+	Status(ctx context.Context) (Status, error)
+
+	// Start makes a stopped host run. Nothing to do is no error.
+	Start(ctx context.Context) error
+
+	// Stop shuts the host down in good order, within a bound of the driver's
+	// own, and by force after it. Nothing to do is no error.
+	Stop(ctx context.Context) error
+
+	// Remove releases exactly what the saved state records, in dependency
+	// order, and clears each part from the state as it goes. What is already
+	// gone counts as removed. It never validates create-time options and never
+	// touches what Create did not make.
+	Remove(ctx context.Context) error
+}
+
+// Killer is implemented by drivers that can stop a host at once, like pulling the plug.
+type Killer interface {
+	Kill(ctx context.Context) error
+}
+
+// Restarter is implemented by drivers that restart better than Stop and Start do.
+type Restarter interface {
+	Restart(ctx context.Context) error
+}
+
+// HostKeySeeder is implemented by drivers whose Create installs
+// CreateRequest.HostKey on the host, so that the first SSH contact is
+// already verified.
+type HostKeySeeder interface {
+	SeedsHostKey() bool
+}
+
+// SSHAccess is implemented by drivers of hosts that exist already: how to log
+// in there is the user's to say. Other hosts get a key pair of ours.
+type SSHAccess interface {
+	SSHAccess() Access
+}
+
+// Unmanaged is implemented by drivers whose machines are only a URL: nothing
+// is provisioned and no SSH is spoken.
+type Unmanaged interface {
+	// EngineURL is where the engine answers, such as tcp://192.0.2.7:2376.
+	EngineURL() string
+}
+
+// Adopter is implemented by drivers of hosts that are the user's own: they are
+// changed as little as possible, and removal leaves them alone.
+type Adopter interface {
+	// Deprovision tells whether removal shall undo what provisioning did.
+	Deprovision() bool
+}
+
+// Access tells how to log in on a host that is the user's own.
+type Access struct {
+	KeyFile string // path of the private key; empty: the agent, then the user's default keys
+	Jump    string // jump host as [user@]host[:port]; empty: none
+}
+
+// CreateRequest is what a host gets at birth.
+type CreateRequest struct {
+	AuthorizedKey string // the public key that may log in, as an authorized_keys line without newline
+	HostKey       []byte // the SSH host key that the host shall present, an OpenSSH private key in PEM
+	UserData      []byte // the user's own cloud-init user data; nil: none
+	OpenPorts     []Port // ports that must be reachable besides SSH
+}
+
+// Port is a transport port.
+type Port struct {
+	Number   int
+	Protocol string // "tcp" or "udp"
+}
+
+// State is what a host is doing, in docker-machine's words.
+type State string
+
+// The states of a host.
+const (
+	None     State = ""
+	Running  State = "Running"
+	Paused   State = "Paused"
+	Saved    State = "Saved"
+	Stopped  State = "Stopped"
+	Stopping State = "Stopping"
+	Starting State = "Starting"
+	Error    State = "Error"
+	Timeout  State = "Timeout"
+)
+
+// Status is what the provider knows of a host.
+type Status struct {
+	State State
+	Host  string // address a client reaches SSH and the engine at; empty while unknown
+	Peer  string // address other machines of the same network reach it at, the swarm advertise address; empty: Host
+	User  string // login user
+
+	SSHPort    int // port of SSH at Host
+	EnginePort int // port of the engine at Host, as the client reaches it; 0: the port the engine listens on
+}
+
+// Env is the world a driver works in.
+type Env struct {
+	Machine string              // the machine's name
+	Dir     string              // the machine's folder; the only place a driver may write to
+	StoreID string              // identifies this store in labels and tags
+	Creator string              // version of the program, for labels and tags
+	Getenv  func(string) string // the environment of the command
+	Log     *slog.Logger        // for the maintainer; never holds a secret
+	Step    StepFunc            // for the person who waits
+}
+
+// StepFunc reports the start and the end of a named piece of work around fn
+// and returns fn's error.
+type StepFunc = func(ctx context.Context, name string, fn func(context.Context) error) error
+
+// Errors that callers decide on. A driver wraps them with what the provider said.
+var (
+	ErrNotFound    = errors.New("not found at the provider")
+	ErrCredentials = errors.New("credentials refused")
+	ErrQuota       = errors.New("quota exhausted")
+	ErrUnsupported = errors.New("not supported by this driver")
+	ErrUnreachable = errors.New("provider not reachable")
+	ErrConflict    = errors.New("taken by something that is not ours")
+	ErrOption      = errors.New("invalid option")
+	ErrUnknown     = errors.New("unknown driver")
+)
+
+// HintError is an error that carries advice: the next thing to do, as a
+// sentence or a command. The advice is no part of the message.
+type HintError struct {
+	Err    error
+	Advice string
+}
+
+func (e *HintError) Error() string { return e.Err.Error() }
+func (e *HintError) Unwrap() error { return e.Err }
+
+// Hint returns the advice.
+func (e *HintError) Hint() string { return e.Advice }
