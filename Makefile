@@ -1,0 +1,52 @@
+# Shell programs live in e2e/scripts; `make help` lists what there is.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=7 HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+SCRIPTS := e2e/scripts
+
+.DEFAULT_GOAL := build
+.PHONY: help build cross test test-short race lint fuzz e2e docs check bench demo demo-clean release
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## bin/machine for this computer
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/machine
+
+cross: ## check that it builds for every platform we release for
+	@$(SCRIPTS)/cross.sh
+
+test: ## every test, installing what they need: what CI runs
+	@$(SCRIPTS)/test.sh
+
+test-short: ## what needs neither Docker nor root
+	@$(SCRIPTS)/test.sh short
+
+race: ## unit tests with the race detector
+	go test -race -shuffle=on ./...
+
+lint: ## golangci-lint, and the architecture test that needs no tool
+	@$(SCRIPTS)/lint.sh
+
+fuzz: ## each fuzz target for FUZZTIME (default 30s)
+	@$(SCRIPTS)/fuzz.sh $(FUZZTIME)
+
+e2e: ## the black-box suites on real Docker Engines; RUN selects by name
+	@$(SCRIPTS)/e2e.sh $(RUN)
+
+docs: ## regenerate the command reference
+	go generate ./...
+
+check: test ## the same as test
+
+bench: ## measure speed, printed as a table
+	@$(SCRIPTS)/bench.sh
+
+demo: ## a three-node swarm on this computer
+	@$(SCRIPTS)/demo.sh
+
+demo-clean: ## remove what demo made
+	@$(SCRIPTS)/demo-clean.sh
+
+release: ## archives, checksums and SBOMs in dist/, nothing published
+	goreleaser release --clean --snapshot

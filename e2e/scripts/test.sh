@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# test.sh [short]: all tests, stage by stage, each with its time; a stage that
+# fails does not keep the later ones from running. short: what needs neither
+# Docker nor root.
+set -euo pipefail
+. "$(dirname "$0")/tools.sh"
+cd "$root"
+started=$SECONDS
+summary=()
+failed=0
+
+# stage NAME COMMAND...
+stage() {
+	local name=$1 from=$SECONDS verdict=ok
+	shift
+	printf '\n== %s\n' "$name"
+	"$@" </dev/null || verdict=FAILED
+	[ "$verdict" = ok ] || failed=$((failed + 1))
+	summary+=("$(printf '%-8s %5ss  %s' "$verdict" "$((SECONDS - from))" "$name")")
+	printf -- '-- %s: %s, %ss\n' "$name" "$verdict" "$((SECONDS - from))"
+}
+
+finish() {
+	printf '\n== summary\n'
+	printf '%s\n' "${summary[@]}"
+	printf 'total %ss; stages: %s passed, %s failed\n' "$((SECONDS - started))" "$((${#summary[@]} - failed))" "$failed"
+	[ "$failed" = 0 ]
+}
+
+tools() {
+	# command, package
+	local pair
+	while read -r pair; do
+		# shellcheck disable=SC2086
+		need $pair || return
+	done <<-'EOT'
+		git git
+		ssh openssh-client
+		ssh-keygen openssh-client
+		rsync rsync
+		sshfs sshfs
+		ip iproute2
+		iptables iptables
+		dash dash
+		busybox busybox
+		fish fish
+		zsh zsh
+		tcsh tcsh
+	EOT
+}
+
+formatted() {
+	local files
+	files=$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l)
+	[ -z "$files" ] || { printf 'not formatted, run gofmt -w on:\n%s\n' "$files"; return 1; }
+}
+
+# The node images are prepared while the compiler has not much to do with the disk.
+hosts() { "$scripts/engine.sh" >/dev/null && "$scripts/base-image.sh" bookworm trixie >/dev/null; }
+
+have go || die "go is missing; install Go $(sed -n 's/^go //p' go.mod) or newer: https://go.dev/dl/"
+
+if [ "${1:-}" = short ]; then
+	stage "formatting" formatted
+	stage "vet" go vet ./...
+	stage "unit tests" go test -short -shuffle=on ./...
+	finish
+	exit
+fi
+
+stage "tools" tools
+stage "Docker Engine and base images" hosts
+stage "formatting" formatted
+stage "build" make -s build
+stage "vet" go vet ./...
+stage "other platforms" "$scripts/cross.sh"
+stage "unit tests, race detector" go test -race -shuffle=on -timeout 10m ./...
+stage "driver conformance on a real Engine" env MACHINE_TEST_DOCKER=1 go test -count=1 -timeout 10m ./drivers/...
+stage "fuzzing" "$scripts/fuzz.sh" 5s
+stage "end to end on real Engines" "$scripts/e2e.sh"
+finish
