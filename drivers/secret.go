@@ -9,8 +9,9 @@ import (
 // Secret is a string that prints, formats, logs and marshals as "REDACTED",
 // also when it is empty.
 //
-// Package fmt does not call methods of what is held in an unexported field, so
-// a struct that keeps a Secret there must not be printed.
+// Package fmt does not call methods of what is held in an unexported field, and
+// package json not those of map keys: a Secret is kept in neither where the
+// whole may be printed.
 type Secret string
 
 const redacted = "REDACTED"
@@ -30,7 +31,7 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 // MarshalJSON returns "REDACTED" as a JSON string.
 func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
 
-// MarshalText returns "REDACTED", for encoders other than JSON and for map keys.
+// MarshalText returns "REDACTED", for encoders other than JSON.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns "REDACTED".
