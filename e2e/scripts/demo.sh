@@ -9,7 +9,7 @@ export MACHINE_STORAGE_PATH=$root/.demo
 unset DOCKER_TLS_VERIFY DOCKER_CERT_PATH DOCKER_MACHINE_NAME
 made=$MACHINE_STORAGE_PATH/made # what demo-clean.sh removes besides the machines
 machine=$root/bin/machine
-image=machine-demo-hello:1
+image="machine-demo-hello:1"
 manager=m1
 nodes=(m1 m2 m3)
 
