@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Cluster is the record of a swarm. It never holds a join token.
+type Cluster struct {
+	Name    string
+	ID      string // of the swarm, given by the engine
+	Created time.Time
+	Members map[string]Member // by machine name
+	Upgrade json.RawMessage   `json:",omitempty"` // journal of a rolling upgrade under way
+}
+
+// Member is a machine in a swarm.
+type Member struct {
+	Role   string // manager or worker
+	NodeID string
+}
+
+// clusterVersion is the schema of a swarm's record.
+const clusterVersion = 1
+
+// storedCluster is a Cluster as it stands on disk.
+type storedCluster struct {
+	ConfigVersion int
+	Cluster
+}
+
+const clusterExt = ".json"
+
+func (s *Store) swarmsDir() string { return filepath.Join(s.root, "swarms") }
+
+// Clusters returns the records of all swarms in natural order of their names. Those
+// that cannot be read are left out, and the error is theirs, joined.
+func (s *Store) Clusters() ([]Cluster, error) {
+	entries, err := os.ReadDir(s.swarmsDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list swarms: %w", err)
+	}
+	var (
+		clusters []Cluster
+		errs     []error
+	)
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), clusterExt)
+		if !ok || strings.HasPrefix(name, ".") {
+			continue
+		}
+		switch c, err := s.Cluster(name); {
+		case err == nil:
+			clusters = append(clusters, c)
+		case !errors.Is(err, ErrNoCluster): // removed meanwhile
+			errs = append(errs, err)
+		}
+	}
+	slices.SortFunc(clusters, func(a, b Cluster) int { return naturally(a.Name, b.Name) })
+	return clusters, errors.Join(errs...)
+}
+
+// Cluster returns the record of a swarm; the error wraps ErrNoCluster, ErrCorrupt,
+// ErrFuture or ErrName.
+func (s *Store) Cluster(name string) (Cluster, error) {
+	if err := usableName(name); err != nil {
+		return Cluster{}, err
+	}
+	data, err := readBounded(filepath.Join(s.swarmsDir(), name+clusterExt))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Cluster{}, fmt.Errorf("%w: %q", ErrNoCluster, name)
+	}
+	if err != nil {
+		return Cluster{}, fmt.Errorf("read record of swarm %q: %w: %w", name, ErrCorrupt, err)
+	}
+	c, err := decodeCluster(data)
+	if err != nil {
+		return Cluster{}, fmt.Errorf("read record of swarm %q: %w", name, err)
+	}
+	c.Name = name
+	return c, nil
+}
+
+func decodeCluster(data []byte) (Cluster, error) {
+	var stored storedCluster
+	err := json.Unmarshal(data, &stored)
+	if err != nil || stored.ConfigVersion != clusterVersion {
+		version, verr := versionOf(data)
+		switch {
+		case verr != nil:
+			return Cluster{}, corrupt(data, verr)
+		case version > clusterVersion:
+			return Cluster{}, future(version, clusterVersion)
+		case err != nil:
+			return Cluster{}, corrupt(data, err)
+		default:
+			return Cluster{}, corrupt(data, errors.New("ConfigVersion is missing"))
+		}
+	}
+	stored.Upgrade = compact(stored.Upgrade)
+	return stored.Cluster, nil
+}
+
+// ClusterTxn is the right to write a swarm's record. Used after Close, the methods
+// return ErrClosed. They may be called concurrently.
+type ClusterTxn struct {
+	Name string
+
+	grip
+	store *Store
+}
+
+// LockCluster takes the lock of a swarm, which need not be recorded, waiting until
+// ctx ends; then the error is a *LockedError with ctx's cause. A name that differs
+// only by case from that of another swarm is refused with ErrExist.
+func (s *Store) LockCluster(ctx context.Context, name, command string) (*ClusterTxn, error) {
+	if err := ValidName(name); err != nil {
+		return nil, err
+	}
+	if err := makeDir(s.swarmsDir()); err != nil {
+		return nil, writeError("make the folder of swarms", err)
+	}
+	lock, err := s.acquire(ctx, "swarm-"+fold(name), command, true)
+	if err != nil {
+		return nil, err
+	}
+	t := &ClusterTxn{Name: name, grip: grip{lock: lock}, store: s}
+	if err := onlyCase(s.swarmsDir(), t.file()); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	sweep(s.swarmsDir(), t.file())
+	return t, nil
+}
+
+func (t *ClusterTxn) file() string { return t.Name + clusterExt }
+
+// Get returns the record as it is on disk now; ErrNoCluster if there is none.
+// Otherwise as Store.Cluster.
+func (t *ClusterTxn) Get() (c Cluster, err error) {
+	err = t.do(func() error {
+		c, err = t.store.Cluster(t.Name)
+		return err
+	})
+	return c, err
+}
+
+// Put makes the record durable. Name is set here.
+func (t *ClusterTxn) Put(c Cluster) error {
+	c.Name = t.Name
+	data, err := encode(storedCluster{ConfigVersion: clusterVersion, Cluster: c})
+	if err != nil {
+		return fmt.Errorf("encode record of swarm %q: %w", t.Name, err)
+	}
+	return t.do(func() error {
+		if _, err := t.store.Cluster(t.Name); errors.Is(err, ErrFuture) {
+			return err
+		}
+		return writeError("write record of swarm "+t.Name, replaceFile(t.store.swarmsDir(), t.file(), data))
+	})
+}
+
+// Delete removes the record; absent is no error.
+func (t *ClusterTxn) Delete() error {
+	return t.do(func() error {
+		return writeError("remove record of swarm "+t.Name, removeFile(t.store.swarmsDir(), t.file()))
+	})
+}
+
+// Close releases the lock. It may be called twice.
+func (t *ClusterTxn) Close() error {
+	t.close(func() bool {
+		_, err := os.Stat(filepath.Join(t.store.swarmsDir(), t.file()))
+		return errors.Is(err, fs.ErrNotExist)
+	})
+	return nil
+}

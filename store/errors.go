@@ -1,0 +1,116 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Errors that callers decide on.
+var (
+	ErrNotExist = errors.New("machine does not exist")
+	ErrExist    = errors.New("machine already exists")
+	ErrLocked   = errors.New("another command is at work")
+	ErrCorrupt  = errors.New("record cannot be read")
+	ErrFuture   = errors.New("record was written by a newer version")
+	ErrReadOnly = errors.New("store cannot be written")
+	ErrFull     = errors.New("no space left for the store")
+	ErrName     = errors.New("invalid name")
+
+	// ErrNoCluster is the error of a swarm that is not recorded.
+	ErrNoCluster = errors.New("swarm is not recorded")
+
+	// ErrClosed is the error of a transaction that is used after its Close.
+	ErrClosed = errors.New("transaction is closed")
+)
+
+// HintError is an error that carries advice: the next thing to do, as a
+// sentence or a command. The advice is no part of the message.
+type HintError struct {
+	Err    error
+	Advice string
+}
+
+func (e *HintError) Error() string { return e.Err.Error() }
+func (e *HintError) Unwrap() error { return e.Err }
+
+// Hint returns the advice.
+func (e *HintError) Hint() string { return e.Advice }
+
+// Holder is the command that holds a lock.
+type Holder struct {
+	Command string    `json:"command"`
+	PID     int       `json:"pid"`
+	Host    string    `json:"host"`
+	Since   time.Time `json:"since"`
+}
+
+// LockedError is ErrLocked with the command that holds the lock. Holder is zero
+// if that command has not made itself known yet.
+type LockedError struct {
+	Holder Holder
+	Cause  error // why waiting ended; nil if nobody waited
+}
+
+// Error says who holds the lock, and since when in local time.
+func (e *LockedError) Error() string {
+	text := ErrLocked.Error()
+	if h := e.Holder; h.PID != 0 {
+		text += ": " + h.Command + " (pid " + strconv.Itoa(h.PID)
+		if host, err := os.Hostname(); err == nil && h.Host != host {
+			text += " on " + h.Host
+		}
+		text += ") since " + clock(h.Since.Local(), time.Now())
+	}
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Unwrap returns ErrLocked and the cause.
+func (e *LockedError) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{ErrLocked}
+	}
+	return []error{ErrLocked, e.Cause}
+}
+
+// Hint returns the advice.
+func (e *LockedError) Hint() string {
+	if e.Holder.PID == 0 {
+		return "wait for the other command to end, then try again"
+	}
+	return fmt.Sprintf("wait for process %d to end, or end it, then try again", e.Holder.PID)
+}
+
+// clock leaves the date away where it says nothing.
+func clock(t, now time.Time) string {
+	if now.Sub(t).Abs() < 12*time.Hour {
+		return t.Format(time.TimeOnly)
+	}
+	return t.Format(time.DateTime)
+}
+
+// writeError sorts what a file system answered to a write.
+func writeError(op string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isFull(err):
+		return &HintError{
+			Err:    fmt.Errorf("%s: %w: %w", op, ErrFull, err),
+			Advice: "free some space (or quota, or inodes) on the disk of the store, then try again; nothing recorded was lost",
+		}
+	case isReadOnly(err) || errors.Is(err, fs.ErrPermission):
+		return &HintError{
+			Err:    fmt.Errorf("%s: %w: %w", op, ErrReadOnly, err),
+			Advice: "make the folder of the store writable for your user, or choose another with --storage-path or MACHINE_STORAGE_PATH",
+		}
+	default:
+		return fmt.Errorf("%s: %w", op, err)
+	}
+}

@@ -1,0 +1,116 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const idFile = "id"
+
+// ID returns the store's identity, empty if nothing was ever written.
+func (s *Store) ID() (string, error) {
+	data, err := readBounded(filepath.Join(s.root, idFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the store's id: %w", err)
+	}
+	id := strings.TrimSpace(string(data))
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
+		return "", &HintError{
+			Err:    fmt.Errorf("read the store's id: %w: %s is not 32 hexadecimal digits", ErrCorrupt, filepath.Join(s.root, idFile)),
+			Advice: "put a backup of the file in its place; without one remove it, then what was made before is no longer known as this store's",
+		}
+	}
+	return id, nil
+}
+
+// SharedTxn is the right to write what all machines share. Used after Close, the
+// methods return ErrClosed. They may be called concurrently.
+type SharedTxn struct {
+	grip
+	store *Store
+}
+
+// LockShared takes the lock of what all machines share (certs, id), waiting for
+// other holders until ctx ends; then the error is a *LockedError with ctx's cause.
+func (s *Store) LockShared(ctx context.Context, command string) (*SharedTxn, error) {
+	lock, err := s.acquire(ctx, "shared", command, true)
+	if err != nil {
+		return nil, err
+	}
+	sweep(s.CertsDir(), "")
+	sweep(s.root, idFile)
+	return &SharedTxn{grip: grip{lock: lock}, store: s}, nil
+}
+
+// ReadCert reads a file of the certs folder; the error wraps fs.ErrNotExist.
+func (t *SharedTxn) ReadCert(name string) (data []byte, err error) {
+	if err := fileName(name); err != nil {
+		return nil, err
+	}
+	err = t.do(func() error {
+		data, err = os.ReadFile(filepath.Join(t.store.CertsDir(), name))
+		return err
+	})
+	return data, err
+}
+
+// WriteCert replaces a file of the certs folder, mode 0600.
+func (t *SharedTxn) WriteCert(name string, data []byte) error {
+	if err := fileName(name); err != nil {
+		return err
+	}
+	return t.do(func() error {
+		dir := t.store.CertsDir()
+		err := makeDir(dir)
+		if err == nil {
+			err = replaceFile(dir, name, data)
+		}
+		return writeError("write "+name, err)
+	})
+}
+
+// RemoveCert removes a file of the certs folder; absent is no error.
+func (t *SharedTxn) RemoveCert(name string) error {
+	if err := fileName(name); err != nil {
+		return err
+	}
+	return t.do(func() error {
+		return writeError("remove "+name, removeFile(t.store.CertsDir(), name))
+	})
+}
+
+// EnsureID returns the store's identity and makes it if there is none: 128 random
+// bits in hexadecimal.
+func (t *SharedTxn) EnsureID() (id string, err error) {
+	err = t.do(func() error {
+		if id, err = t.store.ID(); err != nil || id != "" {
+			return err
+		}
+		raw := make([]byte, 16)
+		if _, err := rand.Read(raw); err != nil {
+			return fmt.Errorf("make the store's id: %w", err)
+		}
+		id = hex.EncodeToString(raw)
+		return writeError("write the store's id", replaceFile(t.store.root, idFile, []byte(id+"\n")))
+	})
+	if err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
+// Close releases the lock. It may be called twice.
+func (t *SharedTxn) Close() error {
+	t.close(func() bool { return false })
+	return nil
+}
