@@ -1,0 +1,198 @@
+package swarmboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// workersAtOnce bounds how many workers join at the same time; each makes the
+// managers sign a certificate and write to their log.
+const workersAtOnce = 16
+
+// Result is what Apply reached, also when it failed half-way.
+type Result struct {
+	ClusterID string
+	NodeIDs   map[string]string // by machine name
+}
+
+// Apply does the actions in order, workers concurrently, and returns the node ids by machine
+// name and the swarm's id; both are empty where no action told them. engines has each node and each
+// manager by machine name. addrs has addresses of managers by machine name, for managers
+// that do not say theirs; it may be nil.
+//
+// A manager that cannot join ends the work, because the managers after it would only
+// make things worse; workers and updates go on without each other, and their errors are joined. Every
+// node is waited for until the swarm has it ready. When ctx ends, the nodes that have joined stay
+// joined: planning again continues from there.
+func Apply(ctx context.Context, actions []Action, engines map[string]Engine, addrs map[string]string, step StepFunc) (Result, error) {
+	b := &boot{engines: engines, addrs: addrs, step: step, result: Result{NodeIDs: make(map[string]string)}}
+	var errs []error
+	for i := 0; i < len(actions); {
+		batch := 1
+		if actions[i].Kind == kindJoinWorker {
+			for i+batch < len(actions) && actions[i+batch].Kind == kindJoinWorker {
+				batch++
+			}
+			errs = append(errs, b.workers(ctx, actions[i:i+batch]))
+		} else if err := b.do(ctx, actions[i]); err != nil {
+			errs = append(errs, err)
+			if actions[i].Kind != kindUpdate {
+				break
+			}
+		}
+		i += batch
+	}
+	return b.result, errors.Join(errs...)
+}
+
+// boot is one Apply at work.
+type boot struct {
+	engines map[string]Engine
+	addrs   map[string]string
+	step    StepFunc
+
+	mu     sync.Mutex
+	result Result
+}
+
+func (b *boot) reached(name, id, cluster string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.result.NodeIDs[name] = id
+	if cluster != "" {
+		b.result.ClusterID = cluster
+	}
+}
+
+func (b *boot) workers(ctx context.Context, actions []Action) error {
+	errs := make([]error, len(actions))
+	var g errgroup.Group // without a context: one that fails does not end the others
+	g.SetLimit(workersAtOnce)
+	for i, a := range actions {
+		g.Go(func() error {
+			errs[i] = b.do(ctx, a)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return errors.Join(errs...)
+}
+
+func (b *boot) do(ctx context.Context, a Action) error {
+	return stepped(ctx, b.step, a.Name(), func(ctx context.Context) error {
+		var err error
+		switch a.Kind {
+		case kindInit:
+			err = b.init(ctx, a)
+		case kindJoinManager, kindJoinWorker:
+			err = b.join(ctx, a)
+		case kindUpdate:
+			err = b.update(ctx, a)
+		default:
+			err = errors.New("unknown kind of action")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.Name(), err)
+		}
+		return nil
+	})
+}
+
+func (b *boot) init(ctx context.Context, a Action) error {
+	e := b.engines[a.Node.Name]
+	if e == nil {
+		return fmt.Errorf("%w: no connection", ErrNode)
+	}
+	if a.Reset {
+		if err := leave(ctx, e, true); err != nil {
+			return err
+		}
+	}
+	req := initRequest{
+		ListenAddr:      listenAddr(a.Node),
+		AdvertiseAddr:   a.Node.Advertise,
+		DataPathAddr:    a.Node.DataPath,
+		DefaultAddrPool: a.Pool,
+		SubnetSize:      a.SubnetSize,
+		Availability:    a.Node.Availability,
+	}
+	if err := call(ctx, e, http.MethodPost, "/swarm/init", req, nil); err != nil && !inBackground(err) {
+		return addressHint(err)
+	}
+	var id, cluster string
+	err := poll(ctx, func(ctx context.Context) (bool, error) {
+		i, err := info(ctx, e)
+		if err != nil {
+			return false, err
+		}
+		if i.Swarm.LocalNodeState == "error" {
+			return false, &apiError{status: http.StatusConflict, message: redact(i.Swarm.Error)}
+		}
+		id = i.Swarm.NodeID
+		if i.Swarm.Cluster != nil {
+			cluster = i.Swarm.Cluster.ID
+		}
+		return i.Swarm.ControlAvailable && id != "" && cluster != "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the new swarm: %w", err)
+	}
+	b.reached(a.Node.Name, id, cluster)
+	return b.settle(ctx, e, id, a.Node)
+}
+
+// settle waits until a node is ready and gives it the labels and the availability wanted.
+func (b *boot) settle(ctx context.Context, manager Engine, id string, n Node) error {
+	if err := WaitReady(ctx, manager, id); err != nil {
+		return err
+	}
+	return updateNode(ctx, manager, id, func(s *nodeSpec) bool { return n.spec(s) })
+}
+
+func (b *boot) update(ctx context.Context, a Action) error {
+	manager, cluster, err := b.orders(ctx, a.Via)
+	if err != nil {
+		return err
+	}
+	if err := updateNode(ctx, manager, a.NodeID, func(s *nodeSpec) bool {
+		changed := a.Node.spec(s)
+		if s.Role != a.Node.Role {
+			s.Role, changed = a.Node.Role, true
+		}
+		return changed
+	}); err != nil {
+		return err
+	}
+	b.reached(a.Node.Name, a.NodeID, cluster)
+	if a.Node.Role == Manager {
+		err = waitRole(ctx, manager, a.NodeID, Manager)
+	} else {
+		err = waitRole(ctx, manager, a.NodeID, Worker)
+	}
+	return err
+}
+
+// orders returns the first of the managers that takes orders.
+func (b *boot) orders(ctx context.Context, via []string) (Engine, string, error) {
+	var errs []error
+	for _, name := range via {
+		g, err := b.ask(ctx, name)
+		if err == nil {
+			return g.engine, g.cluster, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, "", noneAnswers(errs)
+}
+
+func noneAnswers(errs []error) error {
+	if len(errs) == 0 {
+		return fmt.Errorf("%w: none is known", ErrNoManager)
+	}
+	return fmt.Errorf("%w: %w", ErrNoManager, errors.Join(errs...))
+}

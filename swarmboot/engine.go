@@ -1,0 +1,181 @@
+package swarmboot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// What of the Engine API is used here, by the API's own names.
+type (
+	engineInfo struct {
+		ServerVersion string
+		Swarm         struct {
+			LocalNodeState   string
+			NodeID           string
+			NodeAddr         string
+			Error            string
+			ControlAvailable bool
+			RemoteManagers   []remoteManager
+			Cluster          *struct{ ID string }
+		}
+	}
+	remoteManager struct {
+		NodeID string
+		Addr   string
+	}
+	objectVersion struct{ Index uint64 }
+	clusterObject struct {
+		ID         string
+		Version    objectVersion
+		Spec       json.RawMessage // sent back as it came, so that nothing in it is lost
+		JoinTokens struct{ Worker, Manager joinToken }
+	}
+	nodeSpec struct {
+		Name         string `json:",omitempty"`
+		Labels       map[string]string
+		Role         Role
+		Availability string
+	}
+	nodeObject struct {
+		ID          string
+		Version     objectVersion
+		Spec        nodeSpec
+		Description struct {
+			Hostname string
+			Engine   struct{ EngineVersion string }
+		}
+		Status struct {
+			State   string
+			Message string
+			Addr    string
+		}
+		ManagerStatus *struct {
+			Leader       bool
+			Reachability string
+			Addr         string
+		}
+	}
+	taskObject struct {
+		ID        string
+		Name      string
+		ServiceID string
+		NodeID    string
+		Slot      int
+		Status    struct{ State string }
+		Spec      struct{ ContainerSpec *struct{ Image string } }
+	}
+	initRequest struct {
+		ListenAddr      string
+		AdvertiseAddr   string
+		DataPathAddr    string   `json:",omitempty"`
+		DefaultAddrPool []string `json:",omitempty"`
+		SubnetSize      int      `json:",omitempty"`
+		Availability    string   `json:",omitempty"`
+	}
+	joinRequest struct {
+		ListenAddr    string
+		AdvertiseAddr string
+		DataPathAddr  string `json:",omitempty"`
+		RemoteAddrs   []string
+		JoinToken     joinToken
+		Availability  string `json:",omitempty"`
+	}
+)
+
+// joinToken is a join token; it goes into request bodies and nowhere else.
+type joinToken string
+
+// String hides the token from every fmt verb that prints text.
+func (joinToken) String() string { return "[join token]" }
+
+// GoString hides it from %#v.
+func (joinToken) GoString() string { return "[join token]" }
+
+// apiError is what an engine answered instead of doing it.
+type apiError struct {
+	status  int
+	message string
+}
+
+func (e *apiError) Error() string   { return e.message }
+func (e *apiError) StatusCode() int { return e.status }
+func (e *apiError) Message() string { return e.message }
+
+var secrets = regexp.MustCompile(`SWM(TKN|KEY)-[0-9A-Za-z-]+`)
+
+func redact(s string) string { return secrets.ReplaceAllString(s, "SWM$1-[redacted]") }
+
+// call is the one place that calls an engine. Its errors carry no token, whatever the engine
+// or the transport put into theirs.
+func call(ctx context.Context, e Engine, method, path string, in, out any) error {
+	err := e.Do(ctx, method, path, in, out)
+	if err == nil {
+		return nil
+	}
+	var answer interface {
+		error
+		StatusCode() int
+		Message() string
+	}
+	if errors.As(err, &answer) {
+		text := strings.TrimSpace(answer.Message())
+		if text == "" {
+			text = strings.ToLower(http.StatusText(answer.StatusCode()))
+		}
+		return &apiError{status: answer.StatusCode(), message: redact(text)}
+	}
+	if text := err.Error(); secrets.MatchString(text) {
+		clean := errors.New(redact(text))
+		if ctx.Err() != nil {
+			return errors.Join(clean, context.Cause(ctx))
+		}
+		return clean
+	}
+	return err
+}
+
+func info(ctx context.Context, e Engine) (engineInfo, error) {
+	var i engineInfo
+	err := call(ctx, e, http.MethodGet, "/info", nil, &i)
+	return i, err
+}
+
+func status(err error) int {
+	var a *apiError
+	if errors.As(err, &a) {
+		return a.status
+	}
+	return 0
+}
+
+func says(err error, texts ...string) bool {
+	var a *apiError
+	if !errors.As(err, &a) {
+		return false
+	}
+	for _, t := range texts {
+		if strings.Contains(a.message, t) {
+			return true
+		}
+	}
+	return false
+}
+
+// outOfSequence: someone else changed the object since it was read.
+func outOfSequence(err error) bool { return says(err, "update out of sequence") }
+
+// noLeader: the managers are electing, or have lost their quorum.
+func noLeader(err error) bool {
+	return says(err, "does not have a leader", "no leader", "no elected leader", "code = Unavailable",
+		"code = DeadlineExceeded", "context deadline exceeded", "raft proposal dropped", "code = Canceled")
+}
+
+// notInSwarm: the engine has left, or never was a member.
+func notInSwarm(err error) bool { return says(err, "not part of a swarm", "is not a swarm") }
+
+// inBackground: the engine goes on joining although it answered.
+func inBackground(err error) bool { return says(err, "Timeout was reached before node") }

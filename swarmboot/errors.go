@@ -1,0 +1,45 @@
+package swarmboot
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that callers decide on.
+var (
+	ErrForeign   = errors.New("node belongs to another swarm")
+	ErrNoManager = errors.New("no manager of the swarm answers")
+	ErrNoLeader  = errors.New("the swarm has no leader")
+	ErrLocked    = errors.New("swarm is locked")
+	ErrAddress   = errors.New("no advertise address")
+	ErrQuorum    = errors.New("the swarm would lose its quorum")
+	ErrNetwork   = errors.New("nodes do not reach each other")
+	ErrNode      = errors.New("node does not answer")
+	ErrState     = errors.New("node cannot take part in a swarm as it is")
+	ErrTasks     = errors.New("tasks have not ended")
+)
+
+// HintError is an error that carries advice: the next thing to do, as a
+// sentence or a command. The advice is no part of the message.
+type HintError struct {
+	Err    error
+	Advice string
+}
+
+func (e *HintError) Error() string { return e.Err.Error() }
+func (e *HintError) Unwrap() error { return e.Err }
+
+// Hint returns the advice.
+func (e *HintError) Hint() string { return e.Advice }
+
+func hint(err error, advice string) error { return &HintError{Err: err, Advice: advice} }
+
+// leaderless marks what a manager says that cannot reach a majority of the managers.
+func leaderless(err error) error {
+	if !noLeader(err) {
+		return err
+	}
+	return hint(fmt.Errorf("%w: %w", ErrNoLeader, err),
+		"start managers again until more than half of them answer; if they are lost for good, "+
+			"run docker swarm init --force-new-cluster on one that is left")
+}

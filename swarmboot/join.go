@@ -1,0 +1,225 @@
+package swarmboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// swarmPort is where managers listen for nodes.
+const swarmPort = "2377"
+
+// guide is a manager that lets nodes in.
+type guide struct {
+	engine  Engine
+	cluster string
+	tokens  map[Role]joinToken
+	addrs   []string // to join at, its own first
+}
+
+// ask makes a manager a guide. The addresses are those the manager itself gives out, because every
+// node will be told the same ones once it has joined.
+func (b *boot) ask(ctx context.Context, name string) (guide, error) {
+	e := b.engines[name]
+	if e == nil {
+		return guide{}, fmt.Errorf("%s: no connection", name)
+	}
+	i, err := info(ctx, e)
+	if err != nil {
+		return guide{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if !i.Swarm.ControlAvailable {
+		return guide{}, fmt.Errorf("%s: is no manager (state %s)", name, i.Swarm.LocalNodeState)
+	}
+	var c clusterObject
+	if err := call(ctx, e, http.MethodGet, "/swarm", nil, &c); err != nil {
+		return guide{}, fmt.Errorf("%s: %w", name, leaderless(err))
+	}
+	g := guide{
+		engine:  e,
+		cluster: c.ID,
+		tokens:  map[Role]joinToken{Manager: c.JoinTokens.Manager, Worker: c.JoinTokens.Worker},
+	}
+	for _, m := range i.Swarm.RemoteManagers {
+		if m.NodeID == i.Swarm.NodeID {
+			g.addrs = append([]string{m.Addr}, g.addrs...)
+		} else {
+			g.addrs = append(g.addrs, m.Addr)
+		}
+	}
+	if len(g.addrs) == 0 && b.addrs[name] != "" {
+		g.addrs = []string{withPort(b.addrs[name])}
+	}
+	if len(g.addrs) == 0 {
+		return guide{}, fmt.Errorf("%s: says no address to join at", name)
+	}
+	return g, nil
+}
+
+// join brings a node in. An engine tries only the first of the addresses it is given, so the managers
+// are tried one after another.
+func (b *boot) join(ctx context.Context, a Action) error {
+	e := b.engines[a.Node.Name]
+	if e == nil {
+		return fmt.Errorf("%w: no connection", ErrNode)
+	}
+	reset := a.Reset
+	var errs []error
+	for i, name := range a.Via {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		g, err := b.ask(ctx, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if reset {
+			if err := leave(ctx, e, true); err != nil {
+				return err
+			}
+		}
+		another := i+1 < len(a.Via)
+		id, err := b.joinAt(ctx, e, a.Node, g, another)
+		if errors.Is(err, errUnanswered) {
+			errs = append(errs, err)
+			reset = true
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b.reached(a.Node.Name, id, g.cluster)
+		return b.settle(ctx, g.engine, id, a.Node)
+	}
+	return noneAnswers(errs)
+}
+
+// errUnanswered: the node got no answer at the manager's address, and another may be tried.
+var errUnanswered = errors.New("no answer yet")
+
+// joinAt joins at one manager and returns the node's id.
+func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bool) (string, error) {
+	req := joinRequest{
+		ListenAddr:    listenAddr(n),
+		AdvertiseAddr: n.Advertise,
+		DataPathAddr:  n.DataPath,
+		RemoteAddrs:   g.addrs,
+		JoinToken:     g.tokens[n.Role],
+		Availability:  n.Availability,
+	}
+	err := call(ctx, e, http.MethodPost, "/swarm/join", req, nil)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case inBackground(err):
+		i, err := info(ctx, e)
+		if err == nil && another && i.Swarm.LocalNodeState == "pending" && i.Swarm.NodeID == "" {
+			return "", fmt.Errorf("%w: %s at %s: %w", ErrNetwork, n.Name, g.addrs[0], errUnanswered)
+		}
+	default:
+		return "", addressHint(err)
+	}
+
+	var last engineInfo
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
+		i, err := info(ctx, e)
+		if err != nil {
+			return false, err
+		}
+		last = i
+		w := i.Swarm
+		switch w.LocalNodeState {
+		case "active":
+			return w.NodeID != "" && (n.Role == Worker || w.ControlAvailable), nil
+		case "error", "inactive", "locked":
+			return false, &apiError{status: http.StatusConflict, message: redact(orElse(w.Error, "the engine is "+w.LocalNodeState))}
+		}
+		return false, nil
+	})
+	if err != nil && last.Swarm.LocalNodeState == "pending" && last.Swarm.NodeID == "" {
+		return "", hint(fmt.Errorf("%w: %s got no answer from the manager at %s: %w", ErrNetwork, n.Name, g.addrs[0], err),
+			"open 2377/tcp to the managers, and 7946/tcp, 7946/udp and 4789/udp between all nodes")
+	}
+	if err != nil {
+		return "", fmt.Errorf("wait for the node: %w", err)
+	}
+	return last.Swarm.NodeID, nil
+}
+
+// leave makes an engine leave and waits until it has. Not being in a swarm is fine.
+func leave(ctx context.Context, e Engine, force bool) error {
+	path := "/swarm/leave"
+	if force {
+		path += "?force=true"
+	}
+	if err := call(ctx, e, http.MethodPost, path, nil, nil); err != nil && !notInSwarm(err) {
+		return fmt.Errorf("leave swarm: %w", err)
+	}
+	err := poll(ctx, func(ctx context.Context) (bool, error) {
+		i, err := info(ctx, e)
+		return err == nil && i.Swarm.LocalNodeState == "inactive", err
+	})
+	if err != nil {
+		return fmt.Errorf("leave swarm: %w", err)
+	}
+	return nil
+}
+
+// spec brings labels and availability of a node object to what n wants.
+func (n Node) spec(s *nodeSpec) (changed bool) {
+	if n.Availability != "" && s.Availability != n.Availability {
+		s.Availability, changed = n.Availability, true
+	}
+	for k, v := range n.Labels {
+		if old, ok := s.Labels[k]; ok && old == v {
+			continue
+		}
+		if s.Labels == nil {
+			s.Labels = make(map[string]string)
+		}
+		s.Labels[k], changed = v, true
+	}
+	return changed
+}
+
+// listenAddr is where the node listens; it listens where it advertises, of IPv4 and IPv6.
+func listenAddr(n Node) string {
+	if n.Listen != "" {
+		return withPort(n.Listen)
+	}
+	host := n.Advertise
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+		return net.JoinHostPort("::", swarmPort)
+	}
+	return net.JoinHostPort("0.0.0.0", swarmPort)
+}
+
+func withPort(addr string) string {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		return addr
+	}
+	return net.JoinHostPort(strings.Trim(addr, "[]"), swarmPort)
+}
+
+// addressHint adds advice to what engines say about addresses.
+func addressHint(err error) error {
+	switch {
+	case says(err, "advertise address", "advertised address", "could not find the system's IP", "must specify a listening address", "listen address"):
+		return hint(fmt.Errorf("%w: %w", ErrAddress, err), "give an address of an interface of the machine that the other nodes reach")
+	case says(err, "could not connect to prospective new cluster member"):
+		return hint(fmt.Errorf("%w: %w", ErrNetwork, err), "open 2377/tcp from the other managers to this one")
+	case says(err, "valid join token", "invalid join token"):
+		return hint(err, "the tokens were replaced meanwhile; do it again")
+	case says(err, "already part of a swarm"):
+		return hint(fmt.Errorf("%w: %w", ErrForeign, err), "look again: the node has joined a swarm meanwhile")
+	}
+	return err
+}

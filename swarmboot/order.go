@@ -1,0 +1,171 @@
+package swarmboot
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+)
+
+// join notes that a node has to be brought in.
+func (p *planner) join(n Node, reset bool) {
+	kind := kindJoinWorker
+	if n.Role == Manager {
+		kind = kindJoinManager
+	}
+	p.joins = append(p.joins, Action{Kind: kind, Node: n, Reset: reset})
+}
+
+// update notes what has to change at a node that is in the swarm.
+func (p *planner) update(n Node, m Member) {
+	var changes []string
+	switch {
+	case n.Role == m.Role:
+	case n.Role == Manager:
+		changes = append(changes, "promote to manager")
+	default:
+		changes = append(changes, "demote to worker")
+	}
+	if n.Availability != "" && n.Availability != m.Availability {
+		changes = append(changes, "availability "+m.Availability+" to "+n.Availability)
+	}
+	for _, k := range slices.Sorted(maps.Keys(n.Labels)) {
+		if v, ok := m.Labels[k]; !ok || v != n.Labels[k] {
+			changes = append(changes, "label "+k+"="+n.Labels[k])
+		}
+	}
+	if len(changes) > 0 {
+		p.updates = append(p.updates, Action{Kind: kindUpdate, Node: n, NodeID: m.ID, Changes: changes})
+	}
+}
+
+// weight orders actions: managers before workers, promotions before plain updates before demotions.
+func (p *planner) weight(a Action) int {
+	if a.Kind == kindJoinWorker {
+		return 1
+	}
+	if a.Kind != kindUpdate {
+		return 0
+	}
+	switch was := p.members[a.NodeID].Role; {
+	case was == a.Node.Role:
+		return 3
+	case was == Worker:
+		return 2
+	default:
+		return 4
+	}
+}
+
+func (p *planner) actions() ([]Action, error) {
+	todo := append(p.joins, p.updates...)
+	slices.SortStableFunc(todo, func(a, b Action) int { return p.weight(a) - p.weight(b) })
+	if len(todo) == 0 {
+		return nil, nil
+	}
+	via := p.managers
+	if p.id == "" {
+		if todo[0].Kind != kindJoinManager {
+			return nil, fmt.Errorf("%w: a new swarm needs a manager among its nodes", ErrNoManager)
+		}
+		todo[0].Kind = kindInit
+		todo[0].Pool = p.want.AddrPool
+		todo[0].SubnetSize = p.want.SubnetSize
+	}
+	for i := range todo {
+		a := &todo[i]
+		if a.Kind == kindUpdate {
+			a.Via = last(via, a.Node.Name) // a node that is demoted cannot see it through
+			continue
+		}
+		a.Via = slices.Clone(via)
+		if a.Kind == kindInit || a.Kind == kindJoinManager {
+			via = append(slices.Clip(via), a.Node.Name)
+		}
+	}
+	return todo, nil
+}
+
+// last returns names with name at the end, if it is among them.
+func last(names []string, name string) []string {
+	out := slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == name })
+	if len(out) < len(names) {
+		out = append(out, name)
+	}
+	return out
+}
+
+// checkAddresses finds advertise addresses that cannot work before an engine takes them.
+func (p *planner) checkAddresses() []error {
+	var errs []error
+	advice := "give the address that the other nodes reach the machine at"
+	others := len(p.members) > 0 || len(p.joins) > 1
+	owner := make(map[string]string)
+	for _, a := range p.joins {
+		n := a.Node
+		if n.Advertise == "" {
+			errs = append(errs, hint(fmt.Errorf("%w: %s", ErrAddress, n.Name), advice))
+			continue
+		}
+		host := n.Advertise
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		ip := net.ParseIP(host)
+		switch {
+		case ip == nil: // a name of an interface, for the engine to resolve
+		case ip.IsUnspecified(), ip.IsMulticast():
+			errs = append(errs, hint(fmt.Errorf("%w: %s: %s is no address of a host", ErrAddress, n.Name, host), advice))
+		case ip.IsLoopback() && others:
+			errs = append(errs, hint(fmt.Errorf("%w: %s: other nodes cannot reach %s", ErrAddress, n.Name, host), advice))
+		case owner[n.Advertise] != "":
+			// The address of a NAT, as several virtual machines on one computer have it.
+			errs = append(errs, hint(fmt.Errorf("%w: %s and %s have the same, %s", ErrAddress, owner[n.Advertise], n.Name, n.Advertise), advice))
+		default:
+			owner[n.Advertise] = n.Name
+		}
+	}
+	return errs
+}
+
+// checkDemotions plays the updates and joins through on the list of members.
+func (p *planner) checkDemotions() error {
+	ms := slices.Collect(maps.Values(p.members))
+	for _, a := range p.joins {
+		if a.Kind == kindJoinManager {
+			ms = append(ms, Member{ID: "joining " + a.Node.Name, Role: Manager, State: "ready", Reachability: "reachable"})
+		}
+	}
+	set := func(id string, role Role) {
+		for i := range ms {
+			if ms[i].ID == id {
+				ms[i].Role = role
+				if role == Manager && ms[i].State == "ready" {
+					ms[i].Reachability = "reachable"
+				}
+			}
+		}
+	}
+	for _, a := range p.updates {
+		if a.Node.Role == Manager {
+			set(a.NodeID, Manager)
+		}
+	}
+	var errs []error
+	for _, a := range p.updates {
+		if a.Node.Role == Manager || p.members[a.NodeID].Role != Manager {
+			continue
+		}
+		if err := CheckRemoval(ms, a.NodeID); err != nil {
+			errs = append(errs, fmt.Errorf("demote %s: %w", a.Node.Name, err))
+			continue
+		}
+		if CountQuorum(ms).Managers == 1 {
+			errs = append(errs, fmt.Errorf("demote %s: %w: it is the only manager", a.Node.Name, ErrQuorum))
+			continue
+		}
+		set(a.NodeID, Worker)
+	}
+	return errors.Join(errs...)
+}

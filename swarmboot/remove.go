@@ -1,0 +1,151 @@
+package swarmboot
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Remove takes a node out in good order: drain and wait until its tasks have ended (bounded by drainWait),
+// demote, leave, remove from the node list. self is the node's engine, nil when it does not answer; manager is another
+// manager's, nil when self is the last manager. Already out is no error.
+//
+// Tasks that outlast drainWait end the removal with an error that wraps ErrTasks; a
+// drainWait of 0 does not wait for tasks. An interrupted removal is continued by doing it again.
+// Whether the swarm can spare the node is not asked here: see CheckRemoval. A self that is
+// another node (the machine was made anew) is left alone.
+func Remove(ctx context.Context, id string, self, manager Engine, drainWait time.Duration, step StepFunc) error {
+	r := removal{id: id, self: self, manager: manager, step: step}
+	if self != nil {
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+	}
+	if manager == nil {
+		if r.self == nil {
+			return fmt.Errorf("remove node: %w: neither the node nor a manager", ErrNode)
+		}
+		return r.leave(ctx, true)
+	}
+	n, err := node(ctx, manager, id)
+	switch {
+	case gone(err):
+		return r.leave(ctx, true) // the swarm has done with it; it may not know
+	case err != nil:
+		return fmt.Errorf("remove node: %w", err)
+	}
+	if err := r.drain(ctx, n, drainWait); err != nil {
+		return err
+	}
+	if n.Spec.Role == Manager || n.ManagerStatus != nil {
+		if err := r.demote(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.leave(ctx, false); err != nil {
+		return err
+	}
+	return r.strike(ctx)
+}
+
+// removal is one Remove at work.
+type removal struct {
+	id            string
+	self, manager Engine
+	out           bool // self is in no swarm
+	step          StepFunc
+}
+
+// look finds out whether self is the node still.
+func (r *removal) look(ctx context.Context) error {
+	i, err := info(ctx, r.self)
+	if err != nil {
+		return fmt.Errorf("remove node: %w", err)
+	}
+	w := i.Swarm
+	r.out = w.LocalNodeState == "inactive"
+	if w.NodeID != "" && r.id != "" && w.NodeID != r.id {
+		if r.manager == nil {
+			return fmt.Errorf("remove node: %w: the host is node %s, not %s", ErrForeign, w.NodeID, r.id)
+		}
+		r.self = nil
+	}
+	return nil
+}
+
+func (r *removal) drain(ctx context.Context, n nodeObject, wait time.Duration) error {
+	alive := r.self != nil && !r.out && n.Status.State == "ready"
+	if !alive && n.Spec.Availability == drain {
+		return nil
+	}
+	return stepped(ctx, r.step, "drain node", func(ctx context.Context) error {
+		if !alive || wait <= 0 {
+			return SetAvailability(ctx, r.manager, r.id, drain)
+		}
+		ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("waited %s", wait))
+		defer cancel()
+		_, err := Drain(ctx, r.manager, r.id)
+		return err
+	})
+}
+
+func (r *removal) demote(ctx context.Context) error {
+	return stepped(ctx, r.step, "demote manager", func(ctx context.Context) error {
+		err := updateNode(ctx, r.manager, r.id, func(s *nodeSpec) bool {
+			changed := s.Role != Worker
+			s.Role = Worker
+			return changed
+		})
+		if err == nil {
+			err = waitRole(ctx, r.manager, r.id, Worker)
+		}
+		if err == nil && r.self != nil && !r.out {
+			err = r.demoted(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("demote manager: %w", err)
+		}
+		return nil
+	})
+}
+
+// demoted waits until the node itself has stopped being a manager: until then it refuses to leave.
+func (r *removal) demoted(ctx context.Context) error {
+	return poll(ctx, func(ctx context.Context) (bool, error) {
+		i, err := info(ctx, r.self)
+		return err == nil && !i.Swarm.ControlAvailable, err
+	})
+}
+
+func (r *removal) leave(ctx context.Context, force bool) error {
+	if r.self == nil || r.out {
+		return nil
+	}
+	return stepped(ctx, r.step, "leave swarm", func(ctx context.Context) error {
+		return leave(ctx, r.self, force)
+	})
+}
+
+// strike removes the node from the list. It is by force, because the managers see a node as down only
+// after some missed heartbeats, and here the node has left or does not answer.
+func (r *removal) strike(ctx context.Context) error {
+	return stepped(ctx, r.step, "remove node from the swarm", func(ctx context.Context) error {
+		path := "/nodes/" + url.PathEscape(r.id) + "?force=true"
+		err := poll(ctx, func(ctx context.Context) (bool, error) {
+			err := call(ctx, r.manager, http.MethodDelete, path, nil, nil)
+			if gone(err) {
+				return true, nil
+			}
+			if says(err, "must be demoted") { // the managers' list is behind
+				return false, nil
+			}
+			return err == nil, leaderless(err)
+		})
+		if err != nil {
+			return fmt.Errorf("remove node from the swarm: %w", err)
+		}
+		return nil
+	})
+}
