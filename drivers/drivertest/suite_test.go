@@ -1,0 +1,386 @@
+package drivertest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/drivertest/fake"
+)
+
+// flawed is a driver factory with a flaw put into it.
+type flawed struct {
+	drivers.Factory
+	configure func(drivers.Values) (config, secrets json.RawMessage, err error)
+	save      func(state json.RawMessage, save func(json.RawMessage) error) error
+	env       func(drivers.Env)
+	flaw      func(drivers.Driver) drivers.Driver
+	forgets   bool
+}
+
+func (f flawed) Configure(v drivers.Values) (config, secrets json.RawMessage, err error) {
+	if f.configure != nil {
+		return f.configure(v)
+	}
+	return f.Factory.Configure(v)
+}
+
+func (f flawed) Open(config, secrets, state json.RawMessage, save func(json.RawMessage) error, env drivers.Env) (drivers.Driver, error) {
+	through := save
+	if f.save != nil {
+		through = func(s json.RawMessage) error { return f.save(s, save) }
+	}
+	if f.forgets {
+		state = nil
+	}
+	if f.env != nil {
+		f.env(env)
+	}
+	d, err := f.Factory.Open(config, secrets, state, through, env)
+	if err != nil || f.flaw == nil {
+		return d, err
+	}
+	return f.flaw(d), nil
+}
+
+// altered is a driver with some methods replaced.
+type altered struct {
+	drivers.Driver
+	check  func(context.Context) error
+	create func(context.Context, drivers.CreateRequest) error
+	status func(context.Context) (drivers.Status, error)
+	start  func(context.Context) error
+	stop   func(context.Context) error
+	remove func(context.Context) error
+}
+
+func (a altered) Check(ctx context.Context) error {
+	if a.check != nil {
+		return a.check(ctx)
+	}
+	return a.Driver.Check(ctx)
+}
+
+func (a altered) Create(ctx context.Context, r drivers.CreateRequest) error {
+	if a.create != nil {
+		return a.create(ctx, r)
+	}
+	return a.Driver.Create(ctx, r)
+}
+
+func (a altered) Status(ctx context.Context) (drivers.Status, error) {
+	if a.status != nil {
+		return a.status(ctx)
+	}
+	return a.Driver.Status(ctx)
+}
+
+func (a altered) Start(ctx context.Context) error {
+	if a.start != nil {
+		return a.start(ctx)
+	}
+	return a.Driver.Start(ctx)
+}
+
+func (a altered) Stop(ctx context.Context) error {
+	if a.stop != nil {
+		return a.stop(ctx)
+	}
+	return a.Driver.Stop(ctx)
+}
+
+func (a altered) Remove(ctx context.Context) error {
+	if a.remove != nil {
+		return a.remove(ctx)
+	}
+	return a.Driver.Remove(ctx)
+}
+
+// TestSuiteFindsFlaws puts one flaw at a time into a good driver. A flaw that
+// the named check does not find would be one that the suite lets pass.
+func TestSuiteFindsFlaws(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		check string
+		flaw  func(p *fake.Provider, f flawed) flawed
+	}{
+		"none": {"", func(_ *fake.Provider, f flawed) flawed { return f }},
+		"accepts unknown options": {"options/invalid", func(_ *fake.Provider, f flawed) flawed {
+			f.configure = func(v drivers.Values) (config, secrets json.RawMessage, err error) {
+				delete(v, "no-such-option")
+				return f.Factory.Configure(v)
+			}
+			return f
+		}},
+		"hides the option at fault": {"options/invalid", func(_ *fake.Provider, f flawed) flawed {
+			f.configure = func(v drivers.Values) (config, secrets json.RawMessage, err error) {
+				if config, secrets, err = f.Factory.Configure(v); err != nil {
+					err = drivers.ErrOption
+				}
+				return config, secrets, err
+			}
+			return f
+		}},
+		"stores secrets with the options": {"options/secret", func(_ *fake.Provider, f flawed) flawed {
+			f.configure = func(v drivers.Values) (config, secrets json.RawMessage, err error) {
+				if config, secrets, err = f.Factory.Configure(v); err != nil {
+					return nil, nil, err
+				}
+				return json.RawMessage(fmt.Sprintf(`{"both":[%s,%s]}`, config, secrets)), secrets, nil
+			}
+			return f
+		}},
+		"logs a secret": {"create/runs", func(_ *fake.Provider, f flawed) flawed {
+			f.env = func(e drivers.Env) { e.Log.Debug("request", "token", "fake-hush") }
+			return f
+		}},
+		"saves a secret": {"create/runs", func(_ *fake.Provider, f flawed) flawed {
+			f.save = func(s json.RawMessage, save func(json.RawMessage) error) error {
+				return save(json.RawMessage(strings.Replace(string(s), "{", `{"Secret":"fake-hush",`, 1)))
+			}
+			return f
+		}},
+		"check creates": {"check/good", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, check: func(ctx context.Context) error { return d.Create(ctx, drivers.CreateRequest{}) }}
+		})},
+		"check accepts all": {"check/refused", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, check: func(context.Context) error { return nil }}
+		})},
+		"check says the same of all": {"check/refused", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, check: func(ctx context.Context) error {
+				if d.Check(ctx) != nil {
+					return drivers.ErrQuota
+				}
+				return nil
+			}}
+		})},
+		"never created is stopped": {"status/never created", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, status: func(ctx context.Context) (drivers.Status, error) {
+				s, err := d.Status(ctx)
+				if errors.Is(err, drivers.ErrNotFound) {
+					return drivers.Status{State: drivers.Stopped}, nil
+				}
+				return s, err
+			}}
+		})},
+		"no address": {"create/runs", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, status: func(ctx context.Context) (drivers.Status, error) {
+				s, err := d.Status(ctx)
+				s.Host = ""
+				return s, err
+			}}
+		})},
+		"never runs": {"create/runs", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, status: func(ctx context.Context) (drivers.Status, error) {
+				s, err := d.Status(ctx)
+				s.State = drivers.Starting
+				return s, err
+			}}
+		})},
+		"makes a second": {"create/again", func(p *fake.Provider, f flawed) flawed {
+			f.flaw = func(d drivers.Driver) drivers.Driver {
+				return altered{Driver: d, create: func(ctx context.Context, r drivers.CreateRequest) error {
+					ours := map[string]string{"store": "drivertest"}
+					return errors.Join(d.Create(ctx, r), p.Plant(ctx, fake.Resource{Kind: fake.KindDisk, Labels: ours}))
+				}}
+			}
+			return f
+		}},
+		"start refuses a running host": {"power/idempotent", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, start: func(ctx context.Context) error {
+				if s, err := d.Status(ctx); err != nil || s.State == drivers.Running {
+					return errors.Join(err, errors.New("already running"))
+				}
+				return d.Start(ctx)
+			}}
+		})},
+		"stop does nothing": {"power/idempotent", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, stop: func(context.Context) error { return nil }}
+		})},
+		"ignores the context": {"context/ended", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, remove: func(ctx context.Context) error { return d.Remove(context.WithoutCancel(ctx)) }}
+		})},
+		"drops the context's cause": {"context/ended", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, stop: func(ctx context.Context) error {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				return d.Stop(ctx)
+			}}
+		})},
+		"drops the cause of a cancelled call": {"crash/create at call", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, create: func(ctx context.Context, r drivers.CreateRequest) error {
+				if err := d.Create(ctx, r); err != nil && ctx.Err() != nil {
+					return ctx.Err()
+				} else if err != nil {
+					return err
+				}
+				return nil
+			}}
+		})},
+		"remove does nothing": {"remove/twice", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, remove: func(context.Context) error { return nil }}
+		})},
+		"remove refuses what is gone": {"remove/vanished", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, remove: func(ctx context.Context) error {
+				if _, err := d.Status(ctx); err != nil {
+					return err
+				}
+				return d.Remove(ctx)
+			}}
+		})},
+		"remove checks options": {"remove/spoiled options", func(_ *fake.Provider, f flawed) flawed {
+			f.flaw = func(d drivers.Driver) drivers.Driver {
+				return altered{Driver: d, remove: func(ctx context.Context) error {
+					if s, err := d.Status(ctx); err == nil && s.SSHPort < 1 {
+						return errors.New("invalid port")
+					}
+					return d.Remove(ctx)
+				}}
+			}
+			return f
+		}},
+		"removes by name": {"remove/foreign", func(p *fake.Provider, f flawed) flawed {
+			f.flaw = func(d drivers.Driver) drivers.Driver {
+				return altered{Driver: d, remove: func(ctx context.Context) error {
+					all, err := p.Resources(ctx)
+					for _, r := range all {
+						if r.Name == "suite-a" {
+							err = errors.Join(err, p.Vanish(ctx, r.ID))
+						}
+					}
+					return errors.Join(err, d.Remove(ctx))
+				}}
+			}
+			return f
+		}},
+		"takes another's": {"remove/foreign", func(p *fake.Provider, f flawed) flawed {
+			f.flaw = func(d drivers.Driver) drivers.Driver {
+				return altered{Driver: d, create: func(ctx context.Context, r drivers.CreateRequest) error {
+					all, err := p.Resources(ctx)
+					for _, x := range all {
+						if x.Name == "suite-a" && len(x.Labels) == 0 {
+							err = errors.Join(err, p.Vanish(ctx, x.ID))
+						}
+					}
+					return errors.Join(err, d.Create(ctx, r))
+				}}
+			}
+			return f
+		}},
+		"ignores what save says": {"crash/create at save", func(_ *fake.Provider, f flawed) flawed {
+			f.save = func(s json.RawMessage, save func(json.RawMessage) error) error {
+				_ = save(s)
+				return nil
+			}
+			return f
+		}},
+		"saves no intent": {"crash/create at save", func(_ *fake.Provider, f flawed) flawed {
+			f.save = func(s json.RawMessage, save func(json.RawMessage) error) error {
+				if !strings.Contains(string(s), "Disk") && string(s) != "{}" {
+					return nil
+				}
+				return save(s)
+			}
+			return f
+		}},
+		"saves only at the end": {"crash/create at call", func(_ *fake.Provider, f flawed) flawed {
+			f.save = func(s json.RawMessage, save func(json.RawMessage) error) error {
+				if !strings.Contains(string(s), "Host") && string(s) != "{}" {
+					return nil
+				}
+				return save(s)
+			}
+			return f
+		}},
+		"forgets": {"create/again", func(_ *fake.Provider, f flawed) flawed {
+			f.forgets = true
+			return f
+		}},
+		"takes any error for gone": {"crash/remove at call", func(_ *fake.Provider, f flawed) flawed {
+			f.flaw = func(d drivers.Driver) drivers.Driver {
+				return altered{Driver: d, remove: func(ctx context.Context) error {
+					if err := d.Remove(ctx); err != nil && errors.Is(err, errProvider) {
+						return nil
+					} else if err != nil {
+						return err
+					}
+					return nil
+				}}
+			}
+			return f
+		}},
+		"hangs": {"crash/create at call", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, create: func(ctx context.Context, r drivers.CreateRequest) error {
+				err := d.Create(ctx, r)
+				if errors.Is(err, errProvider) {
+					<-ctx.Done()
+					return context.Cause(ctx)
+				}
+				return err
+			}}
+		})},
+		"clears the state first": {"crash/remove at save", func(_ *fake.Provider, f flawed) flawed {
+			f.flaw = func(d drivers.Driver) drivers.Driver {
+				var cleared atomic.Bool
+				return altered{Driver: d, remove: func(ctx context.Context) error {
+					cleared.Store(true)
+					return d.Remove(ctx)
+				}}
+			}
+			f.save = func(s json.RawMessage, save func(json.RawMessage) error) error {
+				if !strings.Contains(string(s), "Host") && strings.Contains(string(s), "Disk") && strings.Contains(string(s), "Token") {
+					return errors.Join(save(json.RawMessage("{}")), save(s))
+				}
+				return save(s)
+			}
+			return f
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := Harness{Timeout: 200 * time.Millisecond, New: func(t testing.TB) World {
+				p := fake.Memory()
+				w := worldOf(p)
+				w.Factory = c.flaw(p, flawed{Factory: w.Factory})
+				return w
+			}}
+			found := false
+			probe := h.New(t)
+			for _, check := range checks() {
+				if check.skip(h, probe) != "" {
+					continue
+				}
+				err := perform(t, h, check)
+				if c.check == "" && err != nil {
+					t.Errorf("%s: %v", check.name, err)
+				}
+				if check.name == c.check {
+					found = true
+					if err == nil {
+						t.Errorf("%s does not find the flaw", check.name)
+					} else {
+						t.Logf("%s: %v", check.name, err)
+					}
+				}
+			}
+			if c.check != "" && !found {
+				t.Errorf("no check is called %s", c.check)
+			}
+		})
+	}
+}
+
+// replace makes a flaw of replaced methods.
+func replace(alter func(drivers.Driver) altered) func(*fake.Provider, flawed) flawed {
+	return func(_ *fake.Provider, f flawed) flawed {
+		f.flaw = func(d drivers.Driver) drivers.Driver { return alter(d) }
+		return f
+	}
+}
