@@ -28,6 +28,7 @@ var layers = []struct {
 	{"swarmboot", nil},
 	{"provision/...", nil},
 	{"drivers/all", []string{"drivers/..."}},
+	{"drivers/drivertest/...", []string{"drivers", "drivers/drivertest/..."}},
 	{"drivers", nil},
 	{"drivers/...", []string{"drivers", "drivers/internal/...", "drivers/drivertest"}},
 	{"cmd/internal/lifecycle", []string{"certs", "store", "swarmboot", "provision/...", "drivers"}},
@@ -191,7 +192,7 @@ func constant(decl *ast.GenDecl, spec *ast.ValueSpec, isMain bool) bool {
 			return false
 		}
 		x, _ := sel.X.(*ast.Ident)
-		if x == nil || !slices.Contains([]string{"errors.New", "regexp.MustCompile"}, x.Name+"."+sel.Sel.Name) {
+		if x == nil || !slices.Contains([]string{"errors.New", "regexp.MustCompile", "sync.OnceFunc"}, x.Name+"."+sel.Sel.Name) {
 			return false
 		}
 	}

@@ -32,7 +32,7 @@ func (f *fleet) storeAuthority() authority {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return authority{cert: pair.Leaf, key: pair.PrivateKey, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Leaf.Raw})}
+	return authority{cert: pair.Leaf, key: pair.PrivateKey, pem: encodePEM("CERTIFICATE", pair.Leaf.Raw)}
 }
 
 // newAuthority is an authority that nobody has heard of.
@@ -54,7 +54,7 @@ func newAuthority(t *testing.T) authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return authority{cert: cert, key: key, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+	return authority{cert: cert, key: key, pem: encodePEM("CERTIFICATE", der)}
 }
 
 // issue signs a certificate for clients and servers that ends at notAfter.
@@ -140,4 +140,8 @@ func knock(addr string, ca *x509.Certificate, certs ...tls.Certificate) error {
 		return fmt.Errorf("engine answers %q", answer)
 	}
 	return nil
+}
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
