@@ -32,6 +32,7 @@ type Manager struct {
 	Command string                                 // the command's name, told to others that meet a lock
 	Limit   int                                    // machines worked on at once; 0: 16
 	Wait    Deadlines
+	TLS     TLSFiles // taken over when the store makes its first authority
 }
 
 // Deadlines bound the phases of work on one machine. Zero means the default.

@@ -1,0 +1,183 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/hostsmith/machine/certs"
+)
+
+// Names of files in the certs folder and, for the first three, in a machine's folder.
+const (
+	caFile      = "ca.pem"
+	certFile    = "cert.pem"
+	keyFile     = "key.pem"
+	caKeyFile   = "ca-key.pem"
+	nextFile    = "ca-next.pem" // the authority that a rotation is about to change to
+	nextKeyFile = "ca-next-key.pem"
+	oldFile     = "ca-old.pem" // the authority that a rotation has changed from
+
+	serverFile    = "server.pem"
+	serverKeyFile = "server-key.pem"
+)
+
+// TLSFiles name files of the user's own that the store takes over when it makes its first
+// authority: a CA certificate and key, and a client certificate and key. Each pair is optional.
+type TLSFiles struct {
+	CACert, CAKey, ClientCert, ClientKey string
+}
+
+// authority is who signs and who is trusted.
+type authority struct {
+	ca     *certs.CA
+	trust  []byte // bundle: the authority, and during a rotation the next or the former one
+	client certs.Pair
+}
+
+// certFolder is the right to write the certs folder; *store.SharedTxn is one.
+type certFolder interface {
+	ReadCert(name string) ([]byte, error)
+	WriteCert(name string, data []byte) error
+	RemoveCert(name string) error
+}
+
+// readAuthority reads the authority from disk; fs.ErrNotExist if there is none.
+func (m *Manager) readAuthority() (authority, error) {
+	read := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(m.Store.CertsDir(), name)) }
+	return m.loadAuthority(read)
+}
+
+func (m *Manager) loadAuthority(read func(string) ([]byte, error)) (authority, error) {
+	cert, err := read(caFile)
+	if err != nil {
+		return authority{}, err
+	}
+	key, err := read(caKeyFile)
+	if err != nil {
+		return authority{}, err
+	}
+	ca, err := certs.ParseCA(cert, key)
+	if err != nil {
+		return authority{}, fmt.Errorf("read authority: %w", err)
+	}
+	a := authority{ca: ca, trust: certs.Bundle(cert)} // the whole file: it holds two for a moment of a rotation
+	for _, name := range []string{nextFile, oldFile} {
+		other, err := read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return authority{}, err
+		}
+		a.trust = certs.Bundle(a.trust, other)
+	}
+	if a.client.Cert, err = read(certFile); err != nil {
+		return a, err
+	}
+	a.client.Key, err = read(keyFile)
+	return a, err
+}
+
+// usable returns why the authority's client pair must be made anew; nil if it need not.
+func (m *Manager) usable(a authority) error {
+	return certs.Verify(a.client, certs.Need{Roots: a.trust, Client: true, Now: m.Now()})
+}
+
+// ensureAuthority returns the store's authority and client pair and makes what is missing or due,
+// once, however many commands ask at the same time.
+func (m *Manager) ensureAuthority(ctx context.Context) (authority, error) {
+	if a, err := m.readAuthority(); err == nil && m.usable(a) == nil {
+		return a, nil
+	}
+	txn, err := m.Store.LockShared(ctx, m.Command)
+	if err != nil {
+		return authority{}, err
+	}
+	a, err := m.makeAuthority(ctx, txn)
+	return a, errors.Join(err, txn.Close())
+}
+
+func (m *Manager) makeAuthority(ctx context.Context, txn certFolder) (authority, error) {
+	a, err := m.loadAuthority(txn.ReadCert)
+	switch {
+	case err == nil && m.usable(a) == nil:
+		return a, nil // another command was first
+	case a.ca != nil: // only the client pair is missing or due
+	case errors.Is(err, fs.ErrNotExist):
+		if _, kerr := txn.ReadCert(caKeyFile); kerr == nil || !errors.Is(kerr, fs.ErrNotExist) {
+			// The key is written first, so a key alone is a half-made authority that signed nothing.
+			m.Log.Info("authority was left half-made; making it anew")
+		}
+		if a, err = m.newAuthority(ctx, txn); err != nil {
+			return authority{}, err
+		}
+	default:
+		return authority{}, fmt.Errorf("read authority: %w", err)
+	}
+	if a.client, err = a.ca.Client(m.organisation(), m.Now()); err != nil {
+		return authority{}, fmt.Errorf("issue client certificate: %w", err)
+	}
+	if m.TLS.ClientCert != "" || m.TLS.ClientKey != "" {
+		if a.client, err = readPair(m.TLS.ClientCert, m.TLS.ClientKey); err != nil {
+			return authority{}, fmt.Errorf("take over client certificate: %w", err)
+		}
+		if err := m.usable(a); err != nil {
+			return authority{}, fmt.Errorf("take over client certificate: %w", err)
+		}
+	}
+	return a, writePair(txn, certFile, keyFile, a.client)
+}
+
+func (m *Manager) newAuthority(ctx context.Context, txn certFolder) (authority, error) {
+	var ca *certs.CA
+	var err error
+	if m.TLS.CACert != "" || m.TLS.CAKey != "" {
+		var pair certs.Pair
+		if pair, err = readPair(m.TLS.CACert, m.TLS.CAKey); err == nil {
+			ca, err = certs.ParseCA(pair.Cert, pair.Key)
+		}
+		if err != nil {
+			return authority{}, fmt.Errorf("take over authority: %w", err)
+		}
+		m.Note(ctx, "took over the certificate authority "+m.TLS.CACert)
+	} else {
+		if ca, err = certs.NewCA(m.organisation(), m.Now()); err != nil {
+			return authority{}, fmt.Errorf("make authority: %w", err)
+		}
+		m.Note(ctx, "made a certificate authority in "+m.Store.CertsDir())
+	}
+	if err := writePair(txn, caFile, caKeyFile, ca.Pair()); err != nil {
+		return authority{}, err
+	}
+	return authority{ca: ca, trust: ca.Pair().Cert}, nil
+}
+
+// organisation names the user in certificates, as docker-machine did.
+func (m *Manager) organisation() string {
+	for _, k := range []string{"USER", "USERNAME"} {
+		if v := m.Getenv(k); v != "" {
+			return v
+		}
+	}
+	return "unknown"
+}
+
+// writePair writes the key first: a certificate is never without its key.
+func writePair(txn certFolder, cert, key string, p certs.Pair) error {
+	if err := txn.WriteCert(key, p.Key); err != nil {
+		return err
+	}
+	return txn.WriteCert(cert, p.Cert)
+}
+
+func readPair(cert, key string) (p certs.Pair, err error) {
+	if p.Cert, err = os.ReadFile(cert); err != nil {
+		return p, err
+	}
+	p.Key, err = os.ReadFile(key)
+	return p, err
+}

@@ -1,0 +1,234 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/store"
+)
+
+const (
+	knownHostsFile = "known_hosts"
+	newKeyFile     = "id_ed25519" // the login key of hosts that we make
+	ownKeyFile     = "ssh_key"    // a copy of the user's key, for hosts that are the user's own
+	hostKeyFile    = "host_ed25519"
+
+	sshDeadline      = 5 * time.Minute
+	ownSSHDeadline   = 30 * time.Second // a host that exists already answers soon or is not there
+	engineDeadline   = time.Minute
+	versionDeadline  = 20 * time.Second // of a single question to an engine
+	bootPollDeadline = 5 * time.Minute
+	drainDeadline    = 2 * time.Minute // for a node's tasks to end
+	engineGone       = 2 * time.Minute // for a restarted engine to be back in its swarm
+)
+
+// target tells how to log in on the machine.
+func (x *machine) target() ssh.Target {
+	dir := x.m.Store.MachineDir(x.rec.Name)
+	t := ssh.Target{
+		Host:       x.rec.Address.Host,
+		Port:       x.rec.Address.SSHPort,
+		User:       x.rec.Address.User,
+		Jump:       x.rec.SSH.Jump,
+		KnownHosts: filepath.Join(dir, knownHostsFile),
+		Getenv:     x.m.Getenv,
+		Log:        x.m.Log.With("machine", x.rec.Name),
+	}
+	if x.rec.SSH.Key != "" {
+		t.Key = filepath.Join(dir, x.rec.SSH.Key)
+	}
+	return t
+}
+
+// dial connects to the machine as soon as it answers. A machine whose host key is not
+// known yet is pinned on this first contact, which is said.
+func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
+	otherwise := sshDeadline
+	if _, own := x.drv.(drivers.Adopter); own {
+		otherwise = ownSSHDeadline
+	}
+	ctx, cancel := within(ctx, x.m.Wait.SSH, otherwise, "wait for SSH")
+	defer cancel()
+	t := x.target()
+	if x.txn != nil && x.rec.SSH.HostKey == "" {
+		t.Pin = true
+		t.OnPin = func(line, fingerprint string) error { return x.pin(ctx, line, fingerprint) }
+	}
+	var conn *ssh.Client
+	err := x.m.Step(ctx, "wait for SSH", func(ctx context.Context) error {
+		t.Waiting = func(state ssh.State, detail string) {
+			text := "waiting for SSH: " + string(state)
+			if detail != "" {
+				text += " (" + detail + ")"
+			}
+			x.m.Note(ctx, text)
+		}
+		var err error
+		conn, err = ssh.DialReady(ctx, t)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", t.User+"@"+t.Host, err)
+	}
+	return conn, nil
+}
+
+// pin stores a host key seen for the first time.
+func (x *machine) pin(ctx context.Context, line, fingerprint string) error {
+	old, err := x.txn.ReadFile(knownHostsFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := x.txn.WriteFile(knownHostsFile, append(old, strings.TrimSpace(line)+"\n"...)); err != nil {
+		return err
+	}
+	x.rec.SSH.HostKey = "pinned"
+	if err := x.put(); err != nil {
+		return err
+	}
+	x.m.Note(ctx, "pinned the host key on first contact: "+fingerprint)
+	return nil
+}
+
+// moveKnownHost keeps the known host key when the machine's address changed: the key
+// belongs to the machine, not to its address.
+func (x *machine) moveKnownHost(old, now store.Address) error {
+	if old.Host == now.Host && old.SSHPort == now.SSHPort || old.Host == "" {
+		return nil
+	}
+	data, err := x.txn.ReadFile(knownHostsFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(data)) {
+		out.WriteString(line)
+		if fields := strings.Fields(line); len(fields) >= 3 && !strings.HasPrefix(line, "#") {
+			moved, err := ssh.KnownHostsLine(now.Host, now.SSHPort, fields[1]+" "+fields[2])
+			if err != nil {
+				return fmt.Errorf("move known host: %w", err)
+			}
+			if !strings.Contains(string(data), moved) && !strings.Contains(out.String(), moved) {
+				out.WriteString(moved + "\n")
+			}
+		}
+	}
+	return x.txn.WriteFile(knownHostsFile, []byte(out.String()))
+}
+
+// newKeys makes the login key and the host key of a host that is to be made, once.
+func (x *machine) newKeys() (login ssh.KeyPair, host ssh.KeyPair, err error) {
+	get := func(file, comment string) (ssh.KeyPair, error) {
+		private, err := x.txn.ReadFile(file)
+		if err == nil {
+			return ssh.ParseKeyPair(private, comment)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return ssh.KeyPair{}, err
+		}
+		pair, err := ssh.NewKeyPair(comment)
+		if err != nil {
+			return pair, err
+		}
+		return pair, x.txn.WriteFile(file, pair.Private)
+	}
+	if login, err = get(newKeyFile, "machine "+x.rec.Name); err != nil {
+		return login, host, fmt.Errorf("make login key: %w", err)
+	}
+	if err := x.txn.WriteFile(newKeyFile+".pub", []byte(login.Authorized+"\n")); err != nil {
+		return login, host, err
+	}
+	if host, err = get(hostKeyFile, x.rec.Name); err != nil {
+		return login, host, fmt.Errorf("make host key: %w", err)
+	}
+	x.rec.SSH.Key = newKeyFile
+	return login, host, nil
+}
+
+// takeKey copies the user's own login key into the machine's folder, so that the
+// store can be moved.
+func (x *machine) takeKey(a drivers.Access) error {
+	x.rec.SSH.Jump = a.Jump
+	if a.KeyFile == "" {
+		x.rec.SSH.Key = ""
+		return nil
+	}
+	data, err := os.ReadFile(expandHome(a.KeyFile, x.m.Getenv))
+	if err != nil {
+		return fmt.Errorf("read SSH key: %w", err)
+	}
+	if err := x.txn.WriteFile(ownKeyFile, data); err != nil {
+		return err
+	}
+	x.rec.SSH.Key = ownKeyFile
+	return nil
+}
+
+// expandHome resolves a leading ~/ which a shell leaves alone inside --flag=~/file.
+func expandHome(path string, getenv func(string) string) string {
+	rest, ok := strings.CutPrefix(path, "~/")
+	if !ok {
+		return path
+	}
+	for _, k := range []string{"HOME", "USERPROFILE"} {
+		if home := getenv(k); home != "" {
+			return filepath.Join(home, rest)
+		}
+	}
+	return path
+}
+
+// Login returns how to reach a running machine over SSH; ErrNotRunning if it is not running.
+func (m *Manager) Login(ctx context.Context, name string) (Login, error) {
+	x, err := m.view(name)
+	if err != nil {
+		return Login{}, err
+	}
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		return Login{}, fmt.Errorf("log in on %q: %w: driver %s has no SSH", name, drivers.ErrUnsupported, x.rec.DriverName)
+	}
+	if x.rec.Address.Host == "" {
+		return Login{}, fmt.Errorf("log in on %q: %w", name, ErrNotRunning)
+	}
+	if _, own := x.drv.(drivers.Adopter); !own {
+		// A provider's answer decides; if the provider cannot be asked, the recorded address may do.
+		st, err := x.drv.Status(ctx)
+		switch {
+		case errors.Is(err, drivers.ErrNotFound):
+			return Login{}, fmt.Errorf("log in on %q: %w", name, err)
+		case err != nil:
+			m.Log.Warn("provider did not tell the state; using the recorded address", "machine", name, "err", err)
+		case st.State != drivers.Running:
+			return Login{}, fmt.Errorf("log in on %q: %w", name, ErrNotRunning)
+		default:
+			x.rec.Address = x.address(st)
+		}
+	}
+	return Login{Machine: name, Target: x.target()}, nil
+}
+
+// Dial connects to a running machine.
+func (m *Manager) Dial(ctx context.Context, name string) (*ssh.Client, error) {
+	login, err := m.Login(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := within(ctx, m.Wait.SSH, ownSSHDeadline, "connect over SSH")
+	defer cancel()
+	conn, err := ssh.Dial(ctx, login.Target)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %q: %w", name, err)
+	}
+	return conn, nil
+}

@@ -1,0 +1,488 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/provision"
+	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+const userDataFile = "user-data"
+
+// spec is a checked CreateRequest: what each record will hold.
+type spec struct {
+	req     CreateRequest
+	factory drivers.Factory
+	config  json.RawMessage
+	secrets json.RawMessage
+	options store.HostOptions
+	names   []string
+}
+
+// check validates a request as a whole; nothing is written.
+func (m *Manager) check(req CreateRequest) (*spec, error) {
+	if len(req.Names) == 0 {
+		return nil, fmt.Errorf("%w: no machine name", ErrUsage)
+	}
+	for i, name := range req.Names {
+		if err := store.ValidName(name); err != nil {
+			return nil, err
+		}
+		if slices.Contains(req.Names[:i], name) {
+			return nil, fmt.Errorf("%w: machine %q is named twice", ErrUsage, name)
+		}
+	}
+	s := &spec{req: req, names: req.Names}
+	var err error
+	if s.factory, err = m.Drivers.Lookup(req.Driver); err != nil {
+		return nil, err
+	}
+	if s.config, s.secrets, err = s.factory.Configure(req.Options); err != nil {
+		return nil, err
+	}
+	s.options = store.HostOptions{
+		EngineOptions: req.Engine,
+		SwarmOptions:  req.Swarm,
+		AuthOptions:   store.AuthOptions{ServerCertSANs: req.SANs},
+	}
+	s.options.EngineOptions.TLSVerify = true
+	if err := m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkSwarm resolves the name of the swarm that a request is about.
+func (m *Manager) checkSwarm(o *SwarmOptions, names []string) error {
+	if !o.IsSwarm && !o.Master {
+		return nil
+	}
+	o.IsSwarm = true
+	if o.Master {
+		if o.Name == "" {
+			o.Name = names[0]
+		}
+		return store.ValidName(o.Name)
+	}
+	c, err := m.findCluster(o.Name)
+	if err != nil {
+		return err
+	}
+	o.Name = c.Name
+	return nil
+}
+
+// making is one machine on its way.
+type making struct {
+	*machine
+	out     *Created
+	conn    *ssh.Client
+	started time.Time
+	lap     time.Time
+}
+
+// timed closes a phase of the time table.
+func (x *making) timed(phase string) {
+	now := x.m.Now()
+	x.out.Phases = append(x.out.Phases, PhaseTime{phase, now.Sub(x.lap)})
+	x.lap = now
+}
+
+func (x *making) close() error {
+	var err error
+	if x.conn != nil {
+		x.out.Trips = x.conn.Trips()
+		err = x.conn.Close()
+	}
+	if x.txn != nil {
+		err = errors.Join(err, x.machine.close())
+	}
+	return err
+}
+
+// Create makes, resumes or completes machines, several at once. The results are in the order
+// of the names, also when the joined error is not nil.
+//
+// The order of things: record, keys, host, SSH, probe, certificate, engine, TLS
+// check (each machine on its own, several at once), then the swarm (all together).
+func (m *Manager) Create(ctx context.Context, req CreateRequest) ([]Created, error) {
+	results := make([]Created, len(req.Names))
+	for i, name := range req.Names {
+		results[i] = Created{Name: name, Driver: req.Driver}
+	}
+	s, err := m.check(req)
+	if err != nil {
+		return results, err
+	}
+	works := make([]*making, len(s.names))
+	index := map[string]int{}
+	for i, name := range s.names {
+		index[name] = i
+		works[i] = &making{out: &results[i], started: m.Now(), lap: m.Now(), machine: &machine{m: m}}
+	}
+	defer func() {
+		for _, x := range works {
+			if err := x.close(); err != nil {
+				m.Log.Debug("close machine", "machine", x.rec.Name, "err", err)
+			}
+		}
+	}()
+	errs := make([]error, len(works))
+	note := func(i int, err error) {
+		if err = nameError(s.names[i], len(s.names), err); err == nil {
+			return
+		}
+		errs[i] = errors.Join(errs[i], err)
+		results[i].Error, results[i].ReasonID = errs[i].Error(), ReasonOf(errs[i]).ID
+	}
+	_ = m.each(ctx, s.names, func(ctx context.Context, name string) error {
+		i := index[name]
+		note(i, m.makeOne(ctx, s, name, works[i]))
+		return nil
+	})
+	if s.options.SwarmOptions.IsSwarm {
+		m.makeSwarm(ctx, s, works, errs, note)
+	}
+	_ = m.each(ctx, s.names, func(ctx context.Context, name string) error {
+		i := index[name]
+		if errs[i] == nil {
+			note(i, m.finish(ctx, s, works[i]))
+		}
+		return nil
+	})
+	if req.RemoveOnFailure {
+		m.removeFailed(ctx, works, errs, results)
+	}
+	return results, errors.Join(append(errs, context.Cause(ctx))...)
+}
+
+// makeOne brings one machine to an engine that answers over TLS.
+func (m *Manager) makeOne(ctx context.Context, s *spec, name string, x *making) error {
+	if err := x.begin(ctx, s, name); err != nil {
+		return err
+	}
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		if _, err := m.ensureAuthority(ctx); err != nil {
+			return x.fail(err)
+		}
+		return x.phase(store.Ready)
+	}
+	return x.fail(x.makeHost(ctx))
+}
+
+// begin takes the lock and either records a new machine or finds the one to be resumed.
+func (x *making) begin(ctx context.Context, s *spec, name string) error {
+	m := x.m
+	txn, err := m.Store.Lock(ctx, name, m.Command)
+	if err != nil {
+		return err
+	}
+	x.txn = txn
+	rec, err := txn.Get()
+	switch {
+	case err == nil:
+		return x.resume(ctx, s, rec)
+	case !errors.Is(err, store.ErrNotExist):
+		return err
+	}
+	if err := m.ensureID(ctx); err != nil {
+		return err
+	}
+	x.rec = store.Record{
+		ConfigVersion: store.Version,
+		Name:          name,
+		DriverName:    s.factory.Name(),
+		Driver:        s.config,
+		Phase:         store.Pending,
+		Created:       m.Now().UTC(),
+		Creator:       m.Version,
+		HostOptions:   s.options,
+		DockerContext: s.req.DockerContext,
+	}
+	if err := x.openWith(s.factory, s.secrets); err != nil {
+		return err
+	}
+	err = m.Step(ctx, "check", func(ctx context.Context) error { return x.drv.Check(ctx) })
+	x.timed("check")
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return fmt.Errorf("%w: %w", ErrCheck, err)
+	}
+	if err := x.put(); err != nil {
+		return err
+	}
+	return x.fail(x.keep(s))
+}
+
+// keep stores what belongs to a record and is not in it. A resumed create stores it again: the
+// first one may have ended in between.
+func (x *making) keep(s *spec) error {
+	if len(s.secrets) > 0 && string(s.secrets) != "{}" && string(s.secrets) != "null" {
+		if err := x.txn.PutSecrets(s.secrets); err != nil {
+			return err
+		}
+	}
+	if s.req.UserData != nil {
+		return x.txn.WriteFile(userDataFile, s.req.UserData)
+	}
+	return nil
+}
+
+// resume continues a machine that an earlier create did not finish.
+func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
+	switch rec.Phase {
+	case store.Ready:
+		return fmt.Errorf("create %q: %w", rec.Name, store.ErrExist)
+	case store.Removing:
+		return fmt.Errorf("create %q: %w: its removal has begun", rec.Name, store.ErrExist)
+	}
+	var diff []string
+	if rec.DriverName != s.factory.Name() {
+		diff = append(diff, fmt.Sprintf("--driver: %s → %s", rec.DriverName, s.factory.Name()))
+	} else {
+		diff = drivers.Diff(s.factory, rec.Driver, s.config)
+	}
+	if !sameJSON(rec.HostOptions.EngineOptions, s.options.EngineOptions) {
+		diff = append(diff, "engine options")
+	}
+	if !sameJSON(rec.HostOptions.SwarmOptions, s.options.SwarmOptions) {
+		diff = append(diff, "swarm options")
+	}
+	if !sameJSON(rec.HostOptions.AuthOptions, s.options.AuthOptions) {
+		diff = append(diff, "--tls-san")
+	}
+	if len(diff) > 0 {
+		return &SpecError{Machine: rec.Name, Diff: diff}
+	}
+	x.rec = rec
+	x.out.Resumed = true
+	x.m.Note(ctx, fmt.Sprintf("continuing an unfinished create (%s)", rec.Phase))
+	if err := x.keep(s); err != nil {
+		return err
+	}
+	return x.open()
+}
+
+// SpecError is a machine that exists, unfinished, with other options. It wraps ErrSpec.
+type SpecError struct {
+	Machine string
+	Diff    []string
+}
+
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("create %q: %v: %s", e.Machine, ErrSpec, joinWords(e.Diff))
+}
+
+func (e *SpecError) Unwrap() error { return ErrSpec }
+
+// makeHost brings a recorded machine to a verified engine.
+func (x *making) makeHost(ctx context.Context) error {
+	a, err := x.m.ensureAuthority(ctx)
+	if err != nil {
+		return err
+	}
+	if err := x.allocate(ctx); err != nil {
+		return err
+	}
+	if err := x.await(ctx); err != nil {
+		return err
+	}
+	if err := x.seedKnownHost(); err != nil {
+		return err
+	}
+	if x.rec.Phase == store.Pending {
+		if err := x.phase(store.Created); err != nil {
+			return err
+		}
+	}
+	x.timed("host")
+	if x.conn, err = x.dial(ctx); err != nil {
+		return err
+	}
+	x.timed("ssh")
+	if err := x.provision(ctx, x.conn, a, refit{planned: func(steps []provision.Step) {
+		x.m.Log.Debug("plan", "machine", x.rec.Name, "steps", len(steps))
+	}}); err != nil {
+		return err
+	}
+	x.timed("provision")
+	return nil
+}
+
+// allocate makes the host, or makes it run if it exists.
+func (x *making) allocate(ctx context.Context) error {
+	if x.rec.Phase != store.Pending {
+		return x.m.Step(ctx, "start the host", func(ctx context.Context) error {
+			err := x.drv.Start(ctx)
+			if errors.Is(err, drivers.ErrUnsupported) {
+				return nil // such a host runs or is not ours to start
+			}
+			return err
+		})
+	}
+	req := drivers.CreateRequest{OpenPorts: x.ports()}
+	if a, ok := x.drv.(drivers.SSHAccess); ok {
+		if err := x.takeKey(a.SSHAccess()); err != nil {
+			return err
+		}
+	} else {
+		login, host, err := x.newKeys()
+		if err != nil {
+			return err
+		}
+		req.AuthorizedKey, req.HostKey = login.Authorized, host.Private
+	}
+	if err := x.put(); err != nil {
+		return err
+	}
+	var err error
+	if req.UserData, err = x.txn.ReadFile(userDataFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err = x.m.Step(ctx, "create the host", func(ctx context.Context) error { return x.drv.Create(ctx, req) })
+	if err != nil {
+		return fmt.Errorf("create host: %w", err)
+	}
+	return nil
+}
+
+// ports are what a firewall must let through besides SSH.
+func (x *making) ports() []drivers.Port {
+	ports := []drivers.Port{{Number: x.enginePort(), Protocol: "tcp"}}
+	if o := x.rec.HostOptions.SwarmOptions; o.IsSwarm {
+		ports = append(ports, drivers.Port{Number: 7946, Protocol: "tcp"}, drivers.Port{Number: 7946, Protocol: "udp"}, drivers.Port{Number: 4789, Protocol: "udp"})
+		if o.Master {
+			ports = append(ports, drivers.Port{Number: 2377, Protocol: "tcp"})
+		}
+	}
+	return ports
+}
+
+// seedKnownHost stores the host key that the driver put on the host, so that the first
+// contact is verified.
+func (x *making) seedKnownHost() error {
+	s, ok := x.drv.(drivers.HostKeySeeder)
+	if !ok || !s.SeedsHostKey() || x.rec.SSH.HostKey != "" {
+		return nil
+	}
+	private, err := x.txn.ReadFile(hostKeyFile)
+	if err != nil {
+		return fmt.Errorf("read host key: %w", err)
+	}
+	pair, err := ssh.ParseKeyPair(private, x.rec.Name)
+	if err != nil {
+		return fmt.Errorf("read host key: %w", err)
+	}
+	line, err := ssh.KnownHostsLine(x.rec.Address.Host, x.rec.Address.SSHPort, pair.Authorized)
+	if err != nil {
+		return err
+	}
+	if err := x.txn.WriteFile(knownHostsFile, []byte(line+"\n")); err != nil {
+		return err
+	}
+	x.rec.SSH.HostKey = "seeded"
+	return x.put()
+}
+
+// makeSwarm joins the machines that are ready so far.
+func (m *Manager) makeSwarm(ctx context.Context, s *spec, works []*making, errs []error, note func(int, error)) {
+	role := swarmboot.Worker
+	if s.options.SwarmOptions.Master {
+		role = swarmboot.Manager
+	}
+	var nodes []joining
+	var at []int
+	for i, x := range works {
+		if errs[i] == nil {
+			nodes = append(nodes, joining{machine: x.machine, conn: x.conn, role: role})
+			at = append(at, i)
+		}
+	}
+	if len(nodes) == 0 {
+		return
+	}
+	err := m.formSwarm(ctx, s.options.SwarmOptions, nodes, !s.req.NoPreflight)
+	for k, i := range at {
+		x := works[i]
+		x.timed("swarm")
+		x.out.Swarm, x.out.Role = x.rec.Swarm.Name, x.rec.Swarm.Role
+		if x.rec.Swarm.NodeID == "" {
+			cause := err
+			if cause == nil {
+				cause = fmt.Errorf("join swarm %q: not reached", s.options.SwarmOptions.Name)
+			}
+			if k > 0 && len(at) > 1 && err != nil && errs[at[0]] != nil {
+				// The first one tells the cause; the others tell that they wait for it.
+				cause = fmt.Errorf("join swarm %q: %w", s.options.SwarmOptions.Name, errNotJoined)
+			}
+			note(i, x.fail(cause))
+		}
+	}
+	if err != nil && !slices.ContainsFunc(at, func(i int) bool { return errs[i] != nil }) {
+		note(at[0], err)
+	}
+}
+
+var errNotJoined = errors.New("stopped because another machine could not join")
+
+// finish marks a machine ready and fills in the result.
+func (m *Manager) finish(ctx context.Context, s *spec, x *making) error {
+	if x.rec.DockerContext {
+		if err := m.makeContext(ctx, x.machine); err != nil {
+			return x.fail(err)
+		}
+	}
+	if err := x.txn.RemoveFile(hostKeyFile); err != nil {
+		return err
+	}
+	if err := x.phase(store.Ready); err != nil {
+		return err
+	}
+	x.out.URL = x.engineURL()
+	x.out.IP = x.rec.Address.Host
+	x.out.Engine = x.rec.Installed.Engine
+	x.out.Total = m.Now().Sub(x.started)
+	return nil
+}
+
+// removeFailed releases what failed machines of this request had got.
+func (m *Manager) removeFailed(ctx context.Context, works []*making, errs []error, results []Created) {
+	// A cancelled command still cleans up after itself when that was asked for.
+	ctx = context.WithoutCancel(ctx)
+	for i, x := range works {
+		if errs[i] == nil || x.txn == nil || x.rec.Name == "" || errors.Is(errs[i], ErrSpec) || errors.Is(errs[i], store.ErrExist) {
+			continue
+		}
+		ctx := OnMachine(ctx, x.rec.Name)
+		if err := m.removeLocked(ctx, x.machine, true); err != nil {
+			errs[i] = errors.Join(errs[i], fmt.Errorf("remove after failure: %w", err))
+			continue
+		}
+		m.Note(ctx, "removed after the failure")
+		results[i].Resumed = false
+	}
+}
+
+// ensureID makes the store's identity, which tags everything at the providers.
+func (m *Manager) ensureID(ctx context.Context) error {
+	if id, err := m.Store.ID(); err != nil || id != "" {
+		return err
+	}
+	txn, err := m.Store.LockShared(ctx, m.Command)
+	if err != nil {
+		return err
+	}
+	_, err = txn.EnsureID()
+	return errors.Join(err, txn.Close())
+}

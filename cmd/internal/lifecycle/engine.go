@@ -1,0 +1,220 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/provision"
+)
+
+// engine calls the Docker Engine API of one machine over TLS. It implements
+// swarmboot.Engine.
+type engine struct {
+	name   string // the machine's
+	base   string // https://host:port
+	client *http.Client
+}
+
+// APIError is an answer of 400 or above of an engine.
+type APIError struct {
+	Status  int
+	Text    string
+	Request string // method and path
+}
+
+func (e *APIError) Error() string {
+	return fmt.Sprintf("%s: engine answers %d: %s", e.Request, e.Status, e.Text)
+}
+
+// StatusCode returns the HTTP status.
+func (e *APIError) StatusCode() int { return e.Status }
+
+// Message returns what the engine said.
+func (e *APIError) Message() string { return e.Text }
+
+// Do implements swarmboot.Engine.
+func (e *engine) Do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, e.base+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := e.client.Do(req)
+	if err != nil {
+		var ue *url.Error // repeats the method and the whole URL
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return fmt.Errorf("%s %s of %s: %w", method, path, e.name, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("%s %s of %s: %w", method, path, e.name, err)
+	}
+	if resp.StatusCode >= 400 {
+		var msg struct{ Message string }
+		if json.Unmarshal(data, &msg) != nil || msg.Message == "" {
+			msg.Message = strings.TrimSpace(string(data[:min(len(data), 512)]))
+		}
+		return &APIError{Status: resp.StatusCode, Text: msg.Message, Request: method + " " + path + " of " + e.name}
+	}
+	if out == nil || len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%s %s of %s: %w", method, path, e.name, err)
+	}
+	return nil
+}
+
+// dialFunc reaches an address, perhaps through a tunnel.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// engineURL returns where the machine's engine answers, as docker clients write it.
+func (x *machine) engineURL() string {
+	if u, ok := x.drv.(drivers.Unmanaged); ok {
+		return u.EngineURL()
+	}
+	if x.rec.Address.Host == "" {
+		return ""
+	}
+	return "tcp://" + net.JoinHostPort(x.rec.Address.Host, strconv.Itoa(x.clientPort()))
+}
+
+// enginePort is where the engine listens on its host, clientPort where a client reaches it.
+func (x *machine) enginePort() int {
+	if p := x.rec.HostOptions.EngineOptions.Port; p != 0 {
+		return p
+	}
+	return provision.DefaultPort
+}
+
+func (x *machine) clientPort() int {
+	if p := x.rec.Address.EnginePort; p != 0 {
+		return p
+	}
+	return x.enginePort()
+}
+
+// credentials returns the folder that holds the machine's ca.pem, cert.pem and key.pem: its own,
+// or the store's for machines that were never provisioned.
+func (x *machine) credentials() string {
+	dir := x.m.Store.MachineDir(x.rec.Name)
+	if _, err := os.Stat(filepath.Join(dir, certFile)); err == nil {
+		return dir
+	}
+	return x.m.Store.CertsDir()
+}
+
+// engine opens the machine's engine with what is on disk. dial may be nil.
+func (x *machine) engine(dial dialFunc) (*engine, error) {
+	base, err := x.engineBase()
+	if err != nil {
+		return nil, err
+	}
+	conf, err := clientTLS(x.credentials())
+	if err != nil {
+		return nil, fmt.Errorf("open engine of %q: %w", x.rec.Name, err)
+	}
+	return newEngine(x.rec.Name, base, conf, dial), nil
+}
+
+func (x *machine) engineBase() (string, error) {
+	raw := x.engineURL()
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("open engine of %q: %w", x.rec.Name, ErrNotRunning)
+	}
+	return "https://" + u.Host, nil
+}
+
+func newEngine(name, base string, conf *tls.Config, dial dialFunc) *engine {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	return &engine{name: name, base: base, client: &http.Client{Transport: &http.Transport{
+		DialContext:         dial,
+		TLSClientConfig:     conf,
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConns:        2,
+		IdleConnTimeout:     30 * time.Second,
+	}}}
+}
+
+// close drops idle connections.
+func (e *engine) close() { e.client.CloseIdleConnections() }
+
+// clientTLS reads what a client identifies itself with and whom it trusts.
+func clientTLS(dir string) (*tls.Config, error) {
+	ca, err := os.ReadFile(filepath.Join(dir, caFile))
+	if err != nil {
+		return nil, err
+	}
+	pair, err := readPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	if err != nil {
+		return nil, err
+	}
+	return pairTLS(ca, pair)
+}
+
+func pairTLS(ca []byte, pair certs.Pair) (*tls.Config, error) {
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read client certificate: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, fmt.Errorf("read %s: %w", caFile, certs.ErrMalformed)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
+
+// engineVersion is what an engine says of itself.
+type engineVersion struct {
+	Version       string
+	APIVersion    string `json:"ApiVersion"`
+	MinAPIVersion string
+	Os, Arch      string
+}
+
+func (e *engine) version(ctx context.Context) (v engineVersion, err error) {
+	err = e.Do(ctx, http.MethodGet, "/version", nil, &v)
+	return v, err
+}
+
+// tlsProblem tells whether err comes from certificates, which waiting does not heal.
+func tlsProblem(err error) bool {
+	var verify *tls.CertificateVerificationError
+	var alert tls.AlertError
+	return errors.As(err, &verify) || errors.As(err, &alert)
+}

@@ -1,0 +1,306 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+const (
+	listTimeout = 10 * time.Second
+	listLimit   = 1000 // machines asked at once; each costs a connection and a few KiB
+)
+
+// filter selects machines: values of one key are alternatives, keys add up.
+type filter struct {
+	drivers, states, swarms []string
+	names                   []*regexp.Regexp
+	labels                  []string
+}
+
+// parseFilters reads key=value words.
+func parseFilters(words []string) (filter, error) {
+	var f filter
+	for _, w := range words {
+		key, value, ok := strings.Cut(w, "=")
+		if !ok {
+			return f, fmt.Errorf("%w: Unsupported filter syntax: %q", ErrUsage, w)
+		}
+		switch strings.ToLower(strings.TrimSpace(key)) {
+		case "driver":
+			f.drivers = append(f.drivers, value)
+		case "state":
+			f.states = append(f.states, value)
+		case "swarm":
+			f.swarms = append(f.swarms, value)
+		case "name":
+			re, err := regexp.Compile(value)
+			if err != nil {
+				return f, fmt.Errorf("%w: filter %q: %w", ErrUsage, w, err)
+			}
+			f.names = append(f.names, re)
+		case "label":
+			if !strings.Contains(value, "=") {
+				return f, fmt.Errorf("%w: filter %q: a label is key=value", ErrUsage, w)
+			}
+			f.labels = append(f.labels, value)
+		default:
+			return f, fmt.Errorf("%w: Unsupported filter key '%s'", ErrUsage, key)
+		}
+	}
+	return f, nil
+}
+
+// matchRecord tells whether a record matches, its state aside.
+func (f filter) matchRecord(e store.Entry) bool {
+	return anyFold(f.drivers, e.Record.DriverName) &&
+		anyFold(f.swarms, e.Record.Swarm.Name) &&
+		f.matchName(e.Name) && f.matchLabels(e.Record.HostOptions.EngineOptions.Labels)
+}
+
+func (f filter) matchState(s State) bool { return anyFold(f.states, string(s)) }
+
+func (f filter) matchName(name string) bool {
+	for _, re := range f.names {
+		if re.MatchString(name) {
+			return true
+		}
+	}
+	return len(f.names) == 0
+}
+
+// matchLabels compares keys exactly and values without regard to case, as docker-machine did.
+func (f filter) matchLabels(labels []string) bool {
+	for _, want := range f.labels {
+		wk, wv, _ := strings.Cut(want, "=")
+		for _, l := range labels {
+			if k, v, _ := strings.Cut(l, "="); k == wk && strings.EqualFold(v, wv) {
+				return true
+			}
+		}
+	}
+	return len(f.labels) == 0
+}
+
+func anyFold(wanted []string, s string) bool {
+	for _, w := range wanted {
+		if strings.EqualFold(w, s) {
+			return true
+		}
+	}
+	return len(wanted) == 0
+}
+
+// List returns the machines that match, in natural order; a machine that does not answer is a row.
+func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
+	f, err := parseFilters(req.Filters)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := m.Store.List()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	index := map[string]int{}
+	kept := entries[:0]
+	for _, e := range entries {
+		if f.matchRecord(e) {
+			index[e.Name] = len(kept)
+			names = append(names, e.Name)
+			kept = append(kept, e)
+		}
+	}
+	rows := make([]Row, len(kept))
+	ask := !req.NamesOnly || len(f.states) > 0
+	// One deadline for all: the list ends at its timeout however many machines do not answer.
+	ctx, cancel := within(ctx, req.Timeout, listTimeout, "timeout")
+	defer cancel()
+	_ = eachLimit(context.WithoutCancel(ctx), names, listLimit, func(_ context.Context, name string) error {
+		rows[index[name]] = m.row(OnMachine(ctx, name), kept[index[name]], ask, req.DockerHost)
+		return nil
+	})
+	out := rows[:0]
+	for _, r := range rows {
+		if f.matchState(r.State) {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// Match returns the names of the machines that match filters (see ListRequest), asking for states only if a filter does.
+func (m *Manager) Match(ctx context.Context, filters []string) ([]string, error) {
+	rows, err := m.List(ctx, ListRequest{Filters: filters, NamesOnly: true})
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Name
+	}
+	return names, err
+}
+
+func (m *Manager) row(ctx context.Context, e store.Entry, ask bool, dockerHost string) Row {
+	start := m.Now()
+	rec := e.Record
+	row := Row{
+		Name: e.Name, DriverName: rec.DriverName, Phase: string(rec.Phase), DockerVersion: "Unknown",
+		SwarmOptions: rec.HostOptions.SwarmOptions, EngineOptions: rec.HostOptions.EngineOptions, Swarm: rec.Swarm.Name,
+	}
+	if rec.Swarm.Role == string(swarmboot.Manager) {
+		row.Swarm += " (master)"
+	}
+	x := &machine{m: m, rec: rec}
+	err := e.Err
+	if err == nil {
+		err = x.open()
+	}
+	if err != nil {
+		row.State, row.DriverName, row.Error = drivers.Error, "not found", oneLine(err.Error())
+		if e.Err == nil {
+			row.DriverName = rec.DriverName
+		}
+		return row
+	}
+	if !ask {
+		return row
+	}
+	done := make(chan struct{})
+	asked := row
+	go func() {
+		defer close(done)
+		x.askRow(ctx, &asked, dockerHost)
+	}()
+	select {
+	case <-done:
+		row = asked
+	case <-ctx.Done():
+		// The driver may not heed ctx at once; its row does not wait for it.
+		row.State = drivers.Timeout
+	}
+	if row.State == drivers.Timeout {
+		row.Active, row.DockerVersion, row.Error = "", "Unknown", ""
+	}
+	row.ResponseTime = m.Now().Sub(start)
+	return row
+}
+
+// askRow asks provider and engine.
+func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
+	row.CertExpires = x.certExpires()
+	row.Active = "-"
+	st, err := x.drv.Status(ctx)
+	switch {
+	case ctx.Err() != nil:
+		row.State = drivers.Timeout
+		return
+	case errors.Is(err, drivers.ErrNotFound):
+		row.State, row.Error = drivers.Error, oneLine(err.Error())
+		return
+	case err != nil:
+		row.State, row.Error = drivers.Error, oneLine(err.Error())
+		return
+	}
+	row.State = st.State
+	if x.rec.Phase != store.Ready {
+		row.Error = unfinished(x.rec)
+	}
+	if st.State != drivers.Running {
+		return
+	}
+	x.rec.Address = x.address(st)
+	row.URL = x.engineURL()
+	if row.URL == dockerHost && dockerHost != "" {
+		row.Active, row.ActiveHost = "*", true
+	}
+	if x.rec.Phase == store.Pending || x.rec.Phase == store.Created {
+		return
+	}
+	v, err := x.askVersion(ctx)
+	switch {
+	case err == nil:
+		row.DockerVersion = "v" + v
+	case ctx.Err() != nil:
+		row.State = drivers.Timeout
+	case row.Error == "":
+		row.Error = "Unable to query docker version: " + oneLine(err.Error())
+	}
+}
+
+func (x *machine) askVersion(ctx context.Context) (string, error) {
+	eng, err := x.engine(nil)
+	if err != nil {
+		return "", err
+	}
+	defer eng.close()
+	v, err := eng.version(ctx)
+	return v.Version, err
+}
+
+// unfinished tells why a machine is not ready.
+func unfinished(rec store.Record) string {
+	text := "unfinished (" + string(rec.Phase) + ")"
+	if rec.Phase == store.Removing {
+		text = "removal unfinished"
+	}
+	if rec.Problem != nil {
+		text += ": " + oneLine(rec.Problem.Message)
+	}
+	return text
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// certExpires returns when the machine's server certificate ends; zero if it has none.
+func (x *machine) certExpires() time.Time {
+	data, err := os.ReadFile(x.path(serverFile))
+	if err != nil {
+		return time.Time{}
+	}
+	info, err := certs.Inspect(data)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.NotAfter
+}
+
+// Warnings returns what a person should know before anything else, such as certificates that end soon. It reads only
+// the store's own certificates and those of its machines.
+func (m *Manager) Warnings() []string {
+	var out []string
+	warn := func(what, file, fix string) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return
+		}
+		info, err := certs.Inspect(data)
+		if err != nil {
+			return
+		}
+		switch left := info.NotAfter.Sub(m.Now()); {
+		case left <= 0:
+			out = append(out, fmt.Sprintf("%s expired on %s: run %s", what, info.NotAfter.Format(time.DateOnly), fix))
+		case left < certs.RenewBefore:
+			out = append(out, fmt.Sprintf("%s expires in %d days: run %s", what, int(left.Hours()/24), fix))
+		}
+	}
+	dir := m.Store.CertsDir()
+	warn("the certificate authority", dir+"/"+caFile, "machine regenerate-certs --rotate-ca")
+	warn("the client certificate", dir+"/"+certFile, "machine regenerate-certs --client-certs")
+	names, err := m.Store.Names()
+	if err != nil {
+		return out
+	}
+	for _, name := range names {
+		warn("the server certificate of "+name, m.Store.MachineDir(name)+"/"+serverFile, "machine regenerate-certs "+name)
+	}
+	return out
+}

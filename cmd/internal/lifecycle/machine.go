@@ -1,0 +1,242 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/store"
+)
+
+// machine is one machine at work: its record, its driver and, if it may be
+// changed, the lock on it. A machine without txn is for reading only.
+type machine struct {
+	m   *Manager
+	txn *store.Txn
+	rec store.Record
+	drv drivers.Driver
+}
+
+// view opens a machine for reading.
+func (m *Manager) view(name string) (*machine, error) {
+	rec, err := m.Store.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	x := &machine{m: m, rec: rec}
+	return x, x.open()
+}
+
+// lock opens a machine for changing. The caller closes it.
+func (m *Manager) lock(ctx context.Context, name string) (*machine, error) {
+	// Asking first keeps a mistyped name from leaving a lock file behind.
+	if _, err := m.Store.Get(name); errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrName) {
+		return nil, err
+	}
+	txn, err := m.Store.Lock(ctx, name, m.Command)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := txn.Get()
+	if err != nil {
+		return nil, errors.Join(err, txn.Close())
+	}
+	x := &machine{m: m, txn: txn, rec: rec}
+	if err := x.open(); err != nil {
+		return nil, errors.Join(err, txn.Close())
+	}
+	return x, nil
+}
+
+// open makes the driver from the record.
+func (x *machine) open() error {
+	factory, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	if err != nil {
+		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
+	}
+	secrets, err := x.m.Store.Secrets(x.rec.Name)
+	if err != nil {
+		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
+	}
+	if err := x.openWith(factory, secrets); err != nil {
+		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
+	}
+	return nil
+}
+
+func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
+	id, err := x.m.Store.ID()
+	if err != nil {
+		return err
+	}
+	x.drv, err = f.Open(x.rec.Driver, secrets, x.rec.DriverState, x.saveState, drivers.Env{
+		Machine: x.rec.Name,
+		Dir:     x.m.Store.MachineDir(x.rec.Name),
+		StoreID: id,
+		Creator: "machine/" + x.m.Version,
+		Getenv:  x.m.Getenv,
+		Log:     x.m.Log.With("machine", x.rec.Name, "driver", f.Name()),
+		Step:    x.m.Step,
+	})
+	return err
+}
+
+// saveState makes a new state of the driver durable.
+func (x *machine) saveState(state json.RawMessage) error {
+	if x.txn == nil {
+		return fmt.Errorf("save state of %q: machine is open for reading only", x.rec.Name)
+	}
+	x.rec.DriverState = state
+	return x.put()
+}
+
+func (x *machine) put() error { return x.txn.Put(x.rec) }
+
+func (x *machine) close() error { return x.txn.Close() }
+
+// phase records how far the machine has come; a problem of before is over.
+func (x *machine) phase(p store.Phase) error {
+	x.rec.Phase = p
+	x.rec.Problem = nil
+	return x.put()
+}
+
+// fail records why a command did not finish and returns err. What cannot be
+// recorded is logged: the first cause is worth more than the second.
+func (x *machine) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	x.rec.Problem = &store.Problem{Reason: ReasonOf(err).ID, Message: err.Error(), Time: x.m.Now().UTC()}
+	if perr := x.put(); perr != nil {
+		x.m.Log.Warn("problem not recorded", "machine", x.rec.Name, "err", perr)
+	}
+	return err
+}
+
+// MachineError is an error about one machine of several.
+type MachineError struct {
+	Machine string
+	Err     error
+}
+
+func (e *MachineError) Error() string { return e.Machine + ": " + e.Err.Error() }
+func (e *MachineError) Unwrap() error { return e.Err }
+
+// each calls fn for each name, some at once. One failure does not stop the others; the
+// errors are joined in the order of names, each with its name if there are several.
+func (m *Manager) each(ctx context.Context, names []string, fn func(ctx context.Context, name string) error) error {
+	limit := m.Limit
+	if limit <= 0 {
+		limit = 16
+	}
+	return eachLimit(ctx, names, limit, fn)
+}
+
+func eachLimit(ctx context.Context, names []string, limit int, fn func(ctx context.Context, name string) error) error {
+	var g errgroup.Group
+	g.SetLimit(limit)
+	errs := make([]error, len(names))
+	for i, name := range names {
+		g.Go(func() error {
+			err := context.Cause(ctx)
+			if err == nil {
+				err = fn(OnMachine(ctx, name), name)
+			}
+			errs[i] = nameError(name, len(names), err)
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions above return nil
+	return errors.Join(errs...)
+}
+
+// nameError puts the machine's name before an error if there is more than one machine.
+func nameError(name string, of int, err error) error {
+	var named *MachineError
+	if err == nil || of < 2 || errors.As(err, &named) {
+		return err
+	}
+	return &MachineError{Machine: name, Err: err}
+}
+
+// exist returns why one of names cannot be worked on, before any work is begun.
+func (m *Manager) exist(names []string) error {
+	var errs []error
+	for i, name := range names {
+		if _, err := m.Store.Get(name); err != nil {
+			errs = append(errs, nameError(name, len(names), err))
+		}
+		for _, other := range names[:i] {
+			if name == other {
+				errs = append(errs, fmt.Errorf("%w: machine %q is named twice", ErrUsage, name))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// swarmGroups sorts machines into groups that may be worked on at once: members of one swarm
+// stay together, in the order of names, everything else is on its own.
+func (m *Manager) swarmGroups(names []string) [][]string {
+	var groups [][]string
+	at := map[string]int{}
+	for _, name := range names {
+		rec, err := m.Store.Get(name)
+		if err != nil || rec.Swarm.Name == "" {
+			groups = append(groups, []string{name})
+			continue
+		}
+		i, ok := at[rec.Swarm.Name]
+		if !ok {
+			i = len(groups)
+			at[rec.Swarm.Name] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], name)
+	}
+	return groups
+}
+
+// eachInTurn is each for work that restarts engines: members of one swarm go one
+// after another, and the first failure stops the rest of that swarm.
+func (m *Manager) eachInTurn(ctx context.Context, names []string, fn func(ctx context.Context, name string) error) error {
+	groups := m.swarmGroups(names)
+	leads := make([]string, len(groups))
+	index := map[string]int{}
+	for i, g := range groups {
+		leads[i] = g[0]
+		index[g[0]] = i
+	}
+	var mu sync.Mutex
+	byName := map[string]error{}
+	_ = m.each(ctx, leads, func(ctx context.Context, lead string) error {
+		group := groups[index[lead]]
+		for i, name := range group {
+			err := fn(OnMachine(ctx, name), name)
+			mu.Lock()
+			byName[name] = nameError(name, len(names), err)
+			mu.Unlock()
+			if err != nil {
+				if rest := group[i+1:]; len(rest) > 0 {
+					m.Note(OnMachine(ctx, name), fmt.Sprintf("not continued with %v of the same swarm", rest))
+				}
+				break
+			}
+		}
+		return nil
+	})
+	errs := make([]error, 0, len(names))
+	for _, name := range names {
+		errs = append(errs, byName[name])
+	}
+	return errors.Join(append(errs, context.Cause(ctx))...)
+}
+
+// Names returns the names of all machines in natural order; nothing is asked.
+func (m *Manager) Names() ([]string, error) { return m.Store.Names() }

@@ -1,0 +1,140 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/provision"
+	"github.com/hostsmith/machine/store"
+)
+
+// PlanCreate returns what Create would do. It asks the driver whether it could and writes nothing.
+func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned, error) {
+	s, err := m.check(req)
+	if err != nil {
+		return nil, err
+	}
+	var out []Planned
+	for i, name := range s.names {
+		p := Planned{Machine: name}
+		if rec, err := m.Store.Get(name); err == nil {
+			if rec.Phase == store.Ready {
+				return nil, fmt.Errorf("create %q: %w", name, store.ErrExist)
+			}
+			p.Steps = append(p.Steps, fmt.Sprintf("continue an unfinished create (%s)", rec.Phase))
+		}
+		x := &making{machine: &machine{m: m, rec: store.Record{Name: name, DriverName: s.factory.Name(), Driver: s.config, HostOptions: s.options}}, out: &Created{}}
+		if err := x.openWith(s.factory, s.secrets); err != nil {
+			return nil, err
+		}
+		if err := x.drv.Check(ctx); err != nil {
+			return nil, nameError(name, len(s.names), fmt.Errorf("%w: %w", ErrCheck, err))
+		}
+		p.Steps = append(p.Steps, x.steps(i)...)
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// steps tells in words what create does with the i-th machine of a request.
+func (x *making) steps(i int) []string {
+	steps := []string{"record the machine in " + x.m.Store.MachineDir(x.rec.Name)}
+	if u, ok := x.drv.(drivers.Unmanaged); ok {
+		return append(steps, "use the engine at "+u.EngineURL())
+	}
+	if a, ok := x.drv.(drivers.SSHAccess); ok {
+		how := "log in with the agent or the default keys"
+		if a.SSHAccess().KeyFile != "" {
+			how = "copy the SSH key " + a.SSHAccess().KeyFile
+		}
+		steps = append(steps, how)
+	} else {
+		steps = append(steps, "make an ed25519 login key and host key", fmt.Sprintf("create the host with driver %s %s", x.rec.DriverName, x.rec.Driver))
+	}
+	e := x.wanted()
+	version := e.Version
+	switch {
+	case version == "" && e.Source == provision.SourceKeep:
+		version = "that is there"
+	case version == "":
+		version = "that is there, else " + provision.DefaultVersion
+	}
+	source := string(e.Source)
+	if source == "" {
+		source = "auto"
+	}
+	steps = append(steps,
+		"wait for SSH, verify or pin the host key, probe the host",
+		fmt.Sprintf("issue a server certificate for the host's addresses, %s and localhost", joinWords(append([]string{x.rec.Name}, x.rec.HostOptions.AuthOptions.ServerCertSANs...))),
+		fmt.Sprintf("have Docker Engine %s (source %s) listen with TLS on port %d", version, source, e.Port),
+		"verify the engine over TLS with the client certificate",
+	)
+	if o := x.rec.HostOptions.SwarmOptions; o.IsSwarm {
+		switch {
+		case o.Master && i == 0:
+			steps = append(steps, fmt.Sprintf("initialise swarm %s, or join it as a manager if it exists", o.Name))
+		case o.Master:
+			steps = append(steps, fmt.Sprintf("join swarm %s as a manager", o.Name))
+		default:
+			steps = append(steps, fmt.Sprintf("join swarm %s as a worker", o.Name))
+		}
+	}
+	if x.rec.DockerContext {
+		steps = append(steps, "make the docker context "+x.rec.Name)
+	}
+	return steps
+}
+
+// PlanProvision returns what Provision would do; the hosts are asked and not changed.
+func (m *Manager) PlanProvision(ctx context.Context, names []string) ([]Planned, error) {
+	if err := m.exist(names); err != nil {
+		return nil, err
+	}
+	out := make([]Planned, len(names))
+	index := map[string]int{}
+	for i, name := range names {
+		index[name] = i
+	}
+	err := m.each(ctx, names, func(ctx context.Context, name string) error {
+		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
+			p, err := x.planProvision(ctx)
+			out[index[name]] = p
+			return err
+		})
+	})
+	return out, err
+}
+
+func (x *machine) planProvision(ctx context.Context) (Planned, error) {
+	p := Planned{Machine: x.rec.Name}
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		return p, fmt.Errorf("provision: %w: driver %s has no SSH", drivers.ErrUnsupported, x.rec.DriverName)
+	}
+	a, err := x.m.ensureAuthority(ctx)
+	if err != nil {
+		return p, err
+	}
+	conn, err := x.dial(ctx)
+	if err != nil {
+		return p, err
+	}
+	defer conn.Close()
+	_, _, steps, err := x.survey(ctx, conn, a, x.wanted(), refit{})
+	if err != nil {
+		return p, err
+	}
+	for _, s := range steps {
+		p.Steps = append(p.Steps, s.Name)
+		script := strings.TrimSpace(s.Run)
+		if len(s.Stdin) > 0 {
+			script += fmt.Sprintf("\n# with %d bytes on its standard input", len(s.Stdin))
+		}
+		p.Scripts = append(p.Scripts, script)
+	}
+	return p, nil
+}
+
+// joinWords joins for people.
+func joinWords(words []string) string { return strings.Join(words, ", ") }

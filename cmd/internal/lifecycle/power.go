@@ -1,0 +1,266 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/provision/ssh"
+)
+
+// locked runs fn on each machine with its lock held, some at once. All names must exist before
+// anything is begun.
+func (m *Manager) locked(ctx context.Context, names []string, fn func(ctx context.Context, x *machine) error) error {
+	if err := m.exist(names); err != nil {
+		return err
+	}
+	return m.each(ctx, names, func(ctx context.Context, name string) error { return m.withLock(ctx, name, fn) })
+}
+
+func (m *Manager) withLock(ctx context.Context, name string, fn func(ctx context.Context, x *machine) error) (err error) {
+	x, err := m.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.close()) }()
+	return fn(ctx, x)
+}
+
+// Start starts machines; certificates are issued again where the address changed.
+// A machine that runs already is an error wrapping ErrAlready ("already running").
+func (m *Manager) Start(ctx context.Context, names []string) error {
+	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
+		st, err := x.drv.Status(ctx)
+		if err == nil && st.State == drivers.Running {
+			return &AlreadyError{Machine: x.rec.Name, State: "running"}
+		}
+		if err != nil && errors.Is(err, drivers.ErrNotFound) {
+			return fmt.Errorf("start: %w", err)
+		}
+		err = m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) })
+		if err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+		return x.fail(x.back(ctx))
+	})
+}
+
+// back brings a machine that has just been started to a verified engine. Its certificate
+// is issued again if the address changed.
+func (x *machine) back(ctx context.Context) error {
+	if err := x.await(ctx); err != nil {
+		return err
+	}
+	conn, err := x.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	a, err := x.m.ensureAuthority(ctx)
+	if err != nil {
+		return err
+	}
+	if x.covers(a) {
+		if err := x.verifyEngine(ctx, conn, x.wanted()); err != nil {
+			return err
+		}
+		return x.put()
+	}
+	x.m.Note(ctx, "the address changed: the server certificate is issued again")
+	return x.provision(ctx, conn, a, refit{})
+}
+
+// covers tells whether the server certificate is good for where the machine is now.
+func (x *machine) covers(a authority) bool {
+	pair, err := readPair(x.path(serverFile), x.path(serverKeyFile))
+	if err != nil {
+		return false
+	}
+	err = certs.Verify(pair, certs.Need{Roots: a.trust, Hosts: x.sans(""), Now: x.m.Now()})
+	return err == nil || errors.Is(err, certs.ErrDue)
+}
+
+// Stop stops machines. A stopped one is an error wrapping ErrAlready.
+func (m *Manager) Stop(ctx context.Context, names []string) error {
+	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
+		if st, err := x.drv.Status(ctx); err == nil && st.State == drivers.Stopped {
+			return &AlreadyError{Machine: x.rec.Name, State: "stopped"}
+		} else if errors.Is(err, drivers.ErrNotFound) {
+			return fmt.Errorf("stop: %w", err)
+		}
+		if err := m.Step(ctx, "stop the host", func(ctx context.Context) error { return x.drv.Stop(ctx) }); err != nil {
+			return fmt.Errorf("stop: %w", err)
+		}
+		return nil
+	})
+}
+
+// Kill stops machines by force.
+func (m *Manager) Kill(ctx context.Context, names []string) error {
+	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
+		stop, what := x.drv.Stop, "stop the host"
+		if k, ok := x.drv.(drivers.Killer); ok {
+			stop, what = k.Kill, "kill the host"
+		}
+		if err := m.Step(ctx, what, func(ctx context.Context) error { return stop(ctx) }); err != nil {
+			return fmt.Errorf("kill: %w", err)
+		}
+		return nil
+	})
+}
+
+// Restart restarts machines, members of one swarm one after another.
+func (m *Manager) Restart(ctx context.Context, names []string) error {
+	if err := m.exist(names); err != nil {
+		return err
+	}
+	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
+		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error { return x.fail(x.restart(ctx)) })
+	})
+}
+
+func (x *machine) restart(ctx context.Context) error {
+	if _, own := x.drv.(drivers.Adopter); own {
+		return x.reboot(ctx)
+	}
+	err := x.m.Step(ctx, "restart the host", func(ctx context.Context) error {
+		if r, ok := x.drv.(drivers.Restarter); ok {
+			return r.Restart(ctx)
+		}
+		if err := x.drv.Stop(ctx); err != nil {
+			return err
+		}
+		return x.drv.Start(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	return x.back(ctx)
+}
+
+// reboot restarts a host that only SSH reaches, and waits until it has really been away: its
+// first process is another one.
+func (x *machine) reboot(ctx context.Context) error {
+	conn, err := x.dial(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := bootID(ctx, conn)
+	if err != nil {
+		return errors.Join(fmt.Errorf("restart: %w", err), conn.Close())
+	}
+	err = x.m.Step(ctx, "restart the host", func(ctx context.Context) error {
+		ctx, cancel := within(ctx, 0, bootPollDeadline, "wait for the host to come back")
+		defer cancel()
+		err := conn.Run(ctx, rebootScript, nil, nil)
+		var exit *ssh.ExitError
+		if errors.As(err, &exit) && exit.Code < 128 {
+			return fmt.Errorf("restart: %w", err)
+		}
+		if cerr := conn.Close(); cerr != nil {
+			x.m.Log.Debug("close connection to a host that restarts", "err", cerr)
+		}
+		return poll(ctx, func(ctx context.Context) (bool, error) {
+			again, err := ssh.Dial(ctx, x.target())
+			if err != nil {
+				return false, lasting(err)
+			}
+			defer again.Close()
+			now, err := bootID(ctx, again)
+			return err == nil && now != before, nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return x.back(ctx)
+}
+
+// lasting returns err if waiting does not heal it.
+func lasting(err error) error {
+	for _, permanent := range []error{ssh.ErrHostKey, ssh.ErrUnknownKey, ssh.ErrKeyFile} {
+		if errors.Is(err, permanent) {
+			return err
+		}
+	}
+	return nil
+}
+
+const rebootScript = `set -e
+if [ "$(id -u)" = 0 ]; then s=; else s='sudo -n'; fi
+$s sh -c 'command -v systemctl >/dev/null 2>&1 && exec systemctl reboot; exec reboot'`
+
+// bootID tells one run of a host from another, in containers too.
+func bootID(ctx context.Context, conn *ssh.Client) (string, error) {
+	var out strings.Builder
+	err := conn.Run(ctx, `cat /proc/sys/kernel/random/boot_id; awk '{print $22}' /proc/1/stat`, nil, &out)
+	return strings.TrimSpace(out.String()), err
+}
+
+// AlreadyError is a machine that is already as asked for. It wraps ErrAlready.
+type AlreadyError struct {
+	Machine string
+	State   string // running or stopped
+}
+
+func (e *AlreadyError) Error() string {
+	return fmt.Sprintf("machine %q is already %s", e.Machine, e.State)
+}
+
+func (e *AlreadyError) Unwrap() error { return ErrAlready }
+
+// Provision installs and secures the engines again; nothing happens where nothing changed.
+func (m *Manager) Provision(ctx context.Context, names []string) error {
+	if err := m.exist(names); err != nil {
+		return err
+	}
+	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
+		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
+			changed := false
+			err := x.reprovision(ctx, refit{changed: &changed})
+			if err == nil && !changed {
+				m.Note(ctx, "nothing to do: the host is as it should be")
+			}
+			return err
+		})
+	})
+}
+
+// reprovision provisions a machine that exists and runs.
+func (x *machine) reprovision(ctx context.Context, r refit) error {
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		return fmt.Errorf("provision: %w: driver %s has no SSH", drivers.ErrUnsupported, x.rec.DriverName)
+	}
+	a, err := x.m.ensureAuthority(ctx)
+	if err != nil {
+		return err
+	}
+	return x.fail(x.reprovisionWith(ctx, a, r))
+}
+
+func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) error {
+	st, err := x.drv.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	// A host that is the user's own is judged by SSH, which says more than its state.
+	if _, own := x.drv.(drivers.Adopter); !own && st.State != drivers.Running {
+		return fmt.Errorf("provision: %w", ErrNotRunning)
+	}
+	if err := x.setAddress(x.address(st)); err != nil {
+		return err
+	}
+	conn, err := x.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := x.provision(ctx, conn, a, r); err != nil {
+		return err
+	}
+	x.rec.Problem = nil
+	return x.put()
+}

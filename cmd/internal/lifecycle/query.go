@@ -1,0 +1,281 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+// status asks the provider.
+func (x *machine) status(ctx context.Context) (drivers.Status, error) {
+	st, err := x.drv.Status(ctx)
+	if err != nil {
+		return st, fmt.Errorf("ask for the state of %q: %w", x.rec.Name, err)
+	}
+	return st, nil
+}
+
+// Status returns a machine's state.
+func (m *Manager) Status(ctx context.Context, name string) (State, error) {
+	x, err := m.view(name)
+	if err != nil {
+		return drivers.None, err
+	}
+	st, err := x.status(ctx)
+	return st.State, err
+}
+
+// locate finds out where the machine is now. For hosts that are the user's own the address is
+// part of the record and nobody is asked.
+func (x *machine) locate(ctx context.Context) error {
+	if _, own := x.drv.(drivers.Adopter); own && x.rec.Address.Host != "" {
+		return nil
+	}
+	return x.locateFresh(ctx)
+}
+
+// IP returns the address a client reaches a machine at.
+func (m *Manager) IP(ctx context.Context, name string) (string, error) {
+	x, err := m.view(name)
+	if err != nil {
+		return "", err
+	}
+	if err := x.locate(ctx); err != nil {
+		return "", err
+	}
+	return x.rec.Address.Host, nil
+}
+
+// URL returns a machine's engine URL; ErrNotRunning if it is not running.
+func (m *Manager) URL(ctx context.Context, name string) (string, error) {
+	x, err := m.view(name)
+	if err != nil {
+		return "", err
+	}
+	if u, ok := x.drv.(drivers.Unmanaged); ok {
+		return u.EngineURL(), nil
+	}
+	st, err := x.status(ctx)
+	if err != nil {
+		return "", err
+	}
+	if st.State != drivers.Running || st.Host == "" {
+		return "", fmt.Errorf("machine %q: %w", name, ErrNotRunning)
+	}
+	x.rec.Address = x.address(st)
+	return x.engineURL(), nil
+}
+
+// Endpoint returns how to reach a machine's engine, checked by a question over TLS. With swarm, name
+// is a machine or a swarm and the endpoint that of a manager that answers.
+func (m *Manager) Endpoint(ctx context.Context, name string, swarm bool) (Endpoint, error) {
+	if swarm {
+		return m.swarmEndpoint(ctx, name)
+	}
+	x, err := m.view(name)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	// The recorded address is tried first: it is right nearly always, and no provider need be asked.
+	err = ErrNotRunning
+	if x.engineURL() != "" {
+		if err = x.ask(ctx); err == nil {
+			return x.endpoint(), nil
+		}
+	}
+	was := x.engineURL()
+	if lerr := x.locateFresh(ctx); lerr != nil {
+		return Endpoint{}, lerr
+	}
+	if x.engineURL() != was {
+		err = x.ask(ctx)
+	}
+	if err != nil {
+		return Endpoint{}, &EngineError{URL: x.engineURL(), Err: err}
+	}
+	return x.endpoint(), nil
+}
+
+// ask puts one question to the engine.
+func (x *machine) ask(ctx context.Context) error {
+	eng, err := x.engine(nil)
+	if err != nil {
+		return err
+	}
+	defer eng.close()
+	ctx, cancel := within(ctx, 0, versionDeadline, "ask the engine")
+	defer cancel()
+	_, err = eng.version(ctx)
+	return err
+}
+
+func (x *machine) endpoint() Endpoint {
+	return Endpoint{
+		Machine:  x.rec.Name,
+		URL:      x.engineURL(),
+		IP:       x.rec.Address.Host,
+		CertPath: filepath.Clean(x.credentials()),
+		TLS:      true,
+	}
+}
+
+func (m *Manager) swarmEndpoint(ctx context.Context, name string) (Endpoint, error) {
+	c, err := m.findCluster(name)
+	if errors.Is(err, ErrNoSwarm) && name != "" {
+		if _, gerr := m.Store.Get(name); gerr != nil {
+			return Endpoint{}, gerr
+		}
+		return Endpoint{}, fmt.Errorf("%w: %q is not in a swarm", ErrNoSwarm, name)
+	}
+	if err != nil {
+		return Endpoint{}, err
+	}
+	prefer := ""
+	if member, ok := c.Members[name]; ok && member.Role == string(swarmboot.Manager) {
+		prefer = name
+	}
+	eng, x, err := m.aManager(ctx, c, prefer)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	eng.close()
+	if prefer != "" && x.rec.Name != prefer {
+		m.Note(ctx, fmt.Sprintf("manager %s does not answer, using %s of the same swarm", prefer, x.rec.Name))
+	}
+	return x.endpoint(), nil
+}
+
+// Active returns the name of the running machine whose engine URL is dockerHost.
+func (m *Manager) Active(ctx context.Context, dockerHost string, timeout time.Duration) (string, error) {
+	if dockerHost == "" {
+		return "", ErrNoActive
+	}
+	rows, err := m.List(ctx, ListRequest{Timeout: timeout, DockerHost: dockerHost})
+	if err != nil {
+		return "", err
+	}
+	late := false
+	for _, r := range rows {
+		if r.ActiveHost || r.ActiveSwarm {
+			return r.Name, nil
+		}
+		late = late || r.State == drivers.Timeout
+	}
+	if late {
+		return "", fmt.Errorf("find active host: %w", &DeadlineError{What: "timeout", Limit: timeout})
+	}
+	return "", ErrNoActive
+}
+
+// EngineVersion asks a machine's engine for its version.
+func (m *Manager) EngineVersion(ctx context.Context, name string) (string, error) {
+	x, err := m.view(name)
+	if err != nil {
+		return "", err
+	}
+	if err := x.locateFresh(ctx); err != nil {
+		return "", err
+	}
+	eng, err := x.engine(nil)
+	if err != nil {
+		return "", err
+	}
+	defer eng.close()
+	ctx, cancel := within(ctx, 0, versionDeadline, "ask the engine")
+	defer cancel()
+	v, err := eng.version(ctx)
+	if err != nil {
+		return "", &EngineError{URL: x.engineURL(), Err: err}
+	}
+	return v.Version, nil
+}
+
+// locateFresh asks the provider where the machine is, also for hosts that are the user's own.
+func (x *machine) locateFresh(ctx context.Context) error {
+	st, err := x.status(ctx)
+	if err != nil {
+		return err
+	}
+	if st.State != drivers.Running || st.Host == "" {
+		return fmt.Errorf("machine %q: %w", x.rec.Name, ErrNotRunning)
+	}
+	x.rec.Address = x.address(st)
+	return nil
+}
+
+// Inspect returns a machine as docker-machine's inspect shows it, with what is ours besides. Paths
+// are absolute here and nowhere in the record.
+func (m *Manager) Inspect(ctx context.Context, name string) (json.RawMessage, error) {
+	x, err := m.view(name)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := x.drv.Status(ctx); err == nil && st.Host != "" {
+		x.rec.Address = x.address(st)
+	} else if err != nil {
+		m.Log.Info("provider did not tell the state; showing the record", "machine", name, "err", err)
+	}
+	return x.inspect()
+}
+
+func (x *machine) inspect() (json.RawMessage, error) {
+	driver := map[string]any{}
+	if err := json.Unmarshal(x.rec.Driver, &driver); err != nil {
+		return nil, fmt.Errorf("inspect %q: configuration of the driver: %w", x.rec.Name, err)
+	}
+	key := ""
+	if x.rec.SSH.Key != "" {
+		key = x.path(x.rec.SSH.Key)
+	}
+	swarm := x.rec.HostOptions.SwarmOptions
+	for k, v := range map[string]any{
+		"IPAddress": x.rec.Address.Host, "MachineName": x.rec.Name,
+		"SSHUser": x.rec.Address.User, "SSHPort": x.rec.Address.SSHPort, "SSHKeyPath": key,
+		"StorePath":   x.m.Store.Root(),
+		"SwarmMaster": swarm.Master, "SwarmHost": swarm.Host, "SwarmDiscovery": swarm.Discovery,
+	} {
+		driver[k] = v
+	}
+	host := map[string]any{}
+	data, err := json.Marshal(x.rec.HostOptions)
+	if err == nil {
+		err = json.Unmarshal(data, &host)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inspect %q: %w", x.rec.Name, err)
+	}
+	certsDir := x.m.Store.CertsDir()
+	auth, _ := host["AuthOptions"].(map[string]any)
+	if auth == nil {
+		auth = map[string]any{}
+		host["AuthOptions"] = auth
+	}
+	for k, v := range map[string]any{
+		"CertDir": certsDir, "CaCertPath": filepath.Join(certsDir, caFile), "CaPrivateKeyPath": filepath.Join(certsDir, caKeyFile),
+		"ClientCertPath": filepath.Join(certsDir, certFile), "ClientKeyPath": filepath.Join(certsDir, keyFile),
+		"ServerCertPath": x.path(serverFile), "ServerKeyPath": x.path(serverKeyFile),
+		"StorePath": x.m.Store.MachineDir(x.rec.Name),
+	} {
+		auth[k] = v
+	}
+	return json.Marshal(map[string]any{
+		"ConfigVersion": x.rec.ConfigVersion,
+		"Driver":        driver,
+		"DriverName":    x.rec.DriverName,
+		"HostOptions":   host,
+		"Name":          x.rec.Name,
+		"Phase":         x.rec.Phase,
+		"Problem":       x.rec.Problem,
+		"Created":       x.rec.Created,
+		"Address":       x.rec.Address,
+		"HostKey":       x.rec.SSH.HostKey,
+		"Installed":     x.rec.Installed,
+		"Swarm":         x.rec.Swarm,
+	})
+}

@@ -1,0 +1,289 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+// aManager returns the engine of a manager of the swarm that answers and has access to the
+// swarm's state, prefer first, and the machine it is of. The error tells why each did not.
+func (m *Manager) aManager(ctx context.Context, c store.Cluster, prefer string, not ...string) (*engine, *machine, error) {
+	var names []string
+	for name, member := range c.Members {
+		if member.Role == string(swarmboot.Manager) && !slices.Contains(not, name) {
+			names = append(names, name)
+		}
+	}
+	sort.Slice(names, func(i, j int) bool {
+		if (names[i] == prefer) != (names[j] == prefer) {
+			return names[i] == prefer
+		}
+		return names[i] < names[j]
+	})
+	type answer struct {
+		x   *machine
+		eng *engine
+		err error
+	}
+	answers := make([]answer, len(names))
+	var wg sync.WaitGroup
+	ctx, cancel := within(ctx, 0, 15*time.Second, "find a manager that answers")
+	defer cancel()
+	for i, name := range names {
+		wg.Go(func() {
+			a := &answers[i]
+			if a.x, a.err = m.view(name); a.err != nil {
+				return
+			}
+			if a.eng, a.err = a.x.engine(nil); a.err != nil {
+				return
+			}
+			switch seen := swarmboot.Inspect(ctx, a.eng); {
+			case !seen.Reachable:
+				a.err = errors.New(seen.Err)
+			case !seen.Control:
+				a.err = fmt.Errorf("is no manager with access to the swarm's state (%s)", seen.State)
+			case c.ID != "" && seen.ClusterID != "" && seen.ClusterID != c.ID:
+				a.err = fmt.Errorf("%w: %s", swarmboot.ErrForeign, seen.ClusterID)
+			}
+		})
+	}
+	wg.Wait()
+	var found *answer
+	var why []string
+	for i := range answers {
+		a := &answers[i]
+		switch {
+		case a.err != nil:
+			why = append(why, names[i]+": "+a.err.Error())
+		case found == nil:
+			found = a
+			continue
+		}
+		if a.eng != nil {
+			a.eng.close()
+		}
+	}
+	if found == nil {
+		if len(why) == 0 {
+			why = append(why, "no manager is recorded")
+		}
+		return nil, nil, fmt.Errorf("ask swarm %q: %w: %s", c.Name, swarmboot.ErrNoManager, strings.Join(why, "; "))
+	}
+	return found.eng, found.x, nil
+}
+
+// SwarmStatus asks a manager that answers; name is a swarm, a machine, or empty for the only swarm.
+func (m *Manager) SwarmStatus(ctx context.Context, name string) (SwarmStatus, error) {
+	c, err := m.findCluster(name)
+	if err != nil {
+		return SwarmStatus{}, err
+	}
+	st := SwarmStatus{Name: c.Name, ID: c.ID, Nodes: []SwarmNode{}}
+	eng, via, err := m.aManager(ctx, c, "")
+	if err != nil {
+		return st, err
+	}
+	defer eng.close()
+	members, err := swarmboot.Members(ctx, eng)
+	if err != nil {
+		return st, fmt.Errorf("ask swarm %q: %w", c.Name, err)
+	}
+	st.AskedVia = via.rec.Name
+	q := swarmboot.CountQuorum(members)
+	st.Managers, st.Reachable, st.Needed, st.CanLose = q.Managers, q.Reachable, q.Needed, q.Lost()
+	byID := map[string]string{}
+	for machine, member := range c.Members {
+		byID[member.NodeID] = machine
+	}
+	for _, n := range members {
+		node := SwarmNode{
+			Machine: byID[n.ID], ID: n.ID, Hostname: n.Hostname, Role: string(n.Role), Availability: n.Availability,
+			State: n.State, Addr: n.Addr, Engine: n.Version, Leader: n.Leader, Reachability: n.Reachability, Tasks: n.Tasks,
+		}
+		recorded := c.Members[node.Machine]
+		switch {
+		case node.Machine == "":
+			node.Problem = "not a machine of this store"
+		case recorded.Role != node.Role:
+			node.Problem = "recorded as " + recorded.Role
+		}
+		delete(byID, n.ID)
+		st.Nodes = append(st.Nodes, node)
+	}
+	for id, machine := range byID {
+		st.Nodes = append(st.Nodes, SwarmNode{Machine: machine, ID: id, Role: c.Members[machine].Role, Problem: "recorded, but no longer in the swarm"})
+	}
+	sort.SliceStable(st.Nodes, func(i, j int) bool {
+		a, b := st.Nodes[i], st.Nodes[j]
+		if (a.Role == string(swarmboot.Manager)) != (b.Role == string(swarmboot.Manager)) {
+			return a.Role == string(swarmboot.Manager)
+		}
+		return a.Machine+a.Hostname < b.Machine+b.Hostname
+	})
+	for _, n := range st.Nodes {
+		who := n.Machine
+		if who == "" {
+			who = n.Hostname
+		}
+		if n.Problem != "" {
+			st.Problems = append(st.Problems, who+": "+n.Problem)
+		}
+		if n.State == "down" || n.Reachability == "unreachable" {
+			st.Problems = append(st.Problems, who+": "+strings.TrimSpace(n.State+" "+n.Reachability))
+		}
+	}
+	if st.Managers > 1 && st.Managers%2 == 0 {
+		st.Problems = append(st.Problems, fmt.Sprintf("%d managers tolerate no more failures than %d do", st.Managers, st.Managers-1))
+	}
+	return st, nil
+}
+
+// leaveSwarm takes a machine out of its swarm in good order. Unless forced, what would lose the quorum is refused.
+// going are machines that leave in the same command: their absence is meant.
+func (m *Manager) leaveSwarm(ctx context.Context, x *machine, force bool) (err error) {
+	if x.rec.Swarm.Name == "" {
+		return nil
+	}
+	txn, cluster, err := m.lockCluster(ctx, x.rec.Swarm.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, txn.Close()) }()
+	if err := m.leaveCluster(ctx, x, cluster, force); err != nil {
+		if !force {
+			return fmt.Errorf("leave swarm %q: %w", cluster.Name, err)
+		}
+		m.Note(ctx, "left the swarm by force: "+err.Error())
+	}
+	delete(cluster.Members, x.rec.Name)
+	if len(cluster.Members) == 0 {
+		err = txn.Delete()
+	} else {
+		err = txn.Put(cluster)
+	}
+	if err != nil {
+		return err
+	}
+	x.rec.Swarm = store.Swarm{}
+	x.rec.HostOptions.SwarmOptions = SwarmOptions{}
+	return x.put()
+}
+
+func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cluster, force bool) error {
+	self, err := x.engine(nil)
+	if err != nil {
+		m.Log.Warn("engine cannot be opened", "machine", x.rec.Name, "err", err)
+	} else {
+		defer self.close()
+	}
+	var seen swarmboot.Seen
+	if self != nil {
+		seen = inspectAll(ctx, map[string]swarmboot.Engine{x.rec.Name: self})[x.rec.Name]
+	}
+	manager, _, merr := m.aManager(ctx, cluster, "", x.rec.Name)
+	if merr == nil {
+		defer manager.close()
+	}
+	asked := manager
+	if asked == nil && seen.Control {
+		asked = self
+	}
+	if asked == nil {
+		if seen.Reachable && seen.State == "inactive" {
+			return nil // left already, and nobody is left to tell
+		}
+		return merr
+	}
+	members, err := swarmboot.Members(ctx, asked)
+	if err != nil {
+		return err
+	}
+	if !force {
+		if err := swarmboot.CheckRemoval(members, x.rec.Swarm.NodeID); err != nil {
+			return err
+		}
+	}
+	var selfEngine, managerEngine swarmboot.Engine // nil interfaces, not nil pointers
+	if seen.Reachable {
+		selfEngine = self
+	}
+	if manager != nil {
+		managerEngine = manager
+	}
+	wait := m.Wait.Drain
+	switch {
+	case force:
+		wait = 0 // tasks that do not end are left to the managers
+	case wait <= 0:
+		wait = drainDeadline
+	}
+	return swarmboot.Remove(ctx, x.rec.Swarm.NodeID, selfEngine, managerEngine, wait, m.Step)
+}
+
+// SwarmLeave takes machines out of their swarm: workers first, then managers, one after another.
+func (m *Manager) SwarmLeave(ctx context.Context, req SwarmRequest) ([]Planned, error) {
+	if err := m.exist(req.Names); err != nil {
+		return nil, err
+	}
+	names := m.workersFirst(req.Names)
+	var planned []Planned
+	for _, name := range names {
+		ctx := OnMachine(ctx, name)
+		if req.DryRun {
+			rec, err := m.Store.Get(name)
+			if err != nil {
+				return planned, err
+			}
+			if rec.Swarm.Name != "" {
+				planned = append(planned, Planned{Machine: name, Steps: []string{fmt.Sprintf("drain, take out and remove %s %s from swarm %s", rec.Swarm.Role, name, rec.Swarm.Name)}})
+			}
+			continue
+		}
+		if err := m.leaveOne(ctx, name, req.Force); err != nil {
+			return nil, nameError(name, len(names), err)
+		}
+	}
+	return planned, nil
+}
+
+func (m *Manager) leaveOne(ctx context.Context, name string, force bool) (err error) {
+	x, err := m.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.close()) }()
+	if x.rec.Swarm.Name == "" {
+		return fmt.Errorf("%w: %q is not in a swarm", ErrNoSwarm, name)
+	}
+	return m.leaveSwarm(ctx, x, force)
+}
+
+// workersFirst orders machines so that managers of swarms come last.
+func (m *Manager) workersFirst(names []string) []string {
+	manager := func(name string) bool {
+		rec, err := m.Store.Get(name)
+		return err == nil && rec.Swarm.Role == string(swarmboot.Manager)
+	}
+	out := slices.Clone(names)
+	slices.SortStableFunc(out, func(a, b string) int {
+		ma, mb := manager(a), manager(b)
+		switch {
+		case ma == mb:
+			return 0
+		case mb:
+			return -1
+		}
+		return 1
+	})
+	return out
+}

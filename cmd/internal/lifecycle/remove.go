@@ -1,0 +1,128 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/provision"
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+// Remove removes machines. removed has the names that are gone. Members of swarms leave them first,
+// one after another, workers before managers; everything else goes at once.
+func (m *Manager) Remove(ctx context.Context, req RemoveRequest) (removed []string, err error) {
+	var names []string
+	var errs []error
+	for _, name := range req.Names {
+		_, err := m.Store.Get(name)
+		switch {
+		case errors.Is(err, store.ErrNotExist), errors.Is(err, store.ErrName):
+			errs = append(errs, nameError(name, len(req.Names), err))
+		case !slices.Contains(names, name):
+			names = append(names, name)
+		}
+	}
+	groups := m.swarmGroups(m.workersFirst(names))
+	leads := make([]string, len(groups))
+	byLead := map[string][]string{}
+	for i, g := range groups {
+		leads[i] = g[0]
+		byLead[g[0]] = g
+	}
+	gone := make(chan string, len(names))
+	err = m.each(ctx, leads, func(ctx context.Context, lead string) error {
+		var errs []error
+		for _, name := range byLead[lead] {
+			if err := m.removeOne(OnMachine(ctx, name), name, req.Force); err != nil {
+				errs = append(errs, nameError(name, len(req.Names), err))
+				if errors.Is(err, swarmboot.ErrQuorum) {
+					break // the next manager would be refused for the same reason
+				}
+				continue
+			}
+			gone <- name
+		}
+		return errors.Join(errs...)
+	})
+	close(gone)
+	for name := range gone {
+		removed = append(removed, name)
+	}
+	slices.SortFunc(removed, func(a, b string) int { return slices.Index(req.Names, a) - slices.Index(req.Names, b) })
+	return removed, errors.Join(append(errs, err)...)
+}
+
+func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err error) {
+	txn, err := m.Store.Lock(ctx, name, m.Command)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, txn.Close()) }()
+	x := &machine{m: m, txn: txn}
+	x.rec, err = txn.Get()
+	if err == nil {
+		err = x.open()
+	}
+	if err != nil {
+		if !force {
+			return err
+		}
+		// Nothing at a provider can be released by a record that cannot be read: that is said.
+		m.Note(ctx, "removed the record only: "+err.Error())
+		return txn.Delete()
+	}
+	return m.removeLocked(ctx, x, force)
+}
+
+// removeLocked removes a machine whose lock is held. The record stays until all else is gone.
+func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) error {
+	if err := m.leaveSwarm(ctx, x, force); err != nil {
+		return x.fail(err)
+	}
+	if err := x.phase(store.Removing); err != nil {
+		return err
+	}
+	if a, ok := x.drv.(drivers.Adopter); ok && a.Deprovision() {
+		if err := x.deprovision(ctx); err != nil {
+			if !force {
+				return x.fail(fmt.Errorf("deprovision: %w", err))
+			}
+			m.Note(ctx, "the host was not deprovisioned: "+err.Error())
+		}
+	}
+	err := m.Step(ctx, "remove the host", func(ctx context.Context) error { return x.drv.Remove(ctx) })
+	if err != nil && !errors.Is(err, drivers.ErrNotFound) {
+		if !force || context.Cause(ctx) != nil {
+			return x.fail(fmt.Errorf("remove host: %w", err))
+		}
+		m.Note(ctx, "the provider did not release everything: "+err.Error())
+	}
+	if x.rec.DockerContext {
+		if err := m.removeContext(ctx, x.rec.Name); err != nil {
+			m.Note(ctx, "the docker context stays: "+err.Error())
+		}
+	}
+	return x.txn.Delete()
+}
+
+// deprovision undoes on the user's own host what provisioning did.
+func (x *machine) deprovision(ctx context.Context) error {
+	conn, err := x.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	facts, err := provision.Probe(ctx, conn, x.wanted())
+	if err != nil {
+		return err
+	}
+	steps, err := provision.PlanRemoval(facts)
+	if err != nil {
+		return err
+	}
+	return provision.Apply(ctx, conn, steps, x.m.Step)
+}
