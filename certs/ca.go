@@ -29,6 +29,13 @@ type CA struct {
 	key  crypto.Signer
 }
 
+// The common names. An authority and what it issues must differ in theirs: a
+// certificate whose subject is its issuer looks self-signed.
+const (
+	caName     = "machine CA"
+	serverName = "machine server"
+)
+
 // NewCA makes a self-signed ECDSA P-256 authority valid for CALifetime from now.
 // org becomes its organisation.
 func NewCA(org string, now time.Time) (*CA, error) {
@@ -36,6 +43,7 @@ func NewCA(org string, now time.Time) (*CA, error) {
 		return nil, errors.New("make authority: organisation is empty")
 	}
 	pair, err := issue(request{
+		name:   caName,
 		org:    org,
 		usages: []string{"cert sign", "crl sign"},
 		from:   now.Add(-Backdate),
@@ -92,20 +100,20 @@ func (ca *CA) Server(hosts []string, now time.Time) (Pair, error) {
 	if len(ca.cert.Subject.Organization) > 0 {
 		org = ca.cert.Subject.Organization[0]
 	}
-	pair, err := ca.leaf(request{org: org, hosts: clean, usages: []string{"digital signature", "server auth"}}, now)
+	pair, err := ca.leaf(request{name: serverName, org: org, hosts: clean, usages: []string{"digital signature", "server auth"}}, now)
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue server certificate: %w", err)
 	}
 	return pair, nil
 }
 
-// Client issues a client certificate (EKU clientAuth) whose organisation is name. As to time,
-// it is as Server.
+// Client issues a client certificate (EKU clientAuth) whose organisation is name, and so is
+// its common name, which the engine takes for the user. As to time, it is as Server.
 func (ca *CA) Client(name string, now time.Time) (Pair, error) {
 	if name == "" {
 		return Pair{}, errors.New("issue client certificate: name is empty")
 	}
-	pair, err := ca.leaf(request{org: name, usages: []string{"digital signature", "client auth"}}, now)
+	pair, err := ca.leaf(request{name: name, org: name, usages: []string{"digital signature", "client auth"}}, now)
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue client certificate: %w", err)
 	}
@@ -129,6 +137,7 @@ func (ca *CA) leaf(r request, now time.Time) (Pair, error) {
 
 // request is what a certificate shall say.
 type request struct {
+	name        string // common name
 	org         string
 	hosts       []string
 	usages      []string // in cfssl's words
@@ -140,6 +149,7 @@ type request struct {
 func issue(r request, ca *CA) (Pair, error) {
 	quietOnce()
 	request, key, err := csr.ParseRequest(&csr.CertificateRequest{
+		CN:         r.name,
 		Names:      []csr.Name{{O: r.org}},
 		Hosts:      r.hosts,
 		KeyRequest: &csr.KeyRequest{A: "ecdsa", S: 256},
