@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# bench.sh: measure the built binary and print a table.
+# bench.sh [FILE]: measure the built binary, print a table, and write it to FILE.
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 cd "$root"
 make -s build
 "$scripts/engine.sh" >/dev/null
 "$scripts/base-image.sh" bookworm >/dev/null
-exec go run ./e2e/bench -machine "$root/bin/machine"
+MACHINE_E2E=1 MACHINE_E2E_BINARY=$root/bin/machine MACHINE_BENCH=1 MACHINE_BENCH_OUT=${1:+$(cd "$(dirname "$1")" && pwd)/$(basename "$1")} \
+	exec go test -count=1 -v -timeout 30m -run '^TestBench$' ./e2e
