@@ -149,11 +149,11 @@ func faults() []fault {
 			return f.run("provision", m)
 		}},
 		{"unreachable host", 1, "SSH_NOT_READY", `refused`, func(f *fleet, m string) result {
-			return f.run("create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", "9", "--ssh-timeout", "3s", m)
+			return f.run("create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", "9", "--timeout", "3s", m)
 		}},
 		{"host that keeps silent", 1, "SSH_NOT_READY", `banner`, func(f *fleet, m string) result {
 			_, port, _ := strings.Cut(silent(f.t), ":")
-			return f.run("create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", port, "--ssh-timeout", "3s", m)
+			return f.run("create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", port, "--timeout", "3s", m)
 		}},
 		{"no sudo", 1, "HOST_NO_ROOT", `plain`, on(withEngine, "", "plain")},
 		{"full disk", 1, "HOST_DISK_FULL", `space`, on(withEngine,

@@ -15,7 +15,7 @@ func TestDockerDriver(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	m := f.name("m1")
-	f.ok("create", "-d", "docker", "--engine-label", "tier=gold", m)
+	f.ok("create", "-d", "docker", "--docker-network", f.name("net"), "--engine-label", "tier=gold", m)
 
 	t.Run("engine is real and ours", func(t *testing.T) {
 		if got := f.docker(m, "info", "--format", "{{.Name}} {{.Labels}}"); !strings.Contains(got, m) || !strings.Contains(got, "tier=gold") {
@@ -138,7 +138,7 @@ func TestGenericInstallsEngine(t *testing.T) {
 	f := newFleet(t)
 	h := newHost(t, bareTrixie)
 	m := f.name("bare")
-	f.ok(append([]string{"create", "--engine-install-url", "none"}, append(h.generic("admin"), m)...)...)
+	f.ok(append([]string{"create", "--engine-source", "distro"}, append(h.generic("admin"), m)...)...)
 	if got := h.sh("hostname"); got != h.container {
 		t.Errorf("The host was renamed to %q", got)
 	}
