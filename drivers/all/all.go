@@ -1,9 +1,14 @@
 // Package all is the table of built-in drivers.
 package all
 
-import "github.com/hostsmith/machine/drivers"
+import (
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/docker"
+)
 
 // Table returns the built-in drivers in the order in which lists show them.
 func Table() drivers.Table {
-	return drivers.Table{}
+	return drivers.Table{
+		docker.New(),
+	}
 }

@@ -1,0 +1,221 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// ensureNetwork sees to it that the machine's network exists and is recorded.
+// A network that is gone comes back with the subnet it had.
+func (d *driver) ensureNetwork(ctx context.Context, api *client.Client, ep Endpoint) error {
+	leave, err := d.gates.enter(ctx, "network "+ep.Host+" "+d.cfg.Network)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	st := &d.state.Value
+	if st.Network.Name == "" {
+		st.Network.Name = d.cfg.Network
+		if err := d.state.Save(); err != nil {
+			return err
+		}
+	}
+	name := st.Network.Name
+	found, err := d.findNetwork(ctx, api, name)
+	if err == nil && found == nil {
+		found, err = d.makeNetwork(ctx, api, name)
+	}
+	if err != nil {
+		return fault(ctx, ep, "make network "+name, err)
+	}
+	subnet, err := d.usable(*found)
+	if err != nil {
+		return fmt.Errorf("use network %s: %w", name, err)
+	}
+	st.Network.ID, st.Network.Subnet = found.ID, subnet.String()
+	st.Network.Ours = found.Labels[labelStore] == d.env.StoreID
+	return d.state.Save()
+}
+
+// findNetwork returns the network called name; nil: there is none. Old engines
+// let two that ask at once have two of one name: the older one counts.
+func (d *driver) findNetwork(ctx context.Context, api *client.Client, name string) (*network.Network, error) {
+	list, err := api.NetworkList(ctx, client.NetworkListOptions{Filters: client.Filters{}.Add("name", name)})
+	if err != nil {
+		return nil, err
+	}
+	same := slices.DeleteFunc(list.Items, func(n network.Summary) bool { return n.Name != name }) // the filter takes parts of names
+	if len(same) == 0 {
+		return nil, nil
+	}
+	oldest := slices.MinFunc(same, func(a, b network.Summary) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
+	return &oldest.Network, nil
+}
+
+// makeNetwork makes the network with the first subnet that the engine accepts.
+func (d *driver) makeNetwork(ctx context.Context, api *client.Client, name string) (*network.Network, error) {
+	candidates, err := d.candidates(ctx, api, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, subnet := range candidates {
+		made, err := api.NetworkCreate(ctx, name, client.NetworkCreateOptions{
+			Driver: "bridge",
+			IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet, Gateway: gateway(subnet)}}},
+			Labels: map[string]string{labelStore: d.env.StoreID, labelCreator: d.env.Creator},
+		})
+		switch {
+		case err == nil, errdefs.IsConflict(err), errdefs.IsAlreadyExists(err), says(err, "overlap"):
+			// Another process may have made it, or made it too.
+			found, ferr := d.findNetwork(ctx, api, name)
+			if ferr != nil {
+				return nil, ferr
+			}
+			if err == nil && found != nil && found.ID != made.ID {
+				if _, err := api.NetworkRemove(ctx, made.ID, client.NetworkRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
+					return nil, err
+				}
+			}
+			if found != nil {
+				return found, nil
+			}
+		default:
+			return nil, err
+		}
+	}
+	return nil, &drivers.HintError{
+		Err:    fmt.Errorf("no subnet is free among %d: %w", len(candidates), drivers.ErrConflict),
+		Advice: "name one with --docker-subnet, or remove unused networks with docker network prune",
+	}
+}
+
+// candidates returns the subnets that the network may have. One that machines
+// on it already live in is the only one: their addresses are fixed.
+func (d *driver) candidates(ctx context.Context, api *client.Client, name string) ([]netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(d.state.Value.Network.Subnet); err == nil {
+		return []netip.Prefix{p}, nil
+	}
+	others, err := neighbours(ctx, api, name)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range others {
+		if p, err := netip.ParsePrefix(c.Labels[labelAddress]); err == nil {
+			return []netip.Prefix{p.Masked()}, nil
+		}
+	}
+	if p, err := parseSubnet(d.cfg.Subnet); err != nil || p.IsValid() {
+		return []netip.Prefix{p}, err
+	}
+	list, err := api.NetworkList(ctx, client.NetworkListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	taken := localSubnets()
+	for _, n := range list.Items {
+		for _, c := range n.IPAM.Config {
+			if c.Subnet.IsValid() {
+				taken = append(taken, c.Subnet)
+			}
+		}
+	}
+	return free(subnets(), taken), nil
+}
+
+// localSubnets returns what this computer is connected to, such as a VPN, which
+// a network of the same range would hide.
+func localSubnets() []netip.Prefix {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // a precaution, no condition
+	}
+	var all []netip.Prefix
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() && p.Bits() > 0 {
+			all = append(all, p.Masked())
+		}
+	}
+	return all
+}
+
+// neighbours returns the containers of all stores' machines on a network,
+// whatever their state.
+func neighbours(ctx context.Context, api *client.Client, name string) ([]container.Summary, error) {
+	list, err := api.ContainerList(ctx, client.ContainerListOptions{
+		All:     true,
+		Filters: client.Filters{}.Add("label", labelNetwork+"="+name),
+	})
+	return list.Items, err
+}
+
+// usable returns the IPv4 subnet of a network on which the machine can have
+// the address that it was told to have.
+func (d *driver) usable(n network.Network) (netip.Prefix, error) {
+	var subnet netip.Prefix
+	for _, c := range n.IPAM.Config {
+		if c.Subnet.IsValid() && c.Subnet.Addr().Is4() {
+			subnet = c.Subnet.Masked()
+			break
+		}
+	}
+	if !subnet.IsValid() {
+		return subnet, fmt.Errorf("it has no IPv4 subnet: %w", drivers.ErrConflict)
+	}
+	other := func(format string, args ...any) (netip.Prefix, error) {
+		return netip.Prefix{}, &drivers.HintError{
+			Err:    fmt.Errorf("it has the subnet %s, and %s: %w", subnet, fmt.Sprintf(format, args...), drivers.ErrConflict),
+			Advice: "name another network with --docker-network, or leave the option out",
+		}
+	}
+	if p, err := parseSubnet(d.cfg.Subnet); err == nil && p.IsValid() && p != subnet {
+		return other("--%s-subnet asks for %s", Name, p)
+	}
+	if a, err := parseAddress(d.cfg.Address); err == nil && a.IsValid() && !subnet.Contains(a) {
+		return other("--%s-address asks for %s", Name, a)
+	}
+	if p, err := netip.ParsePrefix(d.state.Value.Address); err == nil && p.Masked() != subnet {
+		return other("the machine's address is %s", p)
+	}
+	return subnet, nil
+}
+
+// removeNetwork removes the network if this store made it and no container is
+// left on it, of whoever and in whatever state.
+func (d *driver) removeNetwork(ctx context.Context, api *client.Client) error {
+	n := d.state.Value.Network
+	leave, err := d.gates.enter(ctx, "network "+d.state.Value.Engine.Host+" "+n.Name)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	found, err := d.findNetwork(ctx, api, n.Name)
+	if err != nil || found == nil || found.Labels[labelStore] != d.env.StoreID {
+		return err
+	}
+	others, err := neighbours(ctx, api, n.Name)
+	if err != nil || len(others) > 0 {
+		return err
+	}
+	all, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("network", found.ID)})
+	if err != nil || len(all.Items) > 0 {
+		return err
+	}
+	_, err = api.NetworkRemove(ctx, found.ID, client.NetworkRemoveOptions{})
+	if errdefs.IsNotFound(err) || says(err, "active endpoints") {
+		return nil // somebody was faster, or has joined since
+	}
+	return err
+}
