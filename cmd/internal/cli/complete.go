@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/store"
+)
+
+// completeCommand is what the completion scripts call: the words of a command line, the last one
+// being typed. It prints the candidates, one per line.
+func (a *app) completeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "__complete", Hidden: true, Usage: "print completions", ArgsUsage: "-- WORD...",
+		Action: func(c *cli.Context) error {
+			for _, candidate := range a.complete(c.Args().Slice()) {
+				if _, err := fmt.Fprintln(a.Stdout, candidate); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// complete returns the candidates for the last of words.
+func (a *app) complete(words []string) []string {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last := words[len(words)-1]
+	before := words[:len(words)-1]
+	globals := globalFlags()
+	commands := a.commands(firstWord(before, globals))
+	p := &parser{app: a.name, globals: globals, commands: commands, rawAfter: rawAfter}
+	inv, perr := p.parse(before)
+	cmd := inv.command()
+	flags := globals
+	if cmd != nil {
+		flags = append(slices.Clone(cmd.Flags), globals...)
+	}
+	if f := a.awaitsValue(before, flags, perr); f != nil {
+		return matching(a.valuesOf(f), last)
+	}
+	switch {
+	case cmd == nil && !isOption(last):
+		return matching(commandNames(commands), last)
+	case cmd != nil && rawAfter(cmd, len(inv.args)):
+		return nil // another program's words
+	case strings.HasPrefix(last, "-"):
+		if cmd != nil && cmd.Name == "create" {
+			a := &app{Env: a.Env, inv: inv}
+			flags = a.chosenFlags(flags)
+		}
+		return matching(flagNames(flags), last)
+	case cmd != nil && len(cmd.Subcommands) > 0:
+		return matching(commandNames(cmd.Subcommands), last)
+	}
+	return matching(a.argsOf(cmd, inv, last), last)
+}
+
+// awaitsValue returns the option at the end of words if its value is what is being typed.
+func (a *app) awaitsValue(words []string, flags []cli.Flag, perr error) cli.Flag {
+	if perr == nil || len(words) == 0 || !isOption(words[len(words)-1]) {
+		return nil
+	}
+	f := lookup(flags, strings.TrimLeft(words[len(words)-1], "-"))
+	if f == nil || !takesValue(f) {
+		return nil
+	}
+	return f
+}
+
+// valuesOf are the values that an option may have, as far as they are known.
+func (a *app) valuesOf(f cli.Flag) []string {
+	switch f.Names()[0] {
+	case "driver":
+		var names []string
+		for _, d := range a.Drivers {
+			names = append(names, d.Name())
+		}
+		return names
+	case "output":
+		return []string{"text", "json"}
+	case "progress":
+		return []string{"auto", "tty", "plain", "json", "quiet"}
+	case "shell":
+		return []string{"bash", "zsh", "sh", "fish", "powershell", "cmd", "tcsh", "emacs"}
+	case "filter":
+		return []string{"driver=", "state=", "swarm=", "name=", "label="}
+	case "engine-source":
+		return []string{"repo", "distro", "script", "keep"}
+	case "role":
+		return []string{"manager", "worker"}
+	case "swarm-availability", "availability":
+		return []string{"active", "drain"}
+	case "swarm-name", "name":
+		return a.swarmNames()
+	}
+	return nil
+}
+
+// argsOf are the words that may stand next.
+func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
+	switch cmd.Name {
+	case "create", "ls", "active", "docs", "__complete":
+		return nil
+	case "help":
+		return commandNames(a.commands("-"))
+	case "completion":
+		return []string{"bash", "zsh", "fish", "powershell"}
+	case "status", "rotate":
+		if len(inv.path) > 1 {
+			return append(a.swarmNames(), a.machineNames()...)
+		}
+	case "env", "config":
+		if len(inv.values(inv.flags, "swarm")) > 0 {
+			return append(a.swarmNames(), a.machineNames()...)
+		}
+	case "scp", "mount":
+		var out []string
+		for _, n := range a.machineNames() {
+			out = append(out, n+":")
+		}
+		return out
+	}
+	names := a.machineNames()
+	return slices.DeleteFunc(names, func(n string) bool { return n != last && slices.Contains(inv.args, n) })
+}
+
+// machineNames are those of the store; one that cannot be read has none to offer.
+func (a *app) machineNames() []string {
+	names, err := store.Open(a.globals.root).Names()
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+func (a *app) swarmNames() []string {
+	clusters, err := store.Open(a.globals.root).Clusters()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, c := range clusters {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+func commandNames(commands []*cli.Command) []string {
+	var names []string
+	for _, c := range commands {
+		if !c.Hidden {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func flagNames(flags []cli.Flag) []string {
+	names := []string{"--help"}
+	for _, f := range visible(flags) {
+		names = append(names, "--"+f.Names()[0])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func matching(candidates []string, prefix string) []string {
+	return slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return !strings.HasPrefix(c, prefix) })
+}

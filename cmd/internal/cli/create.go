@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/cmd/internal/ui"
+)
+
+func (a *app) createCommand(withFlags bool) *cli.Command {
+	c := &cli.Command{
+		Name: "create", Usage: "create machines", ArgsUsage: "NAME...",
+		Description: "Makes a host with a driver, installs Docker Engine on it, secures it with TLS, and joins it to a swarm if\n" +
+			"asked to. A create that did not finish is continued by the same command, or undone by " + a.name + " rm.\n" +
+			"The options of a driver: " + a.name + " create -d DRIVER --help",
+		Action: a.create,
+	}
+	if withFlags {
+		c.Flags = createFlags()
+		c.Flags = append(c.Flags, driverFlags(a.Drivers, c.Flags)...)
+	}
+	return c
+}
+
+// createFlags are the options of create that every driver has.
+func createFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "driver", Aliases: []string{"d"}, Usage: "`DRIVER` to create the hosts with (default: one whose check passes) [$MACHINE_DRIVER]"},
+		&cli.StringSliceFlag{Name: "tls-san", Usage: "further name or `ADDRESS` that the engine's certificate is good for; may be repeated"},
+		&cli.StringFlag{Name: "userdata", Usage: "`FILE` with cloud-init user data for the host"},
+		&cli.BoolFlag{Name: "docker-context", Usage: "make a docker context of the machine's name"},
+		&cli.BoolFlag{Name: "rm-on-failure", Usage: "remove what a failed create has made"},
+		dryRunFlag(),
+		outputFlag(),
+	}
+	flags = append(flags, engineFlags()...)
+	return append(flags, createSwarmFlags()...)
+}
+
+func (a *app) create(c *cli.Context) error {
+	asJSON, err := jsonOutput(c)
+	if err != nil {
+		return err
+	}
+	if !c.Args().Present() {
+		return usagef("No machine name specified").hint("%s NAME...", c.Command.HelpName)
+	}
+	req, err := a.createRequest(c)
+	if err != nil {
+		return err
+	}
+	t := a.worker(c)
+	if req.Driver == "" {
+		why := ""
+		if req.Driver, why, err = t.DefaultDriver(c.Context, a.name); err != nil {
+			return err
+		}
+		t.Note(c.Context, fmt.Sprintf("driver %s: %s", req.Driver, why))
+	}
+	if req.Options, err = a.driverValues(req.Driver); err != nil {
+		return err
+	}
+	if c.Bool("dry-run") {
+		plans, err := t.PlanCreate(c.Context, req)
+		if err != nil {
+			return err
+		}
+		return a.printPlans(plans, asJSON)
+	}
+	results, err := t.Create(c.Context, req)
+	t.progress.Close()
+	if perr := a.printCreated(results, asJSON); err == nil {
+		err = perr
+	}
+	return err
+}
+
+// createRequest reads the options of create, all but the driver's.
+func (a *app) createRequest(c *cli.Context) (lifecycle.CreateRequest, error) {
+	req := lifecycle.CreateRequest{
+		Names:           c.Args().Slice(),
+		Driver:          c.String("driver"),
+		SANs:            c.StringSlice("tls-san"),
+		DockerContext:   c.Bool("docker-context"),
+		RemoveOnFailure: c.Bool("rm-on-failure"),
+		NoPreflight:     c.Bool("no-preflight"),
+	}
+	var err error
+	if req.Engine, err = a.engineOptions(c); err != nil {
+		return req, err
+	}
+	if req.Swarm, err = a.createSwarmOptions(c); err != nil {
+		return req, err
+	}
+	if file := c.String("userdata"); file != "" {
+		if req.UserData, err = os.ReadFile(file); err != nil {
+			return req, usagef("--userdata: %v", err)
+		}
+	}
+	return req, nil
+}
+
+// printCreated prints the results: how to use the machines, or JSON.
+func (a *app) printCreated(results []lifecycle.Created, asJSON bool) error {
+	if asJSON {
+		return a.printJSON(results)
+	}
+	if a.globals.mode == ui.Quiet {
+		return nil
+	}
+	var summary, hints strings.Builder
+	for _, r := range results {
+		if r.Error != "" || r.URL == "" {
+			continue
+		}
+		fmt.Fprintf(&summary, "%s: ready in %s%s\n", r.Name, ui.Elapsed(r.Total), phases(r))
+		fmt.Fprintf(&hints, "To see how to connect your Docker Client to the Docker Engine running on this virtual machine, run: %s env %s\n", a.name, r.Name)
+	}
+	if a.globals.mode != ui.JSON {
+		if _, err := fmt.Fprint(a.Stderr, summary.String()); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprint(a.Stdout, hints.String())
+	return err
+}
+
+// phases tells where the time of a create went.
+func phases(r lifecycle.Created) string {
+	var parts []string
+	for _, p := range r.Phases {
+		if p.Took >= 50*time.Millisecond {
+			parts = append(parts, p.Phase+" "+ui.Elapsed(p.Took))
+		}
+	}
+	if r.Trips > 0 {
+		parts = append(parts, fmt.Sprintf("%d SSH round trips", r.Trips))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// driverCategory is the heading of a driver's options in help.
+func driverCategory(driver string) string { return "Driver " + driver }
+
+// rawValue takes the value of a driver's option as it is: its meaning and its errors are the
+// driver's. Values are read from the parsed command line, see driverValues.
+type rawValue struct {
+	boolean bool
+}
+
+func (r *rawValue) Set(string) error { return nil }
+func (r *rawValue) String() string   { return "" }
+func (r *rawValue) IsBoolFlag() bool { return r.boolean }
+
+// driverFlags are the options of all drivers. One that several drivers have is listed once.
+func driverFlags(table drivers.Table, taken []cli.Flag) []cli.Flag {
+	known := map[string]bool{"help": true, "h": true}
+	for _, f := range taken {
+		for _, n := range f.Names() {
+			known[n] = true
+		}
+	}
+	var flags []cli.Flag
+	for _, factory := range table {
+		for _, o := range factory.Options() {
+			if known[o.Name] {
+				continue
+			}
+			f := &cli.GenericFlag{
+				Name: o.Name, Category: driverCategory(factory.Name()), Usage: optionUsage(o),
+				Value: &rawValue{boolean: o.Kind == drivers.Bool},
+			}
+			known[o.Name] = true
+			for _, alias := range o.Aliases {
+				if !known[alias] {
+					f.Aliases = append(f.Aliases, alias)
+					known[alias] = true
+				}
+			}
+			flags = append(flags, f)
+		}
+	}
+	return flags
+}
+
+// optionUsage is the help of a driver's option: what it is for, what it may be, what it is by
+// default, where else it is read from.
+func optionUsage(o drivers.Option) string {
+	var b strings.Builder
+	b.WriteString(o.Help)
+	if len(o.OneOf) > 0 {
+		fmt.Fprintf(&b, ": %s", strings.Join(o.OneOf, ", "))
+	}
+	if o.Kind == drivers.Strings {
+		b.WriteString("; may be repeated")
+	}
+	switch {
+	case o.Required:
+		b.WriteString(" (required)")
+	case o.Default != "" && !(o.Kind == drivers.Bool && o.Default == "false"):
+		fmt.Fprintf(&b, " (default: %s)", o.Default)
+	}
+	if len(o.Env) > 0 {
+		fmt.Fprintf(&b, " [$%s]", strings.Join(o.Env, ", $"))
+	}
+	return b.String()
+}
+
+// driverValues returns what the command line and the environment say about the
+// options of a driver. An option of another driver is an error: it would be without effect.
+func (a *app) driverValues(driver string) (drivers.Values, error) {
+	factory, err := a.Drivers.Lookup(driver)
+	if err != nil {
+		return nil, err
+	}
+	values := drivers.Values{}
+	mine := map[string]bool{}
+	for _, o := range factory.Options() {
+		mine[o.Name] = true
+		if v := a.given(o.Name, o.Aliases); len(v) > 0 {
+			values[o.Name] = v
+		} else if v := a.fromEnv(o); v != nil {
+			values[o.Name] = v
+		}
+	}
+	for _, other := range a.Drivers {
+		for _, o := range other.Options() {
+			if !mine[o.Name] && len(a.inv.values(a.inv.flags, o.Name)) > 0 {
+				return nil, usagef("--%s is an option of driver %s, not of %s", o.Name, other.Name(), driver).
+					hint("give -d %s, or leave the option out", other.Name())
+			}
+		}
+	}
+	return values, nil
+}
+
+// given returns the values of an option. The parser keeps them under one name, which is another
+// driver's first name if the drivers disagree on which is the alias.
+func (a *app) given(name string, aliases []string) []string {
+	var values []string
+	for _, n := range append([]string{name}, aliases...) {
+		values = append(values, a.inv.values(a.inv.flags, n)...)
+	}
+	return values
+}
+
+// fromEnv returns the value of the first environment variable of an option that is set.
+func (a *app) fromEnv(o drivers.Option) []string {
+	for _, name := range o.Env {
+		v := a.Getenv(name)
+		if v == "" {
+			continue
+		}
+		if o.Kind == drivers.Strings {
+			return splitList(v)
+		}
+		return []string{v}
+	}
+	return nil
+}

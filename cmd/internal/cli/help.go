@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (a *app) helpCommand() *cli.Command {
+	return &cli.Command{
+		Name: "help", Aliases: []string{"h"}, Usage: "print help on a command", ArgsUsage: "[COMMAND...]",
+		Action: func(c *cli.Context) error {
+			commands := c.App.Commands
+			var found *cli.Command
+			p := &parser{app: a.name}
+			for _, word := range c.Args().Slice() {
+				i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(word) })
+				if i < 0 {
+					return p.unknownCommand(word, commands)
+				}
+				found = commands[i]
+				p.inv.path = append(p.inv.path, found)
+				commands = found.Subcommands
+			}
+			a.inv.path = p.inv.path
+			if found != nil && found.Name == "create" {
+				found = a.createCommand(true)
+			}
+			return a.help(found)
+		},
+	}
+}
+
+// help prints help on a command; nil: on the program.
+func (a *app) help(c *cli.Command) error {
+	h := &helper{app: a}
+	if c == nil {
+		h.program()
+	} else {
+		h.command(c)
+	}
+	_, err := io.WriteString(a.Stdout, h.String())
+	return err
+}
+
+type helper struct {
+	strings.Builder
+	app *app
+}
+
+func (h *helper) program() {
+	fmt.Fprintf(h, "Usage: %s [OPTIONS] COMMAND [ARG...]\n\nCreate and manage hosts that run Docker Engine, and swarms of them.\n", h.app.name)
+	h.options("Options", globalFlags())
+	h.commands(h.app.commands("-"))
+	fmt.Fprintf(h, "\nRun '%s COMMAND --help' for more on a command.\n", h.app.name)
+	h.exitStatus()
+}
+
+func (h *helper) command(c *cli.Command) {
+	path := h.app.name
+	for _, p := range h.app.inv.path {
+		path += " " + p.Name
+	}
+	usage := path
+	if len(visible(c.Flags)) > 0 {
+		usage += " [OPTIONS]"
+	}
+	switch {
+	case len(c.Subcommands) > 0:
+		usage += " COMMAND"
+	case strings.TrimSpace(c.ArgsUsage) != "":
+		usage += " " + c.ArgsUsage
+	}
+	fmt.Fprintf(h, "Usage: %s\n\n%s.\n", usage, capital(c.Usage))
+	if c.Description != "" {
+		fmt.Fprintf(h, "\n%s\n", c.Description)
+	}
+	h.commands(c.Subcommands)
+	flags := visible(c.Flags)
+	if c.Name == "create" {
+		flags = h.app.chosenFlags(flags)
+	}
+	for _, category := range categories(flags) {
+		title := "Options"
+		if category != "" {
+			title = category + " options"
+		}
+		h.options(title, inCategory(flags, category))
+	}
+	if c.Name == "create" {
+		h.drivers()
+	}
+	if len(c.Subcommands) == 0 {
+		h.exitStatus()
+	}
+}
+
+// chosenFlags leaves out the options of all drivers but the one given with --driver.
+func (a *app) chosenFlags(flags []cli.Flag) []cli.Flag {
+	chosen := a.inv.values(a.inv.flags, "driver")
+	return slices.DeleteFunc(slices.Clone(flags), func(f cli.Flag) bool {
+		category := categoryOf(f)
+		return strings.HasPrefix(category, driverCategory("")) &&
+			(len(chosen) == 0 || category != driverCategory(chosen[len(chosen)-1]))
+	})
+}
+
+func (h *helper) drivers() {
+	h.WriteString("\nDrivers:\n")
+	h.table(func(w io.Writer) {
+		for _, d := range h.app.Drivers {
+			fmt.Fprintf(w, "  %s\t%s\n", d.Name(), d.Summary())
+		}
+	})
+}
+
+func (h *helper) commands(commands []*cli.Command) {
+	if len(commands) == 0 {
+		return
+	}
+	h.WriteString("\nCommands:\n")
+	h.table(func(w io.Writer) {
+		for _, c := range commands {
+			if !c.Hidden {
+				fmt.Fprintf(w, "  %s\t%s\n", c.Name, c.Usage)
+			}
+		}
+	})
+}
+
+func (h *helper) options(title string, flags []cli.Flag) {
+	if len(visible(flags)) == 0 {
+		return
+	}
+	fmt.Fprintf(h, "\n%s:\n", title)
+	h.table(func(w io.Writer) {
+		for _, f := range visible(flags) {
+			head, usage := flagLine(f)
+			fmt.Fprintf(w, "  %s\t%s\n", head, usage)
+		}
+	})
+}
+
+func (h *helper) exitStatus() {
+	h.WriteString("\nExit status: 0 ok, 1 failure, 2 usage, 3 pre-create check failed, 4 locked by another command,\n" +
+		"130 interrupted; ssh and exec return the remote command's.\n")
+}
+
+func (h *helper) table(fill func(io.Writer)) {
+	w := tabwriter.NewWriter(h, 0, 1, 3, ' ', 0)
+	fill(w)
+	_ = w.Flush() // a strings.Builder takes everything
+}
+
+// flagLine returns an option as help shows it, and what it is for.
+func flagLine(f cli.Flag) (head, usage string) {
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return f.Names()[0], ""
+	}
+	usage = d.GetUsage()
+	value := "VALUE"
+	if before, rest, ok := strings.Cut(usage, "`"); ok {
+		if name, after, ok := strings.Cut(rest, "`"); ok {
+			value, usage = name, before+name+after
+		}
+	}
+	names := slices.Clone(f.Names())
+	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 2) - min(len(b), 2) })
+	for i, n := range names {
+		if len(n) == 1 {
+			names[i] = "-" + n
+		} else {
+			names[i] = "--" + n
+		}
+	}
+	head = strings.Join(names, ", ")
+	if len(names[0]) > 2 {
+		head = "    " + head
+	}
+	if takesValue(f) {
+		head += " " + value
+	}
+	switch f := f.(type) {
+	case *cli.IntFlag:
+		if f.Value != 0 {
+			usage += fmt.Sprintf(" (default: %d)", f.Value)
+		}
+	case *cli.StringFlag:
+		if f.Value != "" {
+			usage += fmt.Sprintf(" (default: %s)", f.Value)
+		}
+	}
+	return head, usage
+}
+
+func visible(flags []cli.Flag) []cli.Flag {
+	return slices.DeleteFunc(slices.Clone(flags), func(f cli.Flag) bool {
+		v, ok := f.(cli.VisibleFlag)
+		return ok && !v.IsVisible()
+	})
+}
+
+func categoryOf(f cli.Flag) string {
+	if c, ok := f.(cli.CategorizableFlag); ok {
+		return c.GetCategory()
+	}
+	return ""
+}
+
+// categories in the order of their first option.
+func categories(flags []cli.Flag) []string {
+	var out []string
+	for _, f := range flags {
+		if c := categoryOf(f); !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func inCategory(flags []cli.Flag, category string) []cli.Flag {
+	return slices.DeleteFunc(slices.Clone(flags), func(f cli.Flag) bool { return categoryOf(f) != category })
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+)
+
+func (a *app) provisionCommand() *cli.Command {
+	return &cli.Command{
+		Name: "provision", Usage: "install and secure the engines of machines again", ArgsUsage: "[NAME...]",
+		Description: "Brings the hosts to what their records ask for. Where nothing changed, nothing happens.",
+		Flags:       []cli.Flag{dryRunFlag(), outputFlag()},
+		Action: func(c *cli.Context) error {
+			asJSON, err := jsonOutput(c)
+			if err != nil {
+				return err
+			}
+			t := a.worker(c)
+			names, err := machines(c, t)
+			if err != nil {
+				return err
+			}
+			if !c.Bool("dry-run") {
+				return t.Provision(c.Context, names)
+			}
+			plans, err := t.PlanProvision(c.Context, names)
+			if err != nil {
+				return err
+			}
+			return a.printPlans(plans, asJSON)
+		},
+	}
+}
+
+func dryRunFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", Usage: "print what would be done and do nothing; the scripts too with --output json"}
+}
+
+// printPlans prints what a command without --dry-run would do.
+func (a *app) printPlans(plans []lifecycle.Planned, asJSON bool) error {
+	a.tool.progress.Close()
+	if asJSON {
+		return a.printJSON(plans)
+	}
+	var b strings.Builder
+	for _, p := range plans {
+		if p.Machine != "" {
+			fmt.Fprintf(&b, "%s:\n", p.Machine)
+		}
+		for i, s := range p.Steps {
+			fmt.Fprintf(&b, "  %d. %s\n", i+1, s)
+		}
+		if len(p.Steps) == 0 {
+			b.WriteString("  nothing to do\n")
+		}
+	}
+	_, err := fmt.Fprint(a.Stdout, b.String())
+	return err
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/cmd/internal/ui"
+	"github.com/hostsmith/machine/store"
+)
+
+func (a *app) rmCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rm", Usage: "remove machines", ArgsUsage: "NAME...",
+		Description: "Releases at the provider exactly what create made there, then removes the record. A member of a\n" +
+			"swarm is drained and taken out of it first; what would cost the swarm its quorum is refused.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask, go on despite errors of the provider and despite the quorum"},
+			&cli.BoolFlag{Name: "y", Usage: "do not ask"},
+		},
+		Action: a.rm,
+	}
+}
+
+func (a *app) rm(c *cli.Context) error {
+	names := c.Args().Slice()
+	if len(names) == 0 {
+		return usagef("Expected to get one or more machine names as arguments").hint("%s NAME...", c.Command.HelpName)
+	}
+	force := c.Bool("force")
+	if !force && !c.Bool("y") {
+		yes, err := a.confirmRemoval(names)
+		if err != nil || !yes {
+			return err
+		}
+	}
+	t := a.worker(c)
+	removed, err := t.Remove(c.Context, lifecycle.RemoveRequest{Names: names, Force: force})
+	a.say(nil, removed, "Successfully removed %s")
+	if force {
+		err = a.overlook(err, removed)
+	}
+	return err
+}
+
+func (a *app) confirmRemoval(names []string) (bool, error) {
+	_, err := fmt.Fprintf(a.Stderr, "About to remove %s\nWARNING: This action will delete both local reference and remote instance.\n", strings.Join(names, ", "))
+	if err != nil {
+		return false, err
+	}
+	yes, err := ui.Confirm(a.Stdin, a.Stderr, "Are you sure? (y/n): ")
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return yes, err
+}
+
+// overlook keeps of the errors of a removal by force those that left a machine behind.
+func (a *app) overlook(err error, removed []string) error {
+	var left []error
+	for _, e := range flatten(err) {
+		var named *lifecycle.MachineError
+		gone := errors.Is(e, store.ErrNotExist) || errors.As(e, &named) && slices.Contains(removed, named.Machine)
+		if !gone {
+			left = append(left, e)
+			continue
+		}
+		_, _ = fmt.Fprintf(a.Stderr, "warning: %s\n", a.text(e))
+	}
+	return errors.Join(left...)
+}

@@ -1,0 +1,162 @@
+// Package cli is the command line: flags become a request, one call of
+// package lifecycle does the work, and its result is printed. One file per
+// command. It is driven by values alone, so that tests can call it.
+package cli
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// Env is the world that a command runs in.
+type Env struct {
+	Stdin   io.Reader
+	Stdout  io.Writer // results
+	Stderr  io.Writer // everything else
+	Getenv  func(string) string
+	Environ []string // for programs that are started
+	Drivers drivers.Table
+	Version string
+	Commit  string
+	Now     func() time.Time
+	Caught  func() bool // whether ctx was ended by a signal
+}
+
+// Run does what args (the program's name first) say and returns the exit code.
+func Run(ctx context.Context, args []string, env Env) int {
+	a := &app{Env: env, name: "machine", argv: args}
+	if len(args) > 0 && args[0] != "" {
+		a.name = calledAs(args[0])
+		args = args[1:]
+	}
+	err := a.run(ctx, args)
+	return a.end(ctx, err)
+}
+
+// calledAs is the name under which the program was started.
+func calledAs(argv0 string) string {
+	name := filepath.Base(argv0)
+	if runtime.GOOS == "windows" {
+		name = strings.TrimSuffix(strings.ToLower(name), ".exe")
+	}
+	return name
+}
+
+// app is one run of the program.
+type app struct {
+	Env
+	name    string // for texts
+	argv    []string
+	inv     *invocation
+	globals globals
+	tool    *tool // made when a command needs it
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	p := &parser{app: a.name, globals: globalFlags(), rawAfter: rawAfter}
+	p.commands = a.commands(firstWord(args, p.globals))
+	inv, err := p.parse(args)
+	a.inv = inv
+	if gerr := a.readGlobals(inv); err == nil {
+		err = gerr
+	}
+	switch {
+	case inv.help, len(inv.path) == 0 && err == nil && !a.globals.version:
+		return a.help(inv.command())
+	case err != nil:
+		return err
+	case a.globals.version:
+		return a.printVersion()
+	case len(inv.command().Subcommands) > 0:
+		if err := a.help(inv.command()); err != nil {
+			return err
+		}
+		return usagef("%s: no subcommand given", inv.command().Name)
+	}
+	u := &cli.App{
+		Name: a.name, HideHelp: true, HideVersion: true,
+		Flags: p.globals, Commands: p.commands,
+		Reader: a.Stdin, Writer: a.Stderr, ErrWriter: a.Stderr,
+		DisableSliceFlagSeparator: true,
+		Compiled:                  time.Unix(0, 0),
+		ExitErrHandler:            func(*cli.Context, error) {}, // codes are decided in one place
+		OnUsageError:              wrongValue,
+	}
+	return u.RunContext(ctx, inv.line(a.name))
+}
+
+// wrongValue is the error of an option whose value is of the wrong kind.
+func wrongValue(_ *cli.Context, err error, _ bool) error {
+	return usagef("%s", strings.Replace(err.Error(), " for flag -", " for flag --", 1))
+}
+
+// firstWord returns the command's name without understanding the rest.
+func firstWord(args []string, globals []cli.Flag) string {
+	for i := 0; i < len(args); i++ {
+		if !isOption(args[i]) {
+			return args[i]
+		}
+		name, _, given := strings.Cut(strings.TrimPrefix(args[i][1:], "-"), "=")
+		if f := lookup(globals, name); f != nil && takesValue(f) && !given {
+			i++
+		}
+	}
+	return ""
+}
+
+// rawAfter tells where the words of another program begin.
+func rawAfter(c *cli.Command, n int) bool { return c.Name == "ssh" && n > 0 }
+
+// commands returns the command tree. Only the command called chosen gets the
+// flags that are costly to make; "" gives all of them all.
+func (a *app) commands(chosen string) []*cli.Command {
+	all := []*cli.Command{
+		a.activeCommand(),
+		a.configCommand(),
+		a.createCommand(chosen == "create" || chosen == ""),
+		a.envCommand(),
+		a.execCommand(),
+		a.inspectCommand(),
+		a.ipCommand(),
+		a.killCommand(),
+		a.lsCommand(),
+		a.mountCommand(),
+		a.provisionCommand(),
+		a.regenerateCertsCommand(),
+		a.restartCommand(),
+		a.rmCommand(),
+		a.scpCommand(),
+		a.sshCommand(),
+		a.startCommand(),
+		a.statusCommand(),
+		a.stopCommand(),
+		a.swarmCommand(),
+		a.upgradeCommand(),
+		a.urlCommand(),
+		a.versionCommand(),
+		a.completionCommand(),
+		a.helpCommand(),
+		a.docsCommand(),
+		a.completeCommand(),
+	}
+	for _, c := range all {
+		quietUsage(c)
+	}
+	return all
+}
+
+// quietUsage leaves help and errors to this package.
+func quietUsage(c *cli.Command) {
+	c.HideHelp, c.OnUsageError = true, wrongValue
+	for _, s := range c.Subcommands {
+		quietUsage(s)
+	}
+}

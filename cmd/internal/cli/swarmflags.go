@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+)
+
+const (
+	swarmCategory   = "Swarm"
+	classicCategory = "Classic standalone Swarm (not available)"
+)
+
+// createSwarmFlags say which swarm new machines join.
+func createSwarmFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.BoolFlag{Name: "swarm", Category: swarmCategory, Usage: "join the machines to a swarm as workers"},
+		&cli.BoolFlag{Name: "swarm-master", Category: swarmCategory, Usage: "start a swarm, or join it as managers if it exists"},
+	}
+	flags = append(flags, swarmNodeFlags("swarm-")...)
+	for _, f := range flags {
+		if s, ok := f.(*cli.StringFlag); ok && s.Name == "swarm-advertise-addr" {
+			s.Aliases = append(s.Aliases, "swarm-addr")
+		}
+	}
+	flags = append(flags, &cli.BoolFlag{Name: "no-preflight", Category: swarmCategory, Usage: "do not probe the network between the hosts first"})
+	return append(flags,
+		&cli.StringFlag{Name: "swarm-discovery", Category: classicCategory, Usage: "discovery `URL`"},
+		&cli.BoolFlag{Name: "swarm-classic", Category: classicCategory, Usage: "classic Swarm instead of Swarm mode"},
+		&cli.StringFlag{Name: "swarm-image", Category: classicCategory, Usage: "`IMAGE` of classic Swarm; no effect in Swarm mode"},
+		&cli.StringFlag{Name: "swarm-strategy", Category: classicCategory, Usage: "scheduling `STRATEGY`; no effect in Swarm mode"},
+		&cli.StringFlag{Name: "swarm-host", Category: classicCategory, Usage: "`URL` to listen on; no effect in Swarm mode"},
+		&cli.StringSliceFlag{Name: "swarm-opt", Category: classicCategory, Usage: "`FLAG=VALUE` of the manager; no effect in Swarm mode"},
+		&cli.StringSliceFlag{Name: "swarm-join-opt", Category: classicCategory, Usage: "`FLAG=VALUE` of the agent; no effect in Swarm mode"},
+		&cli.BoolFlag{Name: "swarm-experimental", Category: classicCategory, Usage: "experimental features; no effect in Swarm mode"},
+	)
+}
+
+// swarmNodeFlags are the options of a swarm and its nodes, their names after prefix.
+func swarmNodeFlags(prefix string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: prefix + "name", Category: swarmCategory, Usage: "`NAME` of the swarm (default: the first machine's name, or the only swarm there is)"},
+		&cli.StringFlag{Name: prefix + "advertise-addr", Category: swarmCategory, Usage: "`ADDRESS` that other nodes reach the node at (default: the driver knows)"},
+		&cli.StringFlag{Name: prefix + "listen-addr", Category: swarmCategory, Usage: "`ADDRESS[:PORT]` to listen on for other nodes (default: 0.0.0.0:2377)"},
+		&cli.StringFlag{Name: prefix + "data-path-addr", Category: swarmCategory, Usage: "`ADDRESS` for traffic between containers (default: the advertised one)"},
+		&cli.StringFlag{Name: prefix + "availability", Category: swarmCategory, Usage: "active, or drain for a manager that runs no services (default: active)"},
+		&cli.StringSliceFlag{Name: prefix + "node-label", Category: swarmCategory, Usage: "label `KEY=VALUE` of the node; may be repeated"},
+		&cli.StringSliceFlag{Name: prefix + "default-addr-pool", Category: swarmCategory, Usage: "address pool `CIDR` of a new swarm; may be repeated"},
+		&cli.IntFlag{Name: prefix + "subnet-size", Category: swarmCategory, Usage: "`BITS` of the subnets taken from the address pools"},
+	}
+}
+
+// createSwarmOptions reads what create was told about swarms.
+func (a *app) createSwarmOptions(c *cli.Context) (lifecycle.SwarmOptions, error) {
+	if c.IsSet("swarm-discovery") || c.IsSet("swarm-classic") {
+		return lifecycle.SwarmOptions{}, usagef("classic standalone Swarm is not available in this version").
+			hint("omit --swarm-discovery and --swarm-classic for Swarm mode, which needs no discovery")
+	}
+	o, given, err := swarmNodeOptions(c, "swarm-")
+	if err != nil {
+		return o, err
+	}
+	o.IsSwarm = c.Bool("swarm") || c.Bool("swarm-master")
+	o.Master = c.Bool("swarm-master")
+	if !o.IsSwarm {
+		if given != "" {
+			return o, usagef("--%s needs --swarm or --swarm-master", given)
+		}
+		return o, nil
+	}
+	for _, name := range []string{"swarm-image", "swarm-strategy", "swarm-host", "swarm-opt", "swarm-join-opt", "swarm-experimental"} {
+		if c.IsSet(name) {
+			_, _ = fmt.Fprintf(a.Stderr, "warning: --%s is an option of classic Swarm and has no effect in Swarm mode\n", name)
+		}
+	}
+	return o, nil
+}
+
+// swarmNodeOptions reads the options that swarmNodeFlags made; given is the first that was set.
+func swarmNodeOptions(c *cli.Context, prefix string) (o lifecycle.SwarmOptions, given string, err error) {
+	o = lifecycle.SwarmOptions{
+		IsSwarm:      true,
+		Name:         c.String(prefix + "name"),
+		Advertise:    c.String(prefix + "advertise-addr"),
+		Listen:       c.String(prefix + "listen-addr"),
+		DataPath:     c.String(prefix + "data-path-addr"),
+		Availability: c.String(prefix + "availability"),
+		Labels:       c.StringSlice(prefix + "node-label"),
+		AddrPool:     c.StringSlice(prefix + "default-addr-pool"),
+		SubnetSize:   c.Int(prefix + "subnet-size"),
+	}
+	for _, f := range swarmNodeFlags(prefix) {
+		if name := f.Names()[0]; c.IsSet(name) {
+			given = name
+			break
+		}
+	}
+	switch o.Availability {
+	case "", "active", "drain":
+	default:
+		return o, given, usagef("--%savailability %s: want active or drain", prefix, o.Availability)
+	}
+	for _, l := range o.Labels {
+		if key, _, ok := strings.Cut(l, "="); !ok || key == "" {
+			return o, given, usagef("--%snode-label %s: want KEY=VALUE", prefix, l)
+		}
+	}
+	if o.SubnetSize < 0 || o.SubnetSize > 32 {
+		return o, given, usagef("--%ssubnet-size %d: want 1 to 32", prefix, o.SubnetSize)
+	}
+	return o, given, nil
+}

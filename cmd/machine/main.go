@@ -1,0 +1,43 @@
+// Command machine creates and manages hosts that run Docker Engine, and swarms of them.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hostsmith/machine/cmd/internal/cli"
+	"github.com/hostsmith/machine/drivers/all"
+)
+
+// Set by the linker.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// The first signal asks for an orderly end, the second does not ask.
+	context.AfterFunc(ctx, stop)
+	caught := func() bool { return ctx.Err() != nil }
+	return cli.Run(ctx, os.Args, cli.Env{
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Getenv:  os.Getenv,
+		Environ: os.Environ(),
+		Drivers: all.Table(),
+		Version: version,
+		Commit:  commit,
+		Now:     time.Now,
+		Caught:  caught,
+	})
+}
