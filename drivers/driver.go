@@ -152,6 +152,7 @@ var (
 	ErrUnsupported = errors.New("not supported by this driver")
 	ErrUnreachable = errors.New("provider not reachable")
 	ErrConflict    = errors.New("taken by something that is not ours")
+	ErrKeyFile     = errors.New("SSH key cannot be used")
 	ErrOption      = errors.New("invalid option")
 	ErrUnknown     = errors.New("unknown driver")
 )
