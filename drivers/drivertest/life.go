@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -73,9 +72,6 @@ func createRuns(ctx context.Context, p *player) error {
 	if err != nil {
 		return err
 	}
-	if s.Host == "" {
-		return errors.New("a running host has no address")
-	}
 	d, err := m.open()
 	if err != nil {
 		return err
@@ -85,6 +81,9 @@ func createRuns(ctx context.Context, p *player) error {
 			return errors.New("no URL of the engine")
 		}
 		return nil
+	}
+	if s.Host == "" {
+		return errors.New("a running host has no address")
 	}
 	if s.User == "" || s.SSHPort < 1 || s.SSHPort > 65535 {
 		return fmt.Errorf("cannot log in as %q at port %d", s.User, s.SSHPort)
@@ -104,11 +103,7 @@ func createAgain(ctx context.Context, p *player) error {
 	if _, err := m.createRunning(ctx); err != nil {
 		return fmt.Errorf("again: %w", err)
 	}
-	after, err := m.world.resources(ctx)
-	if err != nil || !slices.Equal(before, after) {
-		return fmt.Errorf("again: changed %q to %q (%w)", before, after, err)
-	}
-	return nil
+	return m.world.still(ctx, before)
 }
 
 // createConcurrently demands that machines do not get into each other's way,
@@ -200,11 +195,7 @@ func powerIdempotent(ctx context.Context, p *player) error {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 	}
-	after, err := m.world.resources(ctx)
-	if err != nil || !slices.Equal(before, after) {
-		return fmt.Errorf("changed %q to %q (%w)", before, after, err)
-	}
-	return nil
+	return m.world.still(ctx, before)
 }
 
 func powerUnsupported(ctx context.Context, p *player) error {
@@ -256,9 +247,8 @@ func contextEnded(ctx context.Context, p *player) error {
 			return fmt.Errorf("%s: got %w, want the context's cause", name, asError(err))
 		}
 	}
-	after, err := m.world.resources(ctx)
-	if err != nil || !slices.Equal(before, after) {
-		return fmt.Errorf("changed %q to %q (%w)", before, after, err)
+	if err := m.world.still(ctx, before); err != nil {
+		return err
 	}
 	return m.becomes(ctx, drivers.Running)
 }

@@ -247,6 +247,15 @@ func (w World) empty(ctx context.Context) error {
 	return fmt.Errorf("left behind: %s", strings.Join(all, ", "))
 }
 
+// still returns an error if what is ours is not what it was before.
+func (w World) still(ctx context.Context, before []string) error {
+	now, err := w.resources(ctx)
+	if err != nil || slices.Equal(before, now) {
+		return err
+	}
+	return fmt.Errorf("changed what is at the provider from %q to %q", before, now)
+}
+
 // same returns an error if what is ours is not of these kinds.
 func (w World) same(ctx context.Context, want []string) error {
 	got, err := w.kinds(ctx)

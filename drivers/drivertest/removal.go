@@ -182,10 +182,10 @@ func removeForeign(ctx context.Context, p *player) error {
 	}
 	unharmed := func(after string) error {
 		now, err := m.world.foreign(ctx)
-		if err != nil || !slices.Equal(before, now) {
-			return fmt.Errorf("%s: changed what is not ours from %q to %q (%w)", after, before, now, err)
+		if err != nil || slices.Equal(before, now) {
+			return err
 		}
-		return nil
+		return fmt.Errorf("%s: changed what is not ours from %q to %q", after, before, now)
 	}
 	if err := m.remove(ctx); err != nil {
 		return err
