@@ -5,7 +5,6 @@ package provision
 
 import (
 	"context"
-	"errors"
 	"io"
 	"time"
 )
@@ -71,6 +70,7 @@ type TLS struct {
 }
 
 // Step is one thing to do on the host, as a POSIX shell script run by root.
+// Scripts may use the functions of the package's sh folder.
 type Step struct {
 	Name   string        // for people, such as "install docker-ce 28.5.2"
 	Unless string        // script: exit 0 = already done
@@ -79,52 +79,3 @@ type Step struct {
 	Limit  time.Duration // deadline of the step; 0: none of its own
 	Hint   string        // advice if it fails
 }
-
-// Probe asks the host everything Plan needs to know, in one round trip. engine says
-// which port and files to look at. It changes nothing.
-func Probe(ctx context.Context, r Runner, engine Engine) (Facts, error) { panic("unwritten") }
-
-// Plan decides what to do: the same arguments give the same steps, in order.
-// No steps: nothing to do. Errors: ErrUnsupportedOS, ErrNoRoot, ErrDowngrade,
-// ErrPortTaken, ErrDiskFull, ErrConfig (daemon.json of the host cannot be merged),
-// ErrOption (an engine option is malformed).
-func Plan(f Facts, e Engine, t TLS) ([]Step, error) { panic("unwritten") }
-
-// PlanRemoval decides how to undo what provisioning did on a host that stays: our
-// drop-in, our TLS files and our keys of daemon.json; the engine stays.
-func PlanRemoval(f Facts) ([]Step, error) { panic("unwritten") }
-
-// Apply does the steps as root, those that need no answer in between as one script
-// that travels on stdin. Each step is reported through step. A failed step
-// returns *StepError. Cancelling ctx ends the remote script too.
-func Apply(ctx context.Context, r Runner, steps []Step, step StepFunc) error { panic("unwritten") }
-
-// Evidence collects why an engine does not answer: unit state, last journal
-// lines, listeners, conflicting configuration. It never fails.
-func Evidence(ctx context.Context, r Runner, engine Engine) []string { panic("unwritten") }
-
-// StepError is a step that failed.
-type StepError struct {
-	Step   string
-	Code   int    // exit code of the script
-	Output string // tail of stdout and stderr
-	Advice string
-	Err    error // a sentinel of this package when the output tells the cause
-}
-
-// Errors that callers decide on.
-var (
-	ErrUnsupportedOS = errors.New("unsupported distribution")
-	ErrNoRoot        = errors.New("no root rights on the host")
-	ErrDowngrade     = errors.New("refusing to downgrade the engine")
-	ErrPortTaken     = errors.New("port of the engine is taken on the host")
-	ErrDiskFull      = errors.New("no space left on the host")
-	ErrConfig        = errors.New("configuration of the host's engine cannot be merged")
-	ErrOption        = errors.New("invalid engine option")
-	ErrMirror        = errors.New("package source not reachable from the host")
-	ErrLock          = errors.New("package manager is busy on the host")
-	ErrNoPackage     = errors.New("no such engine version in the package source")
-	ErrScript        = errors.New("install script failed")
-	ErrCloudInit     = errors.New("cloud-init failed on the host")
-	ErrEngineStart   = errors.New("engine does not start")
-)

@@ -1,0 +1,68 @@
+# Runs steps and says on stdout how far it is.
+
+# below PID: the processes below it, but for the one that asks.
+below() {
+	for stat in /proc/[0-9]*/stat; do
+		IFS= read -r line 2>/dev/null <"$stat" || continue
+		# "pid (name) state parent ..."; the name may hold anything.
+		pid=${line%% *} line=${line##*) }
+		state=${line%% *} line=${line#* }
+		if [ "${line%% *}" = "$1" ] && [ "$state" != Z ] && [ "$pid" != "$beat_pid" ]; then
+			echo "$pid"
+			(below "$pid")
+		fi
+	done
+}
+
+# beat PID: proves every second that someone still reads, and ends the work if nobody does: a
+# remote shell gets no signal when the connection to it ends. Package tools
+# that are interrupted finish the package at hand; what is deaf to that is terminated.
+beat() {
+	trap '' PIPE
+	beat_pid=$(exec sh -c 'echo $PPID')
+	while sleep 1 >/dev/null; do
+		printf '%s beat\n' "$machine_mark" 2>/dev/null && continue
+		kill -STOP "$1" 2>/dev/null # no further step
+		kill -INT $(below "$1") 2>/dev/null
+		grace=0
+		while [ "$grace" -lt 30 ] && [ -n "$(below "$1")" ]; do
+			sleep 1 >/dev/null
+			grace=$((grace + 1))
+		done
+		kill -TERM $(below "$1") 2>/dev/null
+		kill -KILL "$1" 2>/dev/null
+		return
+	done
+}
+
+begin() {
+	set +e
+	printf '\n%s begin\n' "$machine_mark"
+	beat $$ </dev/null 2>/dev/null &
+	beats=$!
+}
+
+finish() {
+	kill "$beats" 2>/dev/null
+	wait "$beats" 2>/dev/null
+	printf '\n%s done\n' "$machine_mark"
+}
+
+decode() { if has base64; then base64 -d; else openssl base64 -d; fi; }
+
+# step NUMBER [decode]: runs $step_run unless $step_unless says that it is done.
+step() {
+	printf '\n%s start %s\n' "$machine_mark" "$1"
+	if [ -n "$step_unless" ] && (set -u; eval "$step_unless") </dev/null >/dev/null 2>&1; then
+		printf '\n%s end %s 0 skipped\n' "$machine_mark" "$1"
+		return
+	fi
+	if [ -n "${2-}" ]; then
+		decode | (set -eu; eval "$step_run") 2>&1
+	else
+		(set -eu; eval "$step_run") 2>&1
+	fi
+	step_code=$?
+	printf '\n%s end %s %s\n' "$machine_mark" "$1" "$step_code"
+	[ "$step_code" = 0 ] || { finish && exit "$step_code"; }
+}
