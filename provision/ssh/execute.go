@@ -1,0 +1,291 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+const (
+	// farewell is how long a cancelled command may take to end after SIGTERM, and then its
+	// session to close.
+	farewell = time.Second
+	// maxSessions is OpenSSH's default for MaxSessions; a session more would be refused.
+	maxSessions = 10
+)
+
+// execution is one command on the host.
+type execution struct {
+	command string // empty: the login shell
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	grace   time.Duration // how long to wait for the end of a Read of stdin when the command is over
+	tty     *tty          // nil: none
+	signals <-chan os.Signal
+}
+
+// execute runs x and returns its exit code. It returns soon after ctx ended even if the
+// host says nothing any more.
+func (c *Client) execute(ctx context.Context, x execution) (int, error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.closed:
+		return 0, c.lost()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	r := &running{
+		client: c,
+		x:      x,
+		opened: make(chan *gossh.Session, 1),
+		done:   make(chan error, 1),
+		broken: make(chan error, 3), // stdin, stdout and stderr may each break once
+		over:   make(chan struct{}),
+	}
+	// The goroutine may outlive the call if the host hangs; nothing that it does then
+	// reaches the caller's readers and writers.
+	r.stdout = &gate{to: x.stdout, what: "write standard output", broken: r.broken}
+	r.stderr = &gate{to: x.stderr, what: "write standard error", broken: r.broken}
+	defer r.stdout.shut()
+	defer r.stderr.shut()
+	go func() {
+		defer func() { <-c.slots }()
+		r.done <- r.perform()
+	}()
+	defer close(r.over)
+	return r.supervise(ctx)
+}
+
+// running is an execution under way.
+type running struct {
+	client *Client
+	x      execution
+	opened chan *gossh.Session
+	done   chan error
+	broken chan error
+	over   chan struct{} // closed when the caller is gone
+	stdout *gate
+	stderr *gate
+}
+
+// perform opens a session, runs the command and waits for its end.
+func (r *running) perform() error {
+	s, err := r.client.conn.NewSession()
+	if err != nil {
+		var open *gossh.OpenChannelError
+		if errors.As(err, &open) {
+			return fmt.Errorf("open session: %s", open.Message)
+		}
+		return r.client.lost()
+	}
+	defer s.Close()
+	select {
+	case <-r.over:
+		return nil
+	default:
+		r.opened <- s
+	}
+	stdin, err := s.StdinPipe()
+	if err != nil {
+		return err
+	}
+	s.Stdout, s.Stderr = r.stdout, r.stderr
+	if r.x.tty != nil {
+		if err := r.x.tty.request(s, r.client.term); err != nil {
+			return r.refusal(err, "the host gives no terminal")
+		}
+	}
+	r.client.trips.Add(1)
+	if r.x.command == "" {
+		err = s.Shell()
+	} else {
+		err = s.Start(r.x.command)
+	}
+	if err != nil {
+		return r.refusal(err, "the host runs no commands for this user")
+	}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		r.feed(stdin)
+	}()
+	err = s.Wait()
+	if r.x.grace > 0 {
+		timer := time.NewTimer(r.x.grace)
+		defer timer.Stop()
+		select {
+		case <-fed:
+		case <-timer.C:
+		}
+	}
+	return err
+}
+
+// refusal is the error of a request that the host did not grant. The library's own words
+// repeat the whole command, which does not belong into a message.
+func (r *running) refusal(err error, why string) error {
+	if strings.HasPrefix(err.Error(), "ssh: ") {
+		return errors.New(why)
+	}
+	return r.client.lost()
+}
+
+// feed copies the input and ends it. Input that breaks is not ended: a command must not
+// take half of its input for the whole.
+func (r *running) feed(to io.WriteCloser) {
+	if r.x.stdin != nil {
+		from := &source{from: r.x.stdin}
+		if _, err := io.Copy(to, from); err != nil {
+			if from.err != nil {
+				r.broken <- fmt.Errorf("read standard input: %w", from.err)
+			}
+			return // else the command is over, or does not want its input
+		}
+	}
+	to.Close()
+}
+
+// supervise waits for the end, and sees to it when ctx, the input or the output ended.
+func (r *running) supervise(ctx context.Context) (int, error) {
+	var s *gossh.Session
+	var why error // why we end the command
+	cancelled, signals := ctx.Done(), r.x.signals
+	timer := time.NewTimer(0)
+	if !timer.Stop() {
+		<-timer.C
+	}
+	defer timer.Stop()
+	closing := false
+	end := func(cause error) {
+		why, closing = cause, true
+		if s != nil {
+			go s.Close() // which blocks while the host reads nothing
+		}
+		timer.Reset(farewell)
+	}
+	resize := r.x.tty.watch()
+	defer resize.stop()
+	for {
+		select {
+		case s = <-r.opened:
+		case err := <-r.done:
+			if why != nil {
+				return 0, why
+			}
+			return r.code(err)
+		case err := <-r.broken:
+			if why == nil {
+				end(err)
+			}
+		case sig, ok := <-signals:
+			switch {
+			case !ok:
+				signals = nil
+			case s != nil && isResize(sig):
+				resize.now(s)
+			case s != nil:
+				if name, known := signalName(sig); known {
+					go s.Signal(name)
+				}
+			}
+		case <-resize.tick:
+			if s != nil {
+				resize.now(s)
+			}
+		case <-cancelled:
+			cancelled = nil
+			if why != nil {
+				continue
+			}
+			if s == nil {
+				return 0, context.Cause(ctx)
+			}
+			why = context.Cause(ctx)
+			go s.Signal(gossh.SIGTERM)
+			timer.Reset(farewell)
+		case <-timer.C:
+			if closing {
+				return 0, why
+			}
+			end(why)
+		}
+	}
+}
+
+// code reads the exit code out of what Wait returned.
+func (r *running) code(err error) (int, error) {
+	var exit *gossh.ExitError
+	var missing *gossh.ExitMissingError
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &exit):
+		return exit.ExitStatus(), nil
+	case errors.As(err, &missing):
+		// A write that broke may have ended the session; its error came first.
+		select {
+		case broken := <-r.broken:
+			return 0, broken
+		default:
+		}
+		return 0, r.client.lost()
+	}
+	return 0, err
+}
+
+// source remembers why reading ended, to tell it from why writing ended.
+type source struct {
+	from io.Reader
+	err  error
+}
+
+func (s *source) Read(b []byte) (int, error) {
+	n, err := s.from.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+	}
+	return n, err
+}
+
+// gate passes what is written on until it is shut.
+type gate struct {
+	to     io.Writer // nil: nowhere
+	what   string
+	broken chan<- error
+
+	mu   sync.Mutex
+	over bool
+}
+
+func (g *gate) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over || g.to == nil {
+		return len(b), nil
+	}
+	n, err := g.to.Write(b)
+	if err != nil {
+		g.over = true
+		g.broken <- fmt.Errorf("%s: %w", g.what, err)
+		// The rest is read and dropped: the command must not block on it until it is ended.
+		return len(b), nil
+	}
+	return n, nil
+}
+
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+}

@@ -1,0 +1,7 @@
+//go:build !windows
+
+package ssh
+
+import "syscall"
+
+func isRefused(e syscall.Errno) bool { return e == syscall.ECONNREFUSED }

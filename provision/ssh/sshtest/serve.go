@@ -1,0 +1,206 @@
+package sshtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+func (s *Server) listen() {
+	s.t.Helper()
+	l, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Port = l.Addr().(*net.TCPAddr).Port
+	s.mu.Lock()
+	s.listener = l
+	s.mu.Unlock()
+	s.running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.accepted++
+			s.conns[conn] = struct{}{}
+			s.mu.Unlock()
+			s.running.Go(func() {
+				s.serve(conn)
+				conn.Close()
+				s.mu.Lock()
+				delete(s.conns, conn)
+				s.mu.Unlock()
+			})
+		}
+	})
+}
+
+func (s *Server) config() *gossh.ServerConfig {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &gossh.ServerConfig{
+		MaxAuthTries: s.opts.MaxAuth,
+		PublicKeyCallback: func(meta gossh.ConnMetadata, key gossh.PublicKey) (*gossh.Permissions, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.refuse || meta.User() != s.opts.User {
+				return nil, errors.New("refused")
+			}
+			for _, line := range s.opts.Authorized {
+				known, _, _, _, err := gossh.ParseAuthorizedKey([]byte(line))
+				if err == nil && bytes.Equal(known.Marshal(), key.Marshal()) {
+					return nil, nil
+				}
+			}
+			return nil, errors.New("unknown key")
+		},
+	}
+	for _, k := range s.hostKeys {
+		c.AddHostKey(k)
+	}
+	return c
+}
+
+func (s *Server) serve(conn net.Conn) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
+	defer cancel()
+	if s.opts.Banner != 0 {
+		// The client's hanging up is what ends a server that says nothing.
+		first := make([]byte, 1)
+		if s.opts.Banner < 0 {
+			for {
+				if _, err := conn.Read(first); err != nil {
+					return
+				}
+			}
+		}
+		timer := time.NewTimer(s.opts.Banner)
+		defer timer.Stop()
+		<-timer.C
+	}
+	raw, channels, requests, err := gossh.NewServerConn(&badConn{Conn: conn, server: s}, s.config())
+	if err != nil {
+		return
+	}
+	defer raw.Close()
+	s.mu.Lock()
+	s.logins++
+	s.mu.Unlock()
+	s.running.Go(func() {
+		for r := range requests {
+			if r.WantReply {
+				r.Reply(r.Type == "keepalive@openssh.com", nil)
+			}
+		}
+	})
+	for c := range channels {
+		switch {
+		case c.ChannelType() == "session":
+			ch, reqs, err := c.Accept()
+			if err != nil {
+				return
+			}
+			s.running.Go(func() { s.session(ctx, ch, reqs) })
+		case c.ChannelType() == "direct-tcpip" && s.opts.Forward:
+			s.running.Go(func() { forwardTCP(ctx, c) })
+		case c.ChannelType() == "direct-streamlocal@openssh.com" && s.opts.Forward:
+			s.running.Go(func() { forwardUnix(ctx, c) })
+		default:
+			c.Reject(gossh.Prohibited, "administratively prohibited")
+		}
+	}
+}
+
+func forwardTCP(ctx context.Context, c gossh.NewChannel) {
+	var to struct {
+		Host       string
+		Port       uint32
+		OriginHost string
+		OriginPort uint32
+	}
+	if err := gossh.Unmarshal(c.ExtraData(), &to); err != nil {
+		c.Reject(gossh.ConnectionFailed, "malformed request")
+		return
+	}
+	forward(ctx, c, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
+}
+
+func forwardUnix(ctx context.Context, c gossh.NewChannel) {
+	var to struct {
+		Path     string
+		Reserved string
+		Unused   uint32
+	}
+	if err := gossh.Unmarshal(c.ExtraData(), &to); err != nil {
+		c.Reject(gossh.ConnectionFailed, "malformed request")
+		return
+	}
+	forward(ctx, c, "unix", to.Path)
+}
+
+func forward(ctx context.Context, c gossh.NewChannel, network, addr string) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		c.Reject(gossh.ConnectionFailed, err.Error())
+		return
+	}
+	defer conn.Close()
+	ch, reqs, err := c.Accept()
+	if err != nil {
+		return
+	}
+	defer ch.Close()
+	go gossh.DiscardRequests(reqs)
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	go func() {
+		io.Copy(conn, ch)
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			half.CloseWrite()
+		}
+	}()
+	io.Copy(ch, conn)
+}
+
+// badConn is a connection with the faults of the server's options.
+type badConn struct {
+	net.Conn
+	server *Server
+	sent   atomic.Int64
+}
+
+func (c *badConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	for err == nil {
+		c.server.mu.Lock()
+		frozen := c.server.frozen
+		c.server.mu.Unlock()
+		if !frozen {
+			break
+		}
+		timer := time.NewTimer(5 * time.Millisecond)
+		<-timer.C
+	}
+	return n, err
+}
+
+func (c *badConn) Write(b []byte) (int, error) {
+	if wait := c.server.opts.Slow; wait > 0 {
+		timer := time.NewTimer(wait)
+		<-timer.C
+	}
+	if limit := c.server.opts.DropAfter; limit > 0 && c.sent.Add(int64(len(b))) > limit {
+		c.Conn.Close()
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(b)
+}
