@@ -10,9 +10,9 @@ import (
 const maxName = 63
 
 // ValidName returns why name cannot be a machine's (or swarm's) name: it must match
-// ^[a-zA-Z0-9][a-zA-Z0-9.-]*$, have at most 63 characters, not end in a dot, and
-// not be a device of Windows, so that a store can move there. The error wraps
-// ErrName.
+// ^[a-zA-Z0-9][a-zA-Z0-9.-]*$, have at most 63 characters, not end in a dot, have a
+// letter or digit after each dot, since it becomes a host name, and not be a device of
+// Windows, so that a store can move there. The error wraps ErrName.
 func ValidName(name string) error {
 	if err := usableName(name); err != nil {
 		return err
@@ -22,6 +22,10 @@ func ValidName(name string) error {
 		return fmt.Errorf("%w %q: %d characters, at most %d are allowed", ErrName, name, len(name), maxName)
 	case strings.HasSuffix(name, "."):
 		return fmt.Errorf("%w %q: it ends in a dot", ErrName, name)
+	case strings.Contains(name, ".."):
+		return fmt.Errorf("%w %q: two dots follow each other", ErrName, name)
+	case strings.Contains(name, ".-"):
+		return fmt.Errorf("%w %q: a hyphen follows a dot", ErrName, name)
 	case isDevice(name):
 		return fmt.Errorf("%w %q: Windows reserves it", ErrName, name)
 	}
@@ -44,7 +48,7 @@ func usableName(name string) error {
 		}
 	}
 	if len(name) > 200 { // with what is put around it, it must stay a file name
-		return fmt.Errorf("%w: %d characters, at most %d are allowed", ErrName, len(name), maxName)
+		return fmt.Errorf("%w %.20q...: %d characters, at most %d are allowed", ErrName, name, len(name), maxName)
 	}
 	return nil
 }

@@ -1,0 +1,397 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestLockedNamesHolder(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	lockMachine(t, s, "m1")
+	_, err := s.Lock(t.Context(), "m1", "machine rm")
+	var locked *LockedError
+	if !errors.Is(err, ErrLocked) || !errors.As(err, &locked) {
+		t.Fatalf("Got %v", err)
+	}
+	h := locked.Holder
+	if h.Command != "machine test" || h.PID != os.Getpid() || time.Since(h.Since) > time.Minute {
+		t.Errorf("Got %+v", h)
+	}
+	want := "another command is at work: machine test (pid " + strconv.Itoa(os.Getpid()) + ") since " + h.Since.Local().Format(time.TimeOnly)
+	if err.Error() != want {
+		t.Errorf("Got %q, want %q", err, want)
+	}
+}
+
+func TestLockedErrorText(t *testing.T) {
+	t.Parallel()
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	old := time.Date(2020, 1, 2, 10, 12, 3, 0, time.Local)
+	for _, tc := range []struct {
+		err  LockedError
+		want string
+	}{
+		{LockedError{}, "another command is at work"},
+		{LockedError{Holder: Holder{"machine rm", 4711, host, old}}, "another command is at work: machine rm (pid 4711) since 2020-01-02 10:12:03"},
+		{LockedError{Holder: Holder{"machine rm", 4711, "elsewhere", old}, Cause: context.DeadlineExceeded},
+			"another command is at work: machine rm (pid 4711 on elsewhere) since 2020-01-02 10:12:03: context deadline exceeded"},
+	} {
+		if got := tc.err.Error(); got != tc.want {
+			t.Errorf("Got %q, want %q", got, tc.want)
+		}
+	}
+}
+
+func TestLockCancelled(t *testing.T) {
+	t.Parallel()
+	s := Open(filepath.Join(t.TempDir(), "store"))
+	why := errors.New("stopped by the user")
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if _, err := s.Lock(ended, "m1", "x"); !errors.Is(err, why) {
+		t.Errorf("Got %v", err)
+	}
+	txn, err := s.LockShared(t.Context(), "machine first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	swarm, err := s.LockCluster(t.Context(), "s1", "machine first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, why)
+	defer stop()
+	for name, lock := range map[string]func() error{
+		"shared":  func() error { _, err := s.LockShared(ctx, "x"); return err },
+		"cluster": func() error { _, err := s.LockCluster(ctx, "s1", "x"); return err },
+	} {
+		err := lock()
+		if ctx.Err() == nil || !errors.Is(err, why) {
+			t.Errorf("%s: got %v before the time", name, err)
+		}
+	}
+	if err := errors.Join(txn.Close(), swarm.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Waiting ends when the holder leaves, and says whom it waited for when it may not wait on.
+func TestLockSharedWaits(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	first, err := s.LockShared(t.Context(), "machine first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("waited long enough")
+	ctx, stop := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, why)
+	defer stop()
+	_, err = s.LockShared(ctx, "machine second")
+	if !errors.Is(err, ErrLocked) || !errors.Is(err, why) || !strings.Contains(err.Error(), "machine first") {
+		t.Errorf("Got %v", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		second, err := s.LockShared(t.Context(), "machine second")
+		if err == nil {
+			err = second.Close()
+		}
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		t.Fatalf("Did not wait: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
+// Locks of different things do not meet.
+func TestLocksAreApart(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	lockMachine(t, s, "m1")
+	lockMachine(t, s, "m2")
+	lockMachine(t, s, "m1.json")
+	lockMachine(t, s, "shared")
+	shared, err := s.LockShared(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	swarm, err := s.LockCluster(t.Context(), "m1", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(shared.Close(), swarm.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGoroutinesExclude(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	var (
+		wg     sync.WaitGroup
+		inside atomic.Int32
+	)
+	for range 50 {
+		wg.Go(func() {
+			if err := count(t.Context(), s, 4); err != nil {
+				t.Error(err)
+			}
+			shared, err := s.LockShared(t.Context(), "x")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := inside.Add(1); n != 1 {
+				t.Errorf("%d hold the lock", n)
+			}
+			_, err = shared.EnsureID()
+			inside.Add(-1)
+			if err := errors.Join(err, shared.Close()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if r, err := s.Get("counter"); err != nil || r.HostOptions.SwarmOptions.SubnetSize != 50*4 {
+		t.Errorf("Counted %d of %d: %v", r.HostOptions.SwarmOptions.SubnetSize, 50*4, err)
+	}
+}
+
+func TestProcessesExclude(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	var wg sync.WaitGroup
+	for range 8 {
+		cmd := other(t, "counter", s.Root(), "10")
+		wg.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	if r, err := s.Get("counter"); err != nil || r.HostOptions.SwarmOptions.SubnetSize != 80 {
+		t.Errorf("Counted %d of 80: %v", r.HostOptions.SwarmOptions.SubnetSize, err)
+	}
+}
+
+// The file of a lock goes with what it protects. Who comes at that moment must not
+// get a lock on a file that is no more.
+func TestLockFileGoesWithMachine(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	var (
+		wg     sync.WaitGroup
+		inside atomic.Int32
+	)
+	for range 8 {
+		wg.Go(func() {
+			for n := 0; n < 25; {
+				txn, err := s.Lock(t.Context(), "m1", "x")
+				if errors.Is(err, ErrLocked) {
+					runtime.Gosched()
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				if err := txn.Close(); err != nil {
+					t.Error(err)
+				}
+				n++
+			}
+		})
+	}
+	wg.Wait()
+	if left, err := os.ReadDir(filepath.Join(s.Root(), "locks")); err != nil || len(left) > 0 {
+		t.Errorf("Left: %v, %v", left, err)
+	}
+}
+
+// A process that is killed leaves its lock free at once.
+func TestKilledHolderFreesLock(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	cmd := other(t, "holder", s.Root(), "m1")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got := line(t, out); got != "held" {
+		t.Fatalf("Got %q", got)
+	}
+	_, err = s.Lock(t.Context(), "m1", "machine rm")
+	want := "machine hold (pid " + strconv.Itoa(cmd.Process.Pid) + ")"
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("Got %v, want %q in it", err, want)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	txn := lockMachine(t, s, "m1")
+	_, err = s.Lock(t.Context(), "m1", "machine rm")
+	if !errors.Is(err, ErrLocked) || strings.Contains(err.Error(), want) {
+		t.Errorf("Got %v, which names the dead", err)
+	}
+	_ = txn.Close()
+}
+
+// A writer is killed again and again; whoever reads finds a whole record.
+func TestKilledWriterLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := Open(t.TempDir())
+	rounds := 40
+	if testing.Short() {
+		rounds = 8
+	}
+	put(t, s, "m1")
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			_, err := s.Get("m1")
+			if _, serr := s.Secrets("m1"); err == nil {
+				err = serr
+			}
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for i := range rounds {
+		name := "m1"
+		if i%4 == 0 {
+			name = "fresh" + strconv.Itoa(i) // killed while the folder is made, perhaps
+		}
+		killWriter(t, s, name)
+		if r, err := s.Get(name); err != nil && !errors.Is(err, ErrNotExist) {
+			t.Fatalf("Round %d: %v", i, err)
+		} else if err == nil && name == "m1" && r.DriverName != "generic" {
+			t.Fatalf("Round %d: got %+v", i, r)
+		}
+		if err := lockMachine(t, s, name).Close(); err != nil {
+			t.Fatal(err)
+		}
+		for path := range files(t, s.Root()) {
+			if strings.Contains(path, tmpPrefix) {
+				t.Errorf("Round %d: %s is left after the next lock", i, path)
+			}
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// killWriter starts a writer and kills it at some moment, sometimes before it writes.
+func killWriter(t *testing.T, s *Store, name string) {
+	t.Helper()
+	cmd := other(t, "writer", s.Root(), name)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if name == "m1" {
+		line(t, out)
+	}
+	<-time.After(time.Duration(rand.IntN(30_000)) * time.Microsecond)
+	_ = cmd.Process.Kill()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) {
+		t.Fatalf("The writer ended by itself: %v", err)
+	}
+}
+
+// onOwnDisk runs a part in a process that mounts a small disk for itself.
+func onOwnDisk(t *testing.T, as string) {
+	t.Helper()
+	cmd := other(t, as, filepath.Join(t.TempDir(), "store"))
+	if !inOwnMounts(cmd) {
+		t.Skip("needs mount namespaces of Linux")
+	}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() == 77 {
+		t.Skipf("the system allows no user namespaces with mounts: %v %s", err, out)
+	}
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	onOwnDisk(t, "full-disk")
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel()
+	onOwnDisk(t, "read-only")
+}
+
+func TestReadOnlyFolder(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("modes do not stop this user")
+	}
+	s := Open(filepath.Join(t.TempDir(), "store"))
+	want := put(t, s, "m1")
+	for _, dir := range []string{"machines/m1", "machines", "locks", "."} {
+		path := filepath.Join(s.Root(), filepath.FromSlash(dir))
+		if err := os.Chmod(path, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(path, 0o700) })
+	}
+	if _, err := s.Lock(t.Context(), "m1", "x"); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Got %v", err)
+	}
+	if got, err := s.Get("m1"); err != nil || got.Name != want.Name {
+		t.Errorf("Got %v, %v", got, err)
+	}
+}
