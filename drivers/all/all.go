@@ -4,11 +4,15 @@ package all
 import (
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/docker"
+	"github.com/hostsmith/machine/drivers/generic"
+	"github.com/hostsmith/machine/drivers/none"
 )
 
 // Table returns the built-in drivers in the order in which lists show them.
 func Table() drivers.Table {
 	return drivers.Table{
 		docker.New(),
+		generic.New(),
+		none.New(),
 	}
 }
