@@ -14,12 +14,16 @@ import (
 // last part is no number, or it would be an address.
 var (
 	hostName = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
+	zoneName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	number   = regexp.MustCompile(`(^|\.)[0-9]+\.?$`)
 )
 
 // address accepts an IPv4 or IPv6 address without brackets, or a DNS name.
 func address(s string) error {
 	if ip, err := netip.ParseAddr(s); err == nil {
+		if ip.Zone() != "" && !zoneName.MatchString(ip.Zone()) {
+			return fmt.Errorf("%q names no network interface", s)
+		}
 		if ip.IsUnspecified() || ip.IsMulticast() {
 			return fmt.Errorf("%s is not the address of a host", s)
 		}
@@ -40,15 +44,19 @@ func address(s string) error {
 	return nil
 }
 
-// user accepts what cannot be taken for an option or for two words.
+// user accepts what no program takes for an option, for two words or for
+// something to expand.
 func user(s string) error {
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(`_.@\+-`, r)
+	}
 	switch {
 	case s == "":
 		return errors.New("is empty")
 	case strings.HasPrefix(s, "-"):
 		return fmt.Errorf("%q begins with a dash", s)
-	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
-		return fmt.Errorf("%q has blanks or control characters", s)
+	case strings.ContainsFunc(s, odd):
+		return fmt.Errorf("%q has characters that are not for login names", s)
 	}
 	return nil
 }

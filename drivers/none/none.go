@@ -33,7 +33,7 @@ func parse(text string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("is not a URL") // the parser's error would repeat a password
-	case !slices.Contains(schemes, u.Scheme) || !strings.HasPrefix(text[len(u.Scheme):], "://"):
+	case !slices.Contains(schemes, u.Scheme) || !strings.HasPrefix(text, u.Scheme+"://"): // docker wants lower case
 		return nil, fmt.Errorf("does not begin with one of %s://", strings.Join(schemes, "://, "))
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
 		return nil, fmt.Errorf("%s URL has a query or a fragment", u.Scheme)

@@ -93,7 +93,7 @@ func TestBadURLs(t *testing.T) {
 		}
 		said[err.Error()] = url
 	}
-	for _, url := range []string{"tcp:h:1", "tcp:///x", "ftp://h", "tcp://u:hush@h:1", "tcp://u:hush@h:x", "tcp://h:1#f", "tcp://h:1?", "unix://"} {
+	for _, url := range []string{"tcp:h:1", "tcp:///x", "ftp://h", "tcp://u:hush@h:1", "tcp://u:hush@h:x", "tcp://h:1#f", "tcp://h:1?", "unix://", "TCP://h:1"} {
 		_, _, err := none.New().Configure(drivers.Values{"url": {url}})
 		if !errors.Is(err, drivers.ErrOption) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: got %v, want ErrOption without the password", url, err)
@@ -129,7 +129,7 @@ func TestOldRecord(t *testing.T) {
 }
 
 func FuzzURL(f *testing.F) {
-	for _, seed := range []string{"tcp://h:1", "unix:///s", "ssh://u@h", "tcp://[::1%25eth0]:1", "tcp://u:hush@h:1", "://", "tcp://h:1?#"} {
+	for _, seed := range []string{"tcp://h:1", "unix:///s", "ssh://u@h", "tcp://[::1%25eth0]:1", "tcp://u:hush@h:1", "://", "tcp://h:1?#", "uniX:///s"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, url string) {
