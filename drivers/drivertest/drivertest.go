@@ -49,7 +49,7 @@ func (h Harness) timeout() time.Duration {
 type World struct {
 	Factory drivers.Factory
 	Values  drivers.Values // options of a host; they pass Check
-	Env     drivers.Env    // Machine is set by the suite, which also reads what is logged
+	Env     drivers.Env    // Machine, Log and what is empty of Dir, StoreID and Creator are the suite's to set
 
 	// Request is what hosts get at birth.
 	Request drivers.CreateRequest

@@ -377,6 +377,39 @@ func TestSuiteFindsFlaws(t *testing.T) {
 	}
 }
 
+// TestSuiteFindsFalseClaims runs a good driver by a harness that says what it is not.
+func TestSuiteFindsFalseClaims(t *testing.T) {
+	t.Parallel()
+	fresh := func(testing.TB) World { return worldOf(fake.Memory()) }
+	for name, c := range map[string]struct {
+		check string
+		h     Harness
+	}{
+		"hosts have power": {"power/unsupported", Harness{New: fresh, NoPower: true}},
+		"nothing can be seen": {"create/runs", Harness{New: func(t testing.TB) World {
+			w := fresh(t)
+			w.Resources = nil
+			return w
+		}}},
+		"nothing is planted": {"remove/foreign", Harness{New: func(t testing.TB) World {
+			w := fresh(t)
+			w.Plant = func(context.Context, string) error { return nil }
+			return w
+		}}},
+		"another's field is spoiled": {"remove/spoiled options", Harness{New: func(t testing.TB) World {
+			w := fresh(t)
+			w.Spoil = map[string]any{"NoSuchField": 1}
+			return w
+		}}},
+	} {
+		for _, check := range checks() {
+			if check.name == c.check && perform(t, c.h, check) == nil {
+				t.Errorf("%s: %s does not find it", name, check.name)
+			}
+		}
+	}
+}
+
 // replace makes a flaw of replaced methods.
 func replace(alter func(drivers.Driver) altered) func(*fake.Provider, flawed) flawed {
 	return func(_ *fake.Provider, f flawed) flawed {
