@@ -83,7 +83,7 @@ func open(t testing.TB, values drivers.Values, env drivers.Env) drivers.Driver {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	missing := drivers.Values{"generic-ssh-key": {"/nonexistent/key"}}
-	public := drivers.Values{"generic-ssh-key": {write(t, "id.pub", newKey(t, "").public)}}
+	public := drivers.Values{"generic-ssh-key": {write(t, "id.pub", newKey(t).public)}}
 	drivertest.Run(t, drivertest.Harness{
 		Existing: true,
 		NoPower:  true,
