@@ -8,6 +8,8 @@ import (
 	"syscall"
 )
 
+func openFile(path string) (*os.File, error) { return os.Open(path) }
+
 func rename(from, to string) error { return os.Rename(from, to) }
 
 // syncDir makes renames and removals in a folder durable.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 )
 
@@ -145,16 +144,19 @@ const maxRecord = 1 << 20
 
 // readBounded reads a file that is a record or part of one.
 func readBounded(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxRecord+1))
-	if err == nil && len(data) > maxRecord {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxRecord)
+	buf := bytes.NewBuffer(make([]byte, 0, 4096))
+	if _, err := buf.ReadFrom(io.LimitReader(file, maxRecord+1)); err != nil {
+		return nil, err
 	}
-	return data, err
+	if buf.Len() > maxRecord {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxRecord)
+	}
+	return buf.Bytes(), nil
 }
 
 // encode is deterministic, and has docker-machine's indentation. What is opaque is

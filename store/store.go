@@ -69,10 +69,15 @@ type Entry struct {
 // Names returns the names of all machines in natural order, case folded: the
 // folders under machines/ that are not hidden, whatever is in them.
 func (s *Store) Names() ([]string, error) {
-	entries, err := os.ReadDir(s.machinesDir())
+	folder, err := os.Open(s.machinesDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("list machines: %w", err)
+	}
+	defer func() { _ = folder.Close() }()
+	entries, err := folder.ReadDir(-1) // os.ReadDir would sort them in another order
 	if err != nil {
 		return nil, fmt.Errorf("list machines: %w", err)
 	}
@@ -126,6 +131,10 @@ func (s *Store) Get(name string) (Record, error) {
 	}
 	dir := s.MachineDir(name)
 	data, err := readBounded(filepath.Join(dir, recordFile))
+	if errors.Is(err, fs.ErrNotExist) && isDir(dir) {
+		// The folder may have come after the first look, with its record.
+		data, err = readBounded(filepath.Join(dir, recordFile))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if !isDir(dir) {
 			return Record{}, fmt.Errorf("%w: %q", ErrNotExist, name)
