@@ -35,7 +35,8 @@ e2e: ## the black-box suites on real Docker Engines; RUN selects by name
 	@$(SCRIPTS)/e2e.sh $(RUN)
 
 docs: ## regenerate the command reference
-	go generate ./...
+	go run ./cmd/machine docs docs/reference
+	go test ./cmd/internal/lifecycle -run Troubleshooting -update
 
 check: test ## the same as test
 

@@ -39,6 +39,13 @@ func newFleet(t *testing.T) *fleet {
 	return f
 }
 
+// in returns the fleet for a subtest, which fails alone.
+func (f *fleet) in(t *testing.T) *fleet {
+	c := *f
+	c.t = t
+	return &c
+}
+
 // name returns a machine name that no other test has.
 func (f *fleet) name(s string) string { return f.prefix + "-" + s }
 

@@ -108,7 +108,7 @@ func snapshot(t *testing.T, dir string) map[string]string {
 func TestMachineArguments(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	r := f.fails(1, "url")
+	r := f.fails(2, "url")
 	if !strings.Contains(r.stderr, "default") {
 		t.Errorf("No name given: %s", r)
 	}

@@ -76,7 +76,7 @@ func (f *fleet) deployHello(swarm []string) {
 	f.t.Helper()
 	f.dockerWith(swarm, "service", "create", "--detach", "--name", "hello", "--mode", "global", "--no-resolve-image",
 		"--endpoint-mode", "dnsrr", "--publish", "mode=host,target=8080,published=8080",
-		helloImage, "-node", "{{.Node.Hostname}}")
+		"--env", "NODE={{.Node.Hostname}}", helloImage)
 }
 
 // ask fetches the answer of the service at an address.

@@ -18,6 +18,7 @@ func TestDockerDriver(t *testing.T) {
 	f.ok("create", "-d", "docker", "--docker-network", f.name("net"), "--engine-label", "tier=gold", m)
 
 	t.Run("engine is real and ours", func(t *testing.T) {
+		f := f.in(t)
 		if got := f.docker(m, "info", "--format", "{{.Name}} {{.Labels}}"); !strings.Contains(got, m) || !strings.Contains(got, "tier=gold") {
 			t.Errorf("Got %q, want the machine's name and the label", got)
 		}
@@ -27,6 +28,7 @@ func TestDockerDriver(t *testing.T) {
 		}
 	})
 	t.Run("ls", func(t *testing.T) {
+		f := f.in(t)
 		row := strings.Split(f.ok("ls", "--format", "{{.Name}} {{.DriverName}} {{.State}} {{.URL}} {{.Error}}"), " ")
 		if len(row) != 5 || row[0] != m || row[1] != "docker" || row[2] != "Running" || !strings.HasPrefix(row[3], "tcp://") || row[4] != "" {
 			t.Errorf("Got %q", row)
@@ -42,11 +44,13 @@ func TestDockerDriver(t *testing.T) {
 		}
 	})
 	t.Run("ip", func(t *testing.T) {
+		f := f.in(t)
 		if ip := f.ok("ip", m); net.ParseIP(ip) == nil {
 			t.Errorf("Got %q, want an address", ip)
 		}
 	})
 	t.Run("ssh returns the remote code", func(t *testing.T) {
+		f := f.in(t)
 		if got := f.ok("ssh", m, "hostname"); got != m {
 			t.Errorf("Got %q, want %q", got, m)
 		}
@@ -58,6 +62,7 @@ func TestDockerDriver(t *testing.T) {
 		}
 	})
 	t.Run("scp there and back", func(t *testing.T) {
+		f := f.in(t)
 		dir := t.TempDir()
 		if err := os.MkdirAll(filepath.Join(dir, "tree", "sub"), 0o700); err != nil {
 			t.Fatal(err)
@@ -72,12 +77,14 @@ func TestDockerDriver(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(dir, "back", "sub", "b c")); err != nil || string(got) != "tree/sub/b c\n" {
 			t.Errorf("Got %q, %v", got, err)
 		}
+		f.ok("ssh", m, "sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends rsync >/dev/null 2>&1")
 		f.ok("scp", "-d", "-r", filepath.Join(dir, "tree")+"/", m+":/tmp/delta/")
 		if got := f.ok("ssh", m, "cat", "/tmp/delta/a"); got != "tree/a" {
 			t.Errorf("After rsync: got %q", got)
 		}
 	})
 	t.Run("a container survives stop and start", func(t *testing.T) {
+		f := f.in(t)
 		f.docker(m, "volume", "create", "kept")
 		f.ok("stop", m)
 		if got := f.ok("status", m); got != "Stopped" {
@@ -100,14 +107,15 @@ func TestDockerDriver(t *testing.T) {
 		}
 	})
 	t.Run("active", func(t *testing.T) {
+		f := f.in(t)
 		f.fails(1, "active")
 		f.extra = f.dockerEnv(m)
-		defer func() { f.extra = nil }()
 		if got := f.ok("active"); got != m {
 			t.Errorf("Got %q, want %q", got, m)
 		}
 	})
 	t.Run("provisioning again changes nothing", func(t *testing.T) {
+		f := f.in(t)
 		started := f.ok("ssh", m, "systemctl show -p ExecMainStartTimestampMonotonic docker.service")
 		f.ok("provision", m)
 		if got := f.ok("ssh", m, "systemctl show -p ExecMainStartTimestampMonotonic docker.service"); got != started {
@@ -115,6 +123,7 @@ func TestDockerDriver(t *testing.T) {
 		}
 	})
 	t.Run("rm leaves nothing", func(t *testing.T) {
+		f := f.in(t)
 		f.ok("rm", "-y", m)
 		for _, kind := range []string{"container", "volume", "network"} {
 			if left := f.leftovers(kind); len(left) > 0 {

@@ -1,4 +1,4 @@
-// Hello answers every HTTP request with the name of the node it runs on. It is
+// Hello answers every HTTP request with the name in NODE, its node's. It is
 // the service of the demonstration and of the swarm suites: one static file,
 // so that its image needs no registry.
 package main
@@ -8,19 +8,20 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"os"
 	"time"
 )
 
 func main() {
 	addr := flag.String("listen", ":8080", "`address` to listen on")
-	node := flag.String("node", "", "`name` of the node, to answer with")
 	flag.Parse()
+	node := os.Getenv("NODE")
 
 	server := &http.Server{
 		Addr:              *addr,
 		ReadHeaderTimeout: 5 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, "hello from %s\n", *node)
+			fmt.Fprintf(w, "hello from %s\n", node)
 		}),
 	}
 	log.Fatal(server.ListenAndServe())

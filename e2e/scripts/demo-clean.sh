@@ -18,7 +18,7 @@ if [ -n "$names" ]; then
 	"$machine" rm -y --force $names
 	[ -z "$("$machine" ls -q)" ] || die "machines are left; see: MACHINE_STORAGE_PATH=$MACHINE_STORAGE_PATH $machine ls"
 fi
-sed -n 's/^image //p' "$made" 2>/dev/null | while read -r image; do
+sed -n 's/^image //p' "$made" 2>/dev/null | sort -r | while read -r image; do
 	docker image rm "$image" >/dev/null 2>&1 || say "kept image $image: it is in use, or gone"
 done
 engine=$(sed -n 's/^engine process //p' "$made" 2>/dev/null || true)

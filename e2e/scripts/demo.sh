@@ -30,11 +30,28 @@ touch "$made"
 have docker || die "the docker client is missing; install it: $(advice engine)"
 
 printf '\n== one manager, two workers\n'
-running() { [ "$("$machine" status "$1" 2>/dev/null)" = Running ] && "$machine" config "$1" >/dev/null 2>&1; }
-running "$manager" || shown "$machine" create -d docker --swarm-master "$manager"
+node_images() { docker image ls --format '{{.Repository}}:{{.Tag}}' machine-node | sort; }
+images=$(node_images)
+# An unfinished machine is continued by the same create that began it.
 missing=()
-for node in "${nodes[@]:1}"; do running "$node" || missing+=("$node"); done
+while read -r name state phase; do printf -v "state_$name" %s "$state/$phase"; done \
+	< <("$machine" ls --format '{{.Name}} {{.State}} {{.Phase}}')
+for node in "${nodes[@]}"; do
+	state=state_$node
+	case ${!state:-} in
+	Running/ready) say "$node is there already" ;;
+	Stopped/ready) shown "$machine" start "$node" ;;
+	*)
+		if [ "$node" = "$manager" ]; then
+			shown "$machine" create -d docker --swarm-master "$node"
+		else
+			missing+=("$node")
+		fi
+		;;
+	esac
+done
 [ ${#missing[@]} = 0 ] || shown "$machine" create -d docker --swarm "${missing[@]}"
+comm -13 <(echo "$images") <(node_images) | record image
 shown "$machine" ls
 
 printf '\n$ eval "$(machine env --swarm %s)"\n' "$manager"
@@ -59,7 +76,7 @@ done
 docker service inspect hello >/dev/null 2>&1 ||
 	shown docker service create --quiet --name hello --mode global --no-resolve-image \
 		--endpoint-mode dnsrr --publish mode=host,target=8080,published=8080 \
-		"$image" -node '{{.Node.Hostname}}'
+		--env 'NODE={{.Node.Hostname}}' "$image"
 
 # A node's address is not routable where Engines run in a virtual machine, so the
 # node itself is asked; bash needs no curl for that.

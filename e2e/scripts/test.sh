@@ -55,6 +55,15 @@ formatted() {
 	[ -z "$files" ] || { printf 'not formatted, run gofmt -w on:\n%s\n' "$files"; return 1; }
 }
 
+# What make docs writes is checked in.
+documented() {
+	local dir
+	dir=$(mktemp -d)
+	go run ./cmd/machine docs "$dir" || return
+	diff -ru docs/reference "$dir" || { echo "docs/reference is not what the program says: make docs"; return 1; }
+	rm -rf "$dir"
+}
+
 # The node images are prepared while the compiler has not much to do with the disk.
 hosts() { "$scripts/engine.sh" >/dev/null && "$scripts/base-image.sh" bookworm trixie >/dev/null; }
 
@@ -73,6 +82,7 @@ stage "Docker Engine and base images" hosts
 stage "formatting" formatted
 stage "build" make -s build
 stage "vet" go vet ./...
+stage "reference is up to date" documented
 stage "other platforms" "$scripts/cross.sh"
 stage "unit tests, race detector" go test -race -shuffle=on -timeout 10m ./...
 stage "driver conformance on a real Engine" env MACHINE_TEST_DOCKER=1 go test -count=1 -timeout 10m ./drivers/...
