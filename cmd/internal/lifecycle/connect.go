@@ -65,6 +65,9 @@ func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 	var conn *ssh.Client
 	err := x.m.Step(ctx, "wait for SSH", func(ctx context.Context) error {
 		t.Waiting = func(state ssh.State, detail string) {
+			if state == ssh.Ready || state == ssh.HostKey || state == ssh.Authentication {
+				return // no wait any more
+			}
 			text := "waiting for SSH: " + string(state)
 			if detail != "" {
 				text += " (" + detail + ")"

@@ -171,10 +171,8 @@ func (m *Manager) makeOne(ctx context.Context, s *spec, name string, x *making) 
 		return err
 	}
 	if _, ok := x.drv.(drivers.Unmanaged); ok {
-		if _, err := m.ensureAuthority(ctx); err != nil {
-			return x.fail(err)
-		}
-		return x.phase(store.Ready)
+		_, err := m.ensureAuthority(ctx)
+		return x.fail(err)
 	}
 	return x.fail(x.makeHost(ctx))
 }

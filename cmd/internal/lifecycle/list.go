@@ -106,6 +106,9 @@ func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	if req.NamesOnly && len(req.Filters) == 0 {
+		return m.nameRows()
+	}
 	entries, err := m.Store.List()
 	if err != nil {
 		return nil, err
@@ -136,6 +139,16 @@ func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
 		}
 	}
 	return out, nil
+}
+
+// nameRows lists names without reading a record.
+func (m *Manager) nameRows() ([]Row, error) {
+	names, err := m.Store.Names()
+	rows := make([]Row, len(names))
+	for i, name := range names {
+		rows[i].Name = name
+	}
+	return rows, err
 }
 
 // Match returns the names of the machines that match filters (see ListRequest), asking for states only if a filter does.
