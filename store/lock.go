@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -76,18 +77,24 @@ func tryLock(path string) (*flock.Flock, error) {
 	}
 	// The holder before may have removed the file between our opening and locking
 	// it. Then the lock is one that nobody else will meet.
-	held, err := file.Stat()
-	if err == nil {
-		var there os.FileInfo
-		if there, err = os.Stat(path); err == nil && os.SameFile(held, there) {
-			return file, nil
-		}
-	}
-	_ = file.Unlock()
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if ok, err := inPlace(file); err != nil || !ok {
+		_ = file.Unlock()
 		return nil, err
 	}
-	return nil, nil
+	return file, nil
+}
+
+// inPlace tells whether a locked file is the one that others find at its path.
+func inPlace(file *flock.Flock) (bool, error) {
+	held, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(file.Path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(held, there), err
 }
 
 // announce tells others who holds the lock. On a full disk the lock holds all the

@@ -237,6 +237,36 @@ func TestLockFileGoesWithMachine(t *testing.T) {
 	}
 }
 
+func TestLockedFileMustBeInPlace(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file cannot be removed here")
+	}
+	path := filepath.Join(t.TempDir(), "lock")
+	file, err := tryLock(path)
+	if err != nil || file == nil {
+		t.Fatal(file, err)
+	}
+	defer func() { _ = file.Unlock() }()
+	check := func(when string, want bool) {
+		t.Helper()
+		if got, err := inPlace(file); got != want || err != nil {
+			t.Errorf("%s: got %v, %v", when, got, err)
+		}
+	}
+	check("as it was", true)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check("removed", false)
+	next, err := tryLock(path)
+	if err != nil || next == nil {
+		t.Fatal(next, err)
+	}
+	defer func() { _ = next.Unlock() }()
+	check("made anew by another", false)
+}
+
 // A process that is killed leaves its lock free at once.
 func TestKilledHolderFreesLock(t *testing.T) {
 	t.Parallel()

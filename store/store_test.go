@@ -180,7 +180,7 @@ func TestListOneBadRecordIsOneBadRow(t *testing.T) {
 func TestGetErrors(t *testing.T) {
 	t.Parallel()
 	s := Open(t.TempDir())
-	write(t, s, "machines/large/config.json", `{"ConfigVersion":4,"Name":"`+strings.Repeat("x", maxRecord)+`"}`)
+	write(t, s, "machines/large/config.json", `{"ConfigVersion":4}`+strings.Repeat(" ", maxRecord))
 	for name, want := range map[string]error{
 		"none": ErrNotExist, "../certs": ErrName, "": ErrName, ".": ErrName, "..": ErrName, "a/b": ErrName, `a\b`: ErrName, "large": ErrCorrupt,
 	} {
