@@ -22,7 +22,7 @@ type Action struct {
 	Via        []string // managers (names) that may give the token or the order; for joins also their addresses are used
 	Pool       []string
 	SubnetSize int
-	Reset      bool     // the node first gives up an attempt to join that did not end
+	Reset      bool     // the node first leaves what is left of a join that did not end, or of a membership that did
 	NodeID     string   // of an update
 	Changes    []string // of an update, for people
 }
@@ -47,7 +47,7 @@ func (a Action) String() string {
 		return a.Name() + ": " + strings.Join(a.Changes, ", ")
 	}
 	if a.Reset {
-		add("after it gives up its former attempt")
+		add("after it leaves what is left of a former attempt or membership")
 	}
 	if len(a.Via) > 0 {
 		add("via %s", strings.Join(a.Via, " or "))

@@ -101,7 +101,10 @@ type apiError struct {
 	message string
 }
 
-func (e *apiError) Error() string   { return e.message }
+var grpcPrefix = regexp.MustCompile(`rpc error: code = \w+ desc = `)
+
+// Error leaves out the names of the transport between managers.
+func (e *apiError) Error() string   { return grpcPrefix.ReplaceAllString(e.message, "") }
 func (e *apiError) StatusCode() int { return e.status }
 func (e *apiError) Message() string { return e.message }
 

@@ -83,6 +83,11 @@ func (l *lab) host(i int) {
 	l.ip("-n", ns, "addr", "add", l.addr(i)+"/24", "dev", "eth0")
 }
 
+// link takes the cable of host i out, or puts it back.
+func (l *lab) link(i int, state string) {
+	l.ip("-n", l.ns+"-hub", "link", "set", fmt.Sprintf("v%d", i), state)
+}
+
 // in is a command in the network of host i and, unlike that of ip netns exec, with the cgroups of all.
 func (l *lab) in(i int, args ...string) *exec.Cmd {
 	cmd := exec.Command("nsenter", append([]string{"--net=/run/netns/" + l.netns(i)}, args...)...)

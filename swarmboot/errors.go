@@ -1,9 +1,6 @@
 package swarmboot
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Errors that callers decide on.
 var (
@@ -39,7 +36,18 @@ func leaderless(err error) error {
 	if !noLeader(err) {
 		return err
 	}
-	return hint(fmt.Errorf("%w: %w", ErrNoLeader, err),
+	return hint(&leaderError{err},
 		"start managers again until more than half of them answer; if they are lost for good, "+
 			"run docker swarm init --force-new-cluster on one that is left")
 }
+
+type leaderError struct{ said error }
+
+func (e *leaderError) Error() string {
+	if says(e.said, "does not have a leader") {
+		return ErrNoLeader.Error() + ": too few managers are online"
+	}
+	return ErrNoLeader.Error() + ": " + e.said.Error()
+}
+
+func (e *leaderError) Unwrap() []error { return []error{ErrNoLeader, e.said} }

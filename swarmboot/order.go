@@ -77,6 +77,9 @@ func (p *planner) actions() ([]Action, error) {
 		a := &todo[i]
 		if a.Kind == kindUpdate {
 			a.Via = last(via, a.Node.Name) // a node that is demoted cannot see it through
+			if a.Node.Role == Manager && !slices.Contains(via, a.Node.Name) {
+				via = append(slices.Clip(via), a.Node.Name)
+			}
 			continue
 		}
 		a.Via = slices.Clone(via)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 )
@@ -155,7 +156,7 @@ func (p *planner) noManager() error {
 			if !errors.Is(sentinel, ErrLocked) {
 				sentinel, advice = ErrNoLeader, "start managers again until more than half of them answer"
 			}
-			why = append(why, name+": "+orElse(s.Err, "a manager without a leader"))
+			why = append(why, name+": "+orElse(strings.TrimPrefix(s.Err, ErrNoLeader.Error()+": "), "a manager without a leader"))
 		case s.ClusterID != "" && s.ClusterID != p.id:
 			why = append(why, name+": is in swarm "+s.ClusterID)
 		case s.State == "active":
@@ -202,17 +203,11 @@ func (p *planner) place(n Node) error {
 	case s.State == "inactive":
 		p.join(n, false)
 		return nil
-	case s.State == "pending" && (len(s.Managers) == 0 || p.ours(s)):
-		p.join(n, true) // an earlier attempt of ours that did not end
+	case s.State == "pending" && len(s.Managers) == 0, p.left(s):
+		p.join(n, true)
 		return nil
 	case s.State == "pending":
 		return p.foreign(n, s)
-	case s.State == "active" && s.ClusterID == p.id && p.id != "":
-		return hint(fmt.Errorf("%w: %s: the swarm does not list it any more", ErrState, n.Name),
-			"run docker swarm leave --force on "+n.Name+", then again")
-	case s.State == "active" && !s.Control && p.ours(s):
-		p.join(n, true) // a worker that was struck off the list while it was away
-		return nil
 	case s.State == "active":
 		return p.foreign(n, s)
 	default:
@@ -221,14 +216,24 @@ func (p *planner) place(n Node) error {
 	}
 }
 
-// ours reports whether all managers a node knows are managers of the swarm.
-func (p *planner) ours(s Seen) bool {
+// left reports whether a node is one that the swarm does not have, but that knows no other: a join
+// that never ended, or a member that was struck off the list while it was away.
+func (p *planner) left(s Seen) bool {
+	if s.State != "active" && s.State != "pending" || s.manages() {
+		return false
+	}
+	known := false
 	for _, a := range s.Managers {
+		h, _, err := net.SplitHostPort(a)
+		if err == nil && h == s.NodeAddr {
+			continue // a former manager knows itself
+		}
 		if !p.addrs[a] {
 			return false
 		}
+		known = true
 	}
-	return len(s.Managers) > 0
+	return known
 }
 
 // foreign names both swarms. Workers do not know the id of theirs, so it is told by another

@@ -1,87 +1,96 @@
 package swarmboot_test
 
 import (
-	"context"
-	"fmt"
+	"archive/tar"
+	"bytes"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/hostsmith/machine/swarmboot"
 )
 
-// hosts are machines with real engines by name.
-type hosts map[string]swarmboot.Engine
-
-func (h hosts) seen(ctx context.Context) map[string]swarmboot.Seen {
-	seen := make(map[string]swarmboot.Seen)
-	for name, e := range h {
-		seen[name] = swarmboot.Inspect(ctx, e)
-	}
-	return seen
-}
-
-func logSteps(t *testing.T) swarmboot.StepFunc {
-	return func(ctx context.Context, name string, fn func(context.Context) error) error {
-		start := time.Now()
-		err := fn(ctx)
-		t.Logf("%s: %v (%s)", name, err, time.Since(start).Round(time.Millisecond))
-		return err
-	}
-}
-
-func TestRealSwarm(t *testing.T) {
+// TestRealStories tells the stories with real engines.
+func TestRealStories(t *testing.T) {
 	needLab(t, "dockerd")
-	l := newLab(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	h := make(hosts)
-	want := swarmboot.Swarm{Name: "prod", AddrPool: []string{"10.77.0.0/16"}}
-	for i, name := range []string{"m1", "m2", "m3", "w1", "w2"} {
-		l.host(i + 1)
-		h[name] = l.engine(i + 1)
-		n := swarmboot.Node{Name: name, Role: swarmboot.Manager, Advertise: l.addr(i + 1), Labels: map[string]string{"n": name}}
-		if name[0] == 'w' {
-			n.Role = swarmboot.Worker
-		}
-		if name == "m3" {
-			n.Availability = "drain"
-		}
-		want.Nodes = append(want.Nodes, n)
+	t.Parallel()
+	for name, story := range stories {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &real{lab: newLab(t), hosts: make(map[string]int), engines: make(map[string]swarmboot.Engine)}
+			story(t, &teller{t: t, w: w, nodes: make(map[string]swarmboot.Node), ids: make(map[string]string)})
+		})
 	}
-	actions, err := swarmboot.Plan(want, h.seen(ctx))
+}
+
+// real is a world of real engines.
+type real struct {
+	lab     *lab
+	hosts   map[string]int
+	engines map[string]swarmboot.Engine
+}
+
+func (r *real) addr(name string) string { r.engine(name); return r.lab.addr(r.hosts[name]) }
+
+func (r *real) engine(name string) swarmboot.Engine {
+	if r.hosts[name] == 0 {
+		i := len(r.hosts) + 1
+		r.hosts[name] = i
+		r.lab.host(i)
+		r.engines[name] = r.lab.engine(i)
+	}
+	return r.engines[name]
+}
+
+func (r *real) stop(name string)  { r.lab.stop(r.hosts[name]) }
+func (r *real) start(name string) { r.lab.engine(r.hosts[name]) }
+func (r *real) cut(name string)   { r.lab.link(r.hosts[name], "down") }
+func (r *real) heal(name string)  { r.lab.link(r.hosts[name], "up") }
+
+// task runs a service of one task that ignores requests to stop, from an image made of this program's toolchain.
+func (r *real) task(name, service string, stopAfter time.Duration) {
+	t := r.lab.t
+	dir := t.TempDir()
+	src := filepath.Join(dir, "main.go")
+	const program = `package main
+import ("os/signal"; "syscall"; "time")
+func main() { signal.Ignore(syscall.SIGTERM); for { time.Sleep(time.Hour) } }`
+	if err := os.WriteFile(src, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", dir+"/stay", src)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	bin, err := os.ReadFile(dir + "/stay")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range actions {
-		t.Log(a)
-	}
-	res, err := swarmboot.Apply(ctx, actions, h, nil, logSteps(t))
+	var image bytes.Buffer
+	w := tar.NewWriter(&image)
+	_ = w.WriteHeader(&tar.Header{Name: "stay", Mode: 0o755, Size: int64(len(bin))})
+	_, _ = w.Write(bin)
+	_ = w.Close()
+	res, err := r.engines[name].(socket).client.Post("http://engine/images/create?fromSrc=-&repo=stay&tag=1", "application/x-tar", &image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ms, err := swarmboot.Members(ctx, h["m3"])
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("import image: %s", res.Status)
+	}
+	err = r.engines["m1"].Do(t.Context(), http.MethodPost, "/services/create", map[string]any{
+		"Name": service,
+		"TaskTemplate": map[string]any{"ContainerSpec": map[string]any{
+			"Image": "stay:1", "Command": []string{"/stay"}, "StopGracePeriod": stopAfter,
+		}},
+		"Mode": map[string]any{"Replicated": map[string]any{"Replicas": 1}},
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range ms {
-		t.Logf("%+v", m)
-	}
-	if len(ms) != 5 || len(res.NodeIDs) != 5 {
-		t.Fatalf("got %d members and %d ids, want 5", len(ms), len(res.NodeIDs))
-	}
-	want.ID = res.ClusterID
-	again, err := swarmboot.Plan(want, h.seen(ctx))
-	if err != nil || len(again) != 0 {
-		t.Fatalf("second plan: got %v, %v, want nothing to do", again, err)
-	}
-	for _, name := range []string{"m1", "w1"} {
-		if err := swarmboot.Remove(ctx, res.NodeIDs[name], h[name], h["m2"], time.Minute, logSteps(t)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ms, err = swarmboot.Members(ctx, h["m2"])
-	if err != nil || len(ms) != 3 {
-		t.Fatalf("got %v, %v, want 3 members", ms, err)
-	}
-	fmt.Println(swarmboot.CountQuorum(ms))
 }
