@@ -77,10 +77,10 @@ func TestRegenerateCerts(t *testing.T) {
 			env := f.dockerEnv(m)
 			stops = append(stops, watch(func(ctx context.Context) error {
 				out, err := f.dockerCommand(ctx, env, "version", "--format", "{{.Server.Version}}").CombinedOutput()
-				if err != nil {
+				if err != nil && !bytes.Contains(out, []byte("Is the docker daemon running?")) {
 					return fmt.Errorf("%w: %s", err, bytes.TrimSpace(out))
 				}
-				return nil
+				return nil // an Engine reads its certificates when it starts, so it restarts
 			}))
 		}
 		f.ok("regenerate-certs", "--force", "--rotate-ca")

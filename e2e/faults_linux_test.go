@@ -132,7 +132,7 @@ func faults() []fault {
 		{"unknown command", 2, "", `frobnicate`, func(f *fleet, _ string) result {
 			return f.run("frobnicate")
 		}},
-		{"missing key file", 3, "SSH_KEY_UNUSABLE", `no/such/key`, func(f *fleet, m string) result {
+		{"missing key file", 3, "CHECK_FAILED", `no/such/key`, func(f *fleet, m string) result {
 			return f.run("create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-key", "/no/such/key", m)
 		}},
 		{"wrong user", 1, "SSH_AUTH_REFUSED", `nobody-here`, on(withEngine, "", "nobody-here")},
@@ -155,14 +155,15 @@ func faults() []fault {
 			_, port, _ := strings.Cut(silent(f.t), ":")
 			return f.run("create", "-d", "generic", "--generic-ip-address", "127.0.0.1", "--generic-ssh-port", port, "--timeout", "3s", m)
 		}},
-		{"no sudo", 1, "HOST_NO_ROOT", `plain`, on(withEngine, "", "plain")},
+		{"no sudo", 1, "HOST_NO_ROOT", `not root`, on(withEngine, "", "plain")},
 		{"full disk", 1, "HOST_DISK_FULL", `space`, on(withEngine,
 			"mkdir -p /etc/docker && mount -t tmpfs -o size=8k none /etc/docker && (cat /dev/zero >/etc/docker/filler || true)", "root")},
 		{"no package mirror", 1, "PACKAGES_UNREACHABLE", `127\.0\.0\.1|ADDRESS`, on(bare,
 			"echo 'deb http://127.0.0.1:9/debian bookworm main' >/etc/apt/sources.list && rm -f /etc/apt/sources.list.d/*", "root", "--engine-source", "distro")},
 		{"unsupported distribution", 1, "HOST_OS_UNSUPPORTED", `Plan 9`, on(bare,
 			`printf 'ID=plan9\nNAME="Plan 9"\nPRETTY_NAME="Plan 9 from Bell Labs"\n' >/etc/os-release`, "root")},
-		{"bad engine option", 1, "ENGINE_NOT_STARTED", `no-such-flag`, on(withEngine, "", "root", "--engine-opt", "no-such-flag=1")},
+		{"engine option unknown to the engine", 2, "ENGINE_OPTION", `no-such-flag`, on(withEngine, "", "root", "--engine-opt", "no-such-flag=1")},
+		{"engine that does not start", 1, "ENGINE_NOT_STARTED", `storage|driver|zfs`, on(withEngine, "", "root", "--engine-storage-driver", "zfs")},
 		{"malformed engine option", 2, "ENGINE_OPTION", `=x`, func(f *fleet, m string) result {
 			return on(withEngine, "", "root", "--engine-opt", "=x")(f, m)
 		}},
@@ -243,15 +244,8 @@ func faults() []fault {
 			f.ok("stop", m)
 			return f.run("ssh", m, "true")
 		}},
-		{"container that is not ours", 1, "PROVIDER_CONFLICT", ``, func(f *fleet, m string) result {
-			if out, err := dockerOutput(f.t, "create", "--name", m, "debian:bookworm-slim", "true"); err != nil {
-				f.t.Fatalf("%v: %s", err, out)
-			}
-			r := f.run("create", "-d", "docker", m)
-			if out, err := dockerOutput(f.t, "rm", m); err != nil {
-				f.t.Errorf("What was not ours is gone: %v: %s", err, out)
-			}
-			return r
+		{"published port taken", 1, "PROVIDER_CONFLICT", `port|address`, func(f *fleet, m string) result {
+			return f.run("create", "-d", "docker", "--docker-publish", silent(f.t)+":80", m)
 		}},
 	}
 }

@@ -58,7 +58,7 @@ func newHost(t *testing.T, img image, flags ...string) *host {
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := exec.CommandContext(context.Background(), "docker", "exec", h.container,
-				"sh", "-c", "systemctl --failed --no-legend; journalctl --no-pager -n 40").CombinedOutput()
+				"sh", "-c", "systemctl --failed --no-legend; journalctl --no-pager -p warning -n 15").CombinedOutput()
 			t.Logf("host %s at the end:\n%s", h.container, out)
 		}
 		if out, err := exec.CommandContext(context.Background(), "docker", "rm", "-fv", h.container).CombinedOutput(); err != nil {

@@ -24,17 +24,17 @@ func walkFiles(root fs.FS, visit func(name string, info os.FileInfo)) error {
 	})
 }
 
-// interrupt starts a command and sends it a signal after a while. ended tells
-// that the command was done before.
-func (f *fleet) interrupt(after time.Duration, sig syscall.Signal, args ...string) (r result, ended bool) {
+// interrupt starts a command and sends it a signal after a while; the command may
+// have ended before.
+func (f *fleet) interrupt(after time.Duration, sig syscall.Signal, args ...string) result {
 	f.t.Helper()
 	p := f.start(f.t.Context(), args...)
 	if p.err != nil {
 		f.t.Fatal(p.err)
 	}
 	time.Sleep(after)
-	err := p.cmd.Process.Signal(sig)
-	return p.wait(), err != nil
+	_ = p.cmd.Process.Signal(sig)
+	return p.wait()
 }
 
 // TestKilledCreate kills create at many points. Afterwards ls works, and either
@@ -48,9 +48,12 @@ func TestKilledCreate(t *testing.T) {
 		800 * time.Millisecond, 1200 * time.Millisecond, 1700 * time.Millisecond, 2300 * time.Millisecond, 3 * time.Second, 4 * time.Second,
 	} {
 		m := f.name(fmt.Sprintf("k%d", i))
-		if _, ended := f.interrupt(after, syscall.SIGKILL, "create", "-d", "docker", m); !ended {
-			killed++
+		r := f.interrupt(after, syscall.SIGKILL, "create", "-d", "docker", m)
+		if r.code >= 0 {
+			f.ok("rm", "-y", m)
+			continue
 		}
+		killed++
 		f.ok("ls")
 		if i%2 == 0 {
 			f.ok("create", "-d", "docker", m)
@@ -100,8 +103,9 @@ func TestInterrupted(t *testing.T) {
 	var interrupted int
 	for i, after := range []time.Duration{100 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond, 2500 * time.Millisecond} {
 		m := f.name(fmt.Sprintf("c%d", i))
-		r, ended := f.interrupt(after, syscall.SIGINT, "create", "-d", "docker", m)
-		if ended || r.code == 0 {
+		r := f.interrupt(after, syscall.SIGINT, "create", "-d", "docker", m)
+		if r.code == 0 {
+			f.ok("rm", "-y", m)
 			continue
 		}
 		interrupted++
