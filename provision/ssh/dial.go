@@ -38,6 +38,15 @@ type failure struct {
 	final bool // waiting does not heal it
 }
 
+// tellsMoreThan compares an attempt that ctx cut short after took with the one before it:
+// it says more if it came to another stage of a conversation, or hung for long.
+func (f *failure) tellsMoreThan(before *failure, took time.Duration) bool {
+	if f.state == before.state {
+		return false
+	}
+	return f.state == Banner || f.state == HostKey || f.state == Authentication || took > time.Second
+}
+
 func dial(ctx context.Context, t Target, lim limits, wait bool) (*Client, error) {
 	began := time.Now()
 	d, err := newDialer(t, lim)
@@ -71,8 +80,7 @@ func dial(ctx context.Context, t Target, lim limits, wait bool) (*Client, error)
 		case f.final:
 			return nil, f.err
 		case ctx.Err() != nil:
-			// An attempt that was cut short says little, unless it hung.
-			if last == nil || f.state == Banner || f.state == HostKey || f.state == Authentication || time.Since(start) > time.Second {
+			if last == nil || f.tellsMoreThan(last, time.Since(start)) {
 				last = f
 			}
 			return nil, d.gaveUp(ctx, last, time.Since(began))

@@ -34,15 +34,26 @@ type NotReadyError struct {
 func (e *NotReadyError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "connect to %s: %s", endpoint{host: e.Host, port: e.Port}.addr(), e.State)
-	// For a plain refusal or silence the system's words say the state once more.
-	var jump *JumpError
-	if e.Err != nil && (e.State != Refused && e.State != TimedOut || errors.As(e.Err, &jump)) {
+	if e.tells() {
 		fmt.Fprintf(&b, ": %v", plain(e.Err))
 	}
 	if e.ended != nil {
 		fmt.Fprintf(&b, "; waited %s", rounded(e.Waited))
 	}
 	return b.String()
+}
+
+// tells tells whether the cause adds to the state: the system's words for a refusal or for
+// silence do not, nor does the end of the wait.
+func (e *NotReadyError) tells() bool {
+	var jump *JumpError
+	switch {
+	case e.Err == nil, e.ended != nil && errors.Is(e.Err, e.ended) && !errors.As(e.Err, &jump):
+		return false
+	case errors.As(e.Err, &jump):
+		return true
+	}
+	return e.State != Refused && e.State != TimedOut
 }
 
 // Unwrap gives ErrNotReady, the last attempt's error and the cause of the context's end.

@@ -70,9 +70,9 @@ func handshake(ctx context.Context, conn net.Conn, e endpoint, v *verifier, c *c
 // isRefusal tells a login that the server refused from a connection that broke. A host that
 // is still booting breaks connections; only a refusal is worth ending the wait.
 func isRefusal(err error) bool {
-	text := err.Error()
+	text := strings.ToLower(err.Error()) // servers differ in case
 	return strings.Contains(text, "unable to authenticate") ||
-		strings.Contains(text, "Too many authentication failures") ||
+		strings.Contains(text, "too many authentication failures") ||
 		strings.Contains(text, "no common public key signature algorithm")
 }
 

@@ -76,6 +76,14 @@ func parseKnownHosts(data []byte, file string, strict bool) ([]knownHost, error)
 }
 
 func parseKnownHost(line []byte) (knownHost, error) {
+	// The library takes no comment of several words.
+	fields, keep := bytes.Fields(line), 3
+	if len(fields) > 0 && fields[0][0] == '@' {
+		keep++
+	}
+	if len(fields) > keep {
+		line = bytes.Join(fields[:keep], []byte(" "))
+	}
 	marker, patterns, key, _, _, err := gossh.ParseKnownHosts(line)
 	if errors.Is(err, io.EOF) {
 		return knownHost{}, errors.New("no host key")

@@ -69,8 +69,12 @@ func (s *Server) session(ctx context.Context, ch gossh.Channel, reqs <-chan *gos
 			s.mu.Lock()
 			s.commands = append(s.commands, p.Command)
 			s.mu.Unlock()
+			if r.WantReply { // before the command can end the session
+				r.Reply(true, nil)
+			}
 			x := Exec{Command: p.Command, TTY: terminal, Stdin: ch, Stdout: ch, Stderr: ch.Stderr(), Signals: signals}
 			commands.Go(func() { s.run(ctx, ch, x) })
+			continue
 		default:
 			ok = false
 		}

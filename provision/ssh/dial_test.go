@@ -1,0 +1,311 @@
+package ssh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/provision/ssh/sshtest"
+)
+
+// within is a context whose deadline has a cause of its own.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), d, errOutOfTime)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+var errOutOfTime = errors.New("the phase is over")
+
+// states collects what Waiting is told.
+type states struct {
+	mu   sync.Mutex
+	all  []ssh.State
+	text []string
+}
+
+func (s *states) add(state ssh.State, detail string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, state)
+	s.text = append(s.text, string(state)+"|"+detail)
+}
+
+func (s *states) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.text, "; ")
+}
+
+func (s *states) has(state ssh.State) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.all {
+		if x == state {
+			return true
+		}
+	}
+	return false
+}
+
+// peer is a TCP server that does no more than fn, which ends when the test does.
+func peer(t *testing.T, fn func(ctx context.Context, conn net.Conn)) ssh.Target {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		l.Close()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() {
+				defer conn.Close()
+				stop := context.AfterFunc(ctx, func() { conn.Close() })
+				defer stop()
+				fn(ctx, conn)
+			})
+		}
+	})
+	return ssh.Target{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, User: "tester"}
+}
+
+func TestDialReadyWaitsForTheServer(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{Stopped: true})
+	target := server.Target()
+	var told states
+	target.Waiting = told.add
+	started := make(chan time.Time, 1)
+	timer := time.AfterFunc(700*time.Millisecond, func() {
+		server.Start()
+		started <- time.Now()
+	})
+	defer timer.Stop()
+	c, err := ssh.DialReady(within(t, 20*time.Second), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// 100 ms between attempts, and slack for a loaded machine.
+	if late := time.Since(<-started); late > 600*time.Millisecond {
+		t.Errorf("logged in %s after the server was up", late)
+	}
+	if got, want := told.String(), "connection refused|; ready|"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+	if err := c.Run(t.Context(), "true", nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDialReadyIsSilentWhenTheHostAnswers(t *testing.T) {
+	t.Parallel()
+	target := sshtest.New(t, sshtest.Options{}).Target()
+	var told states
+	target.Waiting = told.add
+	connect(t, target)
+	if got := told.String(); got != "" {
+		t.Errorf("told %q", got)
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	t.Parallel()
+	silent := func(ctx context.Context, conn net.Conn) { io.Copy(io.Discard, conn) }
+	hangUp := func(context.Context, net.Conn) {}
+	refused := sshtest.New(t, sshtest.Options{Stopped: true}).Target()
+	for _, test := range []struct {
+		name   string
+		target ssh.Target
+		want   ssh.State
+		text   string
+	}{
+		{"refused", refused, ssh.Refused, ": connection refused"},
+		{"silent", peer(t, silent), ssh.Banner, "no SSH banner: no progress within 150ms"},
+		{"hangs up", peer(t, hangUp), ssh.Banner, "no SSH banner: "},
+		{"not SSH", peer(t, func(_ context.Context, conn net.Conn) {
+			fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\nX-SSH-Like: SSH-2.0\r\n\r\n")
+		}), ssh.Banner, "no SSH banner: "},
+		{"stops after the banner", peer(t, func(ctx context.Context, conn net.Conn) {
+			fmt.Fprint(conn, "Welcome!\r\nSSH-2.0-half\r\n")
+		}), ssh.HostKey, "verifying the host key: "},
+		{"stays silent after the banner", peer(t, func(ctx context.Context, conn net.Conn) {
+			fmt.Fprint(conn, "SSH-2.0-half\r\n")
+			io.Copy(io.Discard, conn)
+		}), ssh.HostKey, "verifying the host key; waited"},
+		{"unresolved", ssh.Target{Host: "no-such-host.invalid", User: "tester"}, ssh.Unresolved, "no-such-host.invalid:22: host name does not resolve: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var told states
+			test.target.Waiting = told.add
+			limit := 600 * time.Millisecond
+			if test.want == ssh.Unresolved {
+				limit = 3 * time.Second // name servers may be slow to say no
+			}
+			_, err := ssh.DialPatience(within(t, limit), test.target, 5*time.Second, 150*time.Millisecond, true)
+			var got *ssh.NotReadyError
+			if !errors.As(err, &got) {
+				t.Fatalf("got %v, want a NotReadyError", err)
+			}
+			if got.State != test.want {
+				t.Errorf("got state %q, want %q", got.State, test.want)
+			}
+			if !errors.Is(err, ssh.ErrNotReady) || !errors.Is(err, errOutOfTime) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%v lacks a cause", err)
+			}
+			if text := err.Error(); !strings.Contains(text, test.text) || !strings.Contains(text, test.target.Host+":") || !strings.Contains(text, "; waited ") {
+				t.Errorf("got %q, want %q in it", text, test.text)
+			}
+			if got.Waited < limit || got.Waited > limit+2*time.Second {
+				t.Errorf("waited %s", got.Waited)
+			}
+			if got.Hint() == "" {
+				t.Error("no hint")
+			}
+			if test.name != "stays silent after the banner" && !told.has(test.want) {
+				t.Errorf("told %q", told.String())
+			}
+		})
+	}
+}
+
+func TestDialMakesOneAttempt(t *testing.T) {
+	t.Parallel()
+	target := sshtest.New(t, sshtest.Options{Stopped: true}).Target()
+	began := time.Now()
+	_, err := ssh.Dial(within(t, 20*time.Second), target)
+	var got *ssh.NotReadyError
+	if !errors.As(err, &got) || got.State != ssh.Refused || !errors.Is(err, ssh.ErrNotReady) {
+		t.Fatalf("got %v", err)
+	}
+	if strings.Contains(err.Error(), "waited") {
+		t.Errorf("%q tells of a wait", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestDialSilentServerIsBounded(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{Banner: -1})
+	began := time.Now()
+	_, err := ssh.DialPatience(t.Context(), server.Target(), time.Second, 100*time.Millisecond, false)
+	var got *ssh.NotReadyError
+	if !errors.As(err, &got) || got.State != ssh.Banner {
+		t.Fatalf("got %v", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestDialLateBanner(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{Banner: 300 * time.Millisecond})
+	c, err := ssh.DialPatience(within(t, 20*time.Second), server.Target(), time.Second, 10*time.Second, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestDialSlowServer(t *testing.T) {
+	t.Parallel()
+	c := connect(t, sshtest.New(t, sshtest.Options{Slow: 30 * time.Millisecond}).Target())
+	var out strings.Builder
+	if err := c.Run(t.Context(), "echo slow", nil, &out); err != nil || out.String() != "slow\n" {
+		t.Fatalf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestDialReadyRetriesBrokenHandshakes(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{DropAfter: 300}) // within the key exchange
+	target := server.Target()
+	_, err := ssh.DialReady(within(t, 700*time.Millisecond), target)
+	var got *ssh.NotReadyError
+	if !errors.As(err, &got) || got.State != ssh.HostKey {
+		t.Fatalf("got %v", err)
+	}
+	if n := server.Connections(); n < 3 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
+func TestDialReadyCancelled(t *testing.T) {
+	t.Parallel()
+	for name, target := range map[string]ssh.Target{
+		"between attempts": sshtest.New(t, sshtest.Options{Stopped: true}).Target(),
+		"in an attempt":    sshtest.New(t, sshtest.Options{Banner: -1}).Target(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			why := errors.New("interrupted")
+			timer := time.AfterFunc(200*time.Millisecond, func() { cancel(why) })
+			defer timer.Stop()
+			began := time.Now()
+			_, err := ssh.DialReady(ctx, target)
+			if !errors.Is(err, why) || errors.Is(err, ssh.ErrNotReady) {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
+}
+
+func TestWaitingIsNotCalledAfterwards(t *testing.T) {
+	t.Parallel()
+	// The stage lingers longer than the wait; its timer must not fire after the return.
+	server := sshtest.New(t, sshtest.Options{Banner: -1})
+	target := server.Target()
+	var mu sync.Mutex
+	over := false
+	target.Waiting = func(ssh.State, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			t.Error("told after the return")
+		}
+	}
+	ssh.DialReady(within(t, 900*time.Millisecond), target)
+	mu.Lock()
+	over = true
+	mu.Unlock()
+	timer := time.NewTimer(400 * time.Millisecond)
+	<-timer.C
+}
+
+func TestWaitingTellsALingeringStage(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{Banner: -1})
+	target := server.Target()
+	var told states
+	target.Waiting = told.add
+	ssh.DialReady(within(t, 1500*time.Millisecond), target)
+	if got, want := told.String(), "no SSH banner|"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
