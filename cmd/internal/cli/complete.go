@@ -38,6 +38,9 @@ func (a *app) complete(words []string) []string {
 	p := &parser{app: a.name, globals: globals, commands: commands, rawAfter: rawAfter}
 	inv, perr := p.parse(before)
 	cmd := inv.command()
+	if cmd == nil && firstWord(before, globals) != "" {
+		return nil // no command of ours
+	}
 	flags := globals
 	if cmd != nil {
 		flags = append(slices.Clone(cmd.Flags), globals...)

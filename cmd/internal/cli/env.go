@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"runtime"
 	"strings"
 
@@ -81,7 +82,11 @@ func (a *app) settings(ep endpoint, noProxy bool) []setting {
 	}
 	if noProxy {
 		name, value := a.noProxy()
-		out = append(out, setting{name: name, value: withHost(value, ep.IP)})
+		host := ep.IP
+		if u, err := url.Parse(ep.URL); err == nil && host == "" {
+			host = u.Hostname()
+		}
+		out = append(out, setting{name: name, value: withHost(value, host)})
 	}
 	return out
 }

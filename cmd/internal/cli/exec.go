@@ -98,10 +98,7 @@ func (a *app) exec(c *cli.Context) error {
 			return err
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return &textError{err.Error(), errors.Join(&remoteExit{highest}, err)}
-	}
-	return exited(highest)
+	return errors.Join(append(errs, exited(highest))...)
 }
 
 // execWords takes apart which machines and which command.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -33,6 +34,12 @@ type textError struct {
 
 func (e *textError) Error() string { return e.text }
 func (e *textError) Unwrap() error { return e.err }
+
+// interruption is what a command says that was ended by a signal.
+type interruption struct{ err error }
+
+func (e *interruption) Error() string { return e.err.Error() }
+func (e *interruption) Unwrap() error { return context.Canceled }
 
 // end prints what went wrong, closes the display and the log, and returns the exit code.
 func (a *app) end(ctx context.Context, err error) int {
@@ -125,6 +132,10 @@ type problem struct {
 // stable reason and the log.
 func (a *app) report(ctx context.Context, err error, code int, log string) {
 	errs := flatten(err)
+	if a.interrupted(ctx, err) {
+		// Everything under way ended for this one cause, whatever it calls it.
+		errs = []error{&interruption{errs[0]}}
+	}
 	if a.wantsJSON() {
 		for _, e := range errs {
 			p := a.problem(e)
@@ -137,10 +148,6 @@ func (a *app) report(ctx context.Context, err error, code int, log string) {
 		return
 	}
 	var b strings.Builder
-	if a.interrupted(ctx, err) {
-		// Everything under way ended for this one cause.
-		errs = errs[:1]
-	}
 	said := map[string]bool{}
 	for _, e := range errs {
 		var remote *remoteExit
@@ -199,6 +206,7 @@ func (a *app) problem(err error) problem {
 
 var (
 	notExist  = regexp.MustCompile(regexp.QuoteMeta(store.ErrNotExist.Error()) + `: ("[^"]*")`)
+	unknown   = regexp.MustCompile(`^` + regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)
 	exists    = regexp.MustCompile(`create ("[^"]*"): ` + regexp.QuoteMeta(store.ErrExist.Error()) + `$`)
 	isCommand = regexp.MustCompile(`\bmachine (active|config|create|env|inspect|ip|kill|ls|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
 )
@@ -212,6 +220,10 @@ func (a *app) text(err error) string {
 			`Docker machine $1 does not exist. Use "%[1]s ls" to list machines. Use "%[1]s create" to add a new one.`, a.name))
 	case errors.Is(err, store.ErrExist):
 		return exists.ReplaceAllString(text, `Docker machine $1 already exists`)
+	case errors.Is(err, drivers.ErrUnknown):
+		return unknown.ReplaceAllString(text, `Driver $1 not found`)
+	case errors.Is(err, store.ErrName):
+		return "Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . - (" + text + ")"
 	case errors.Is(err, lifecycle.ErrCheck):
 		before, cause, ok := strings.Cut(text, lifecycle.ErrCheck.Error()+": ")
 		if ok {

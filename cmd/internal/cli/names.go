@@ -18,6 +18,11 @@ func machines(c *cli.Context, t *tool) ([]string, error) {
 	if c.Args().Present() {
 		return c.Args().Slice(), nil
 	}
+	return theDefault(c, t)
+}
+
+// theDefault returns the machine called default, alone.
+func theDefault(c *cli.Context, t *tool) ([]string, error) {
 	names, err := t.Names()
 	if err != nil {
 		return nil, err

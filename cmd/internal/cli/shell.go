@@ -214,7 +214,7 @@ func powershellWord(w string) string {
 }
 
 func cmdWord(w string) string {
-	if harmless(w) && !strings.ContainsAny(w, "=,%") {
+	if harmless(w) && !strings.ContainsAny(w, ",%") {
 		return w
 	}
 	return `"` + strings.Map(func(r rune) rune {

@@ -35,7 +35,7 @@ func (a *app) ssh(c *cli.Context) error {
 	if len(words) > 0 && a.inv.rest != 0 {
 		name, words = words[0], words[1:]
 	} else {
-		names, err := machines(noArgs(c), t)
+		names, err := theDefault(c, t)
 		if err != nil {
 			return err
 		}
@@ -56,9 +56,6 @@ func (a *app) ssh(c *cli.Context) error {
 	}
 	return a.nativeSSH(ctx, t, name, words)
 }
-
-// noArgs is c as if no words had followed the command.
-func noArgs(c *cli.Context) *cli.Context { return cli.NewContext(c.App, nil, nil) }
 
 // destination is where OpenSSH's programs connect to.
 func destination(t ssh.Target) string {

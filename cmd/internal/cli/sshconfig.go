@@ -31,8 +31,8 @@ func sshConfig(logins []lifecycle.Login) (path string, clean func(), err error) 
 	return path, clean, nil
 }
 
-// hostBlock says in ssh_config's words what ssh.Args says in those of the command line. The value
-// of -o is a line of ssh_config already.
+// hostBlock says in ssh_config's words what ssh.Args says in those of the command line: what follows
+// -o is a line of ssh_config already.
 func hostBlock(l lifecycle.Login) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Host %s\n  HostName %s\n", l.Machine, l.Target.Host)
@@ -40,24 +40,10 @@ func hostBlock(l lifecycle.Login) string {
 		fmt.Fprintf(&b, "  User %s\n", l.Target.User)
 	}
 	args := ssh.Args(l.Target)
-	for i := 0; i+1 < len(args); i += 2 {
-		switch args[i] {
-		case "-o":
+	for i, arg := range args {
+		if arg == "-o" && i+1 < len(args) {
 			fmt.Fprintf(&b, "  %s\n", args[i+1])
-		case "-i":
-			fmt.Fprintf(&b, "  IdentityFile %s\n", quoteConfig(args[i+1]))
-		case "-J":
-			fmt.Fprintf(&b, "  ProxyJump %s\n", args[i+1])
-		case "-p":
-			fmt.Fprintf(&b, "  Port %s\n", args[i+1])
-		case "-l":
-			fmt.Fprintf(&b, "  User %s\n", args[i+1])
 		}
 	}
 	return b.String()
-}
-
-// quoteConfig quotes a path for ssh_config, which expands percent signs.
-func quoteConfig(path string) string {
-	return `"` + strings.ReplaceAll(path, "%", "%%") + `"`
 }
