@@ -168,7 +168,7 @@ func (t *tree) folded() []row {
 		block := t.block(g, rest)
 		if ended > 0 {
 			at := min(len(block), t.offset(g))
-			fold := row{indent: t.offset(g), mark: t.marks.ok, markPaint: green, text: fmt.Sprintf("%d steps", ended)}
+			fold := row{indent: t.offset(g), mark: t.marks.ok, markPaint: green, text: fmt.Sprintf("%d done", ended)}
 			block = slices.Insert(block, at, fold)
 		}
 		rows = append(rows, block...)
