@@ -37,11 +37,17 @@ func Apply(ctx context.Context, r Runner, steps []Step, step StepFunc) error {
 		close(a.ended)
 	}()
 	err = a.all(ctx)
-	if err != nil {
+	var failed *StepError
+	switch {
+	case errors.As(err, &failed) && failed.Code >= 0:
+		a.drain(ctx) // the script ends by itself
+	case err != nil:
 		cancel(err)
 	}
-	// The runner may still write to our memory; it ends soon, for ctx is cancelled or the script is done.
 	<-a.ended
+	if failed != nil && failed.Code < 0 {
+		failed.Output = a.rest
+	}
 	return err
 }
 
@@ -82,7 +88,7 @@ func (a *applying) one(ctx context.Context, i int, s Step) error {
 		e, err := a.next(ctx, eventStart, eventEnd, eventWait, eventWaited, eventNote)
 		switch {
 		case errors.Is(err, errStepLimit):
-			return &StepError{Step: s.Name, Code: -1, Output: e.text, Advice: s.Hint, Err: err}
+			return &StepError{Step: s.Name, Code: -1, Advice: s.Hint, Err: err}
 		case err != nil:
 			return fmt.Errorf("%s: %w", s.Name, err)
 		}
@@ -154,6 +160,19 @@ func (a *applying) next(ctx context.Context, kinds ...eventKind) (event, error) 
 			return event{}, errCutOff
 		case <-ctx.Done():
 			return event{}, context.Cause(ctx)
+		}
+	}
+}
+
+// drain lets the script come to its end.
+func (a *applying) drain(ctx context.Context) {
+	for {
+		select {
+		case <-a.events:
+		case <-a.ended:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -18,6 +18,7 @@ type configuration struct {
 	jsonKeys  []string // what is ours in it
 	options   []byte   // drop-in or options file; nil: none
 	byHost    bool     // options has unitMark in it
+	listens   bool     // options names an address
 	flagWords []string // of the engine options, to be tried on the engine
 }
 
@@ -34,7 +35,7 @@ func configure(f Facts, e Engine, flags []flag, unitChanges bool) (configuration
 	words := f.words()
 	current, err := parseObject(f.DaemonJSON)
 	if err != nil {
-		return c, refuse(ErrConfig, "mend the file; the engine does not start with it either", "/etc/docker/daemon.json: %s", err)
+		return c, refuse(ErrConfig, "mend the file; the engine does not start with it either", "%s: %s", daemonJSON, err)
 	}
 	theirs := unmerge(slices.Clone(current), parseRecord(f.Record))
 	if err := foreignTLS(f, theirs, words, l.tlsDir); err != nil {
@@ -45,7 +46,7 @@ func configure(f Facts, e Engine, flags []flag, unitChanges bool) (configuration
 	s.env = e.environment()
 
 	hosts, inFile := theirs.get("hosts")
-	_, onLine := flagValues(words, "-H", "--host")
+	onLine := listens(words)
 	switch {
 	case l.init == "boot2docker": // DOCKER_HOST
 	case inFile && onLine:
@@ -79,10 +80,16 @@ func configure(f Facts, e Engine, flags []flag, unitChanges bool) (configuration
 	if l.json {
 		c.json, c.record, c.jsonNews, err = mergeDaemonJSON(f.DaemonJSON, f.Record, inJSON)
 		if err != nil {
-			return c, refuse(ErrConfig, configAdvice, "/etc/docker/daemon.json: %s", err)
+			return c, refuse(ErrConfig, configAdvice, "%s: %s", daemonJSON, err)
 		}
 		for _, one := range inJSON {
-			c.jsonKeys = append(c.jsonKeys, one.key)
+			name := one.key
+			if strings.HasPrefix(name, "tls") {
+				name = "TLS"
+			}
+			if !slices.Contains(c.jsonKeys, name) {
+				c.jsonKeys = append(c.jsonKeys, name)
+			}
 		}
 	}
 	return c, c.setOptions(f, e, s, words, unitChanges)
@@ -95,9 +102,12 @@ func (c *configuration) setOptions(f Facts, e Engine, s service, words []string,
 		case s.empty():
 		case unitChanges || f.ExecStart == "":
 			c.options, c.byHost = s.dropIn(unitMark), true
+		case s.listens() && !listens(words):
+			c.options = s.dropIn(f.ExecStart + " -H " + unixSocket)
 		default:
-			c.options = s.dropIn(withSocket(f.ExecStart, words))
+			c.options = s.dropIn(f.ExecStart)
 		}
+		c.listens = s.listens()
 	case "openrc":
 		c.options = s.openRC(f.OurOptions)
 	default:
@@ -131,7 +141,9 @@ func (e Engine) settings(f Facts, flags []flag, tlsDir string) []setting {
 		logs = true
 	}
 	// A full disk is what unrotated logs end in; a file that the user wrote has its own policy.
-	if ours := f.DaemonJSON == nil || parseRecord(f.Record).Created; ours && !e.Gentle && !logs {
+	rec := parseRecord(f.Record)
+	_, before := rec.Settings["log-driver"]
+	if ours := f.DaemonJSON == nil || rec.Created; ours && (!e.Gentle || before) && !logs {
 		all = append(all,
 			setting{key: "log-driver", flag: "log-driver", value: "json-file"},
 			setting{key: "log-opts", flag: "log-opt", value: struct {
@@ -171,7 +183,7 @@ func (f flag) conflict(theirs object, words []string) error {
 	const advice = "leave the option out, or take the setting out of the host's own configuration"
 	for _, key := range []string{f.name, f.name + "s", strings.TrimSuffix(f.name, "y") + "ies"} {
 		if value, ok := theirs.get(key); ok {
-			return refuse(ErrOption, advice, "--%s is also set in /etc/docker/daemon.json, as %s", f.name, clip(string(value), 100))
+			return refuse(ErrOption, advice, "--%s is also set in %s, as %s", f.name, daemonJSON, clip(string(value), 100))
 		}
 	}
 	if values, found := flagValues(words, "--"+f.name); found && !slices.Contains(values, f.value) && !repeatable(f.name) {

@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// daemonJSON is the engine's own configuration file.
+const daemonJSON = "/etc/docker/daemon.json"
+
 // setting is one key of daemon.json that is ours to have.
 type setting struct {
 	key   string

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -79,7 +80,7 @@ func (w *eventWriter) take(line []byte) {
 				e.code = code
 			}
 		}
-		e.text = w.tail()
+		e.text = readable(w.output)
 		w.output = w.output[:0]
 	case eventBegin, eventWait, eventWaited, eventNote, eventDone:
 	default:
@@ -100,5 +101,9 @@ func (w *eventWriter) keep(b []byte) {
 
 // tail returns the end of the output since the last step.
 func (w *eventWriter) tail() string {
-	return strings.TrimSpace(strings.ToValidUTF8(string(append(w.output, w.line...)), "?"))
+	return readable(append(slices.Clone(w.output), w.line...))
+}
+
+func readable(output []byte) string {
+	return strings.TrimSpace(strings.ToValidUTF8(string(output), "?"))
 }

@@ -27,7 +27,8 @@ type Facts struct {
 	Held           bool
 	EngineState    string            // active, failed, inactive ...
 	Enabled        bool              // the engine starts with the host
-	RestartDue     bool              // the engine runs with an older configuration or program than it would start with
+	RestartDue     bool              // the configuration was changed and the engine not restarted
+	Stale          bool              // the engine's program was replaced and the engine not restarted
 	ExecStart      string            // of the unit, without our drop-in
 	Socket         bool              // the unit is socket-activated
 	DropIns        []string          // foreign ones that set ExecStart, in the order in which they apply

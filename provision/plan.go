@@ -44,7 +44,8 @@ func Plan(f Facts, e Engine, t TLS) ([]Step, error) {
 		return nil, err
 	}
 	steps := slices.Concat(packages, planTLS(f, t, c.layout), c.steps(f))
-	restart := len(steps) > 0 || f.RestartDue || f.EngineState != "active" && c.layout.init != "boot2docker" || f.PortOwner == ""
+	restart := len(steps) > 0 || f.RestartDue || f.Stale && !e.Gentle || f.PortOwner == "" ||
+		f.EngineState != "active" && c.layout.init != "boot2docker"
 	if f.Firewall != "" && !e.Gentle {
 		steps = append(steps, Step{
 			Name:  fmt.Sprintf("open port %d in %s", e.port(), f.Firewall),
@@ -58,8 +59,10 @@ func Plan(f Facts, e Engine, t TLS) ([]Step, error) {
 	if restart {
 		steps = append(steps, startStep(f, e, c.layout))
 	}
-	if len(steps) > 0 && (f.CloudInit == "running" || f.CloudInit == "error") && !e.Gentle {
-		steps = append([]Step{cloudInitStep()}, steps...)
+	// What cloud-init failed at is news only on a host that is new to us.
+	lax := e.Gentle || f.Record != nil || f.OurOptions != nil
+	if len(steps) > 0 && (f.CloudInit == "running" || f.CloudInit == "error" && !lax) {
+		steps = append([]Step{cloudInitStep(lax)}, steps...)
 	}
 	return steps, nil
 }
@@ -67,10 +70,14 @@ func Plan(f Facts, e Engine, t TLS) ([]Step, error) {
 // minFreeMiB is what an engine and its first image need.
 const minFreeMiB = 512
 
-func cloudInitStep() Step {
+func cloudInitStep(lax bool) Step {
+	mode := "strict"
+	if lax {
+		mode = "lax"
+	}
 	return Step{
 		Name:  "wait for cloud-init",
-		Run:   fmt.Sprintf("wait_cloud_init %d", int(limitCloudInit.Seconds())),
+		Run:   fmt.Sprintf("wait_cloud_init %d %s", int(limitCloudInit.Seconds()), mode),
 		Limit: limitCloudInit + time.Minute,
 	}
 }
@@ -123,7 +130,7 @@ func (c configuration) steps(f Facts) []Step {
 	}
 	if c.jsonNews {
 		steps = append(steps, Step{
-			Name:  "merge " + strings.Join(c.jsonKeys, ", ") + " into /etc/docker/daemon.json",
+			Name:  "merge " + strings.Join(c.jsonKeys, ", ") + " into " + daemonJSON,
 			Run:   "write_daemon_json",
 			Stdin: slices.Concat(c.record, []byte("==\n"), c.json),
 			Limit: limitFiles,
@@ -134,11 +141,15 @@ func (c configuration) steps(f Facts) []Step {
 	case c.byHost || c.options != nil && changed:
 		run := shellWords("write_file", c.layout.file, "600")
 		if c.layout.init == "systemd" {
-			run = shellWords("write_drop_in", c.layout.file)
+			unit := "as-is"
+			if c.listens {
+				unit = "with-socket"
+			}
+			run = shellWords("write_drop_in", c.layout.file, unit)
 		}
 		steps = append(steps, Step{Name: "write " + c.layout.file, Run: run, Stdin: c.options, Limit: limitFiles})
 	case c.options == nil && f.OurDropIn != "":
-		steps = append(steps, removeDropIn(f.OurDropIn))
+		steps = append(steps, removeFile(f.OurDropIn))
 	default:
 		if !c.jsonNews && len(steps) > 0 {
 			steps = nil // the options are what they were
@@ -147,6 +158,6 @@ func (c configuration) steps(f Facts) []Step {
 	return steps
 }
 
-func removeDropIn(file string) Step {
+func removeFile(file string) Step {
 	return Step{Name: "remove " + file, Run: "restart_due\n" + shellWords("rm", "-f", file), Limit: limitFiles}
 }

@@ -121,7 +121,9 @@ func (f *Facts) setEngine(key, s string, value []byte) {
 		f.EngineState = s
 	case key == "enabled":
 		f.Enabled = s == "enabled" || s == "enabled-runtime" || s == "static" || s == "yes"
-	case key == "stale", key == "restart-due":
+	case key == "stale":
+		f.Stale = true
+	case key == "restart-due":
 		f.RestartDue = true
 	case key == "exec-start":
 		f.ExecStart = s

@@ -18,7 +18,7 @@ func PlanRemoval(f Facts) ([]Step, error) {
 	if f.Record != nil {
 		current, err := parseObject(f.DaemonJSON)
 		if err != nil {
-			return nil, refuse(ErrConfig, "mend the file on the host, then run the command again", "/etc/docker/daemon.json: %s", err)
+			return nil, refuse(ErrConfig, "mend the file on the host, then run the command again", "%s: %s", daemonJSON, err)
 		}
 		rec := parseRecord(f.Record)
 		rest := unmerge(slices.Clone(current), rec)
@@ -27,7 +27,7 @@ func PlanRemoval(f Facts) ([]Step, error) {
 			file = rest.render()
 		}
 		steps = append(steps, Step{
-			Name:  "take our settings out of /etc/docker/daemon.json",
+			Name:  "take our settings out of " + daemonJSON,
 			Run:   "write_daemon_json",
 			Stdin: slices.Concat([]byte("==\n"), file),
 			Limit: limitFiles,
@@ -37,13 +37,16 @@ func PlanRemoval(f Facts) ([]Step, error) {
 	case l.init == "openrc":
 		if rest := (service{}).openRC(f.OurOptions); len(rest) != len(f.OurOptions) {
 			steps = append(steps, Step{Name: "take our options out of " + l.file, Run: shellWords("write_file", l.file, "644"), Stdin: rest, Limit: limitFiles})
+			if len(rest) == 0 {
+				steps[len(steps)-1] = removeFile(l.file)
+			}
 		}
 	case l.init == "boot2docker":
 		if f.OurOptions != nil {
-			steps = append(steps, removeDropIn(l.file))
+			steps = append(steps, removeFile(l.file))
 		}
 	case f.OurDropIn != "":
-		steps = append(steps, removeDropIn(f.OurDropIn))
+		steps = append(steps, removeFile(f.OurDropIn))
 	}
 	// TLS files without our record or options are someone else's.
 	if len(f.TLSHashes) > 0 && len(steps) > 0 {

@@ -21,6 +21,8 @@ var (
 	aptScript string
 	//go:embed sh/packages.sh
 	packagesScript string
+	//go:embed sh/install.sh
+	installScript string
 	//go:embed sh/run.sh
 	runScript string
 	//go:embed sh/evidence.sh
@@ -66,7 +68,7 @@ func stepsScript(mark string, steps []Step) string {
 		}
 	}
 	calls.WriteString("finish")
-	return wholeScript(mark, engineScript+aptScript+packagesScript+runScript, calls.String())
+	return wholeScript(mark, engineScript+installScript+aptScript+packagesScript+runScript, calls.String())
 }
 
 // document is a shell word that expands to text, whatever is in it.

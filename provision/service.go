@@ -50,6 +50,10 @@ func (e Engine) listen() string { return fmt.Sprintf("tcp://0.0.0.0:%d", e.port(
 // words splits the command line of a unit, with the variables of its environment files in
 // place. It serves to see which flags are set; quotes are of no concern to that.
 func (f Facts) words() []string {
+	if f.Init == "openrc" {
+		conf := parseOSRelease(string(service{}.openRC(f.OurOptions)))
+		return strings.Fields(conf["DOCKER_OPTS"])
+	}
 	var words []string
 	for _, w := range strings.Fields(f.ExecStart) {
 		if name, ok := strings.CutPrefix(w, "$"); ok {
@@ -84,6 +88,10 @@ type service struct {
 	env   []string
 }
 
+// listens tells whether an address is among the flags: then the local socket, the default
+// as long as there is none, must be named too.
+func (s service) listens() bool { return listens(s.flags) }
+
 func (s service) empty() bool { return len(s.flags) == 0 && len(s.env) == 0 }
 
 // dropIn renders the systemd drop-in; unit is the unit's own command line.
@@ -103,15 +111,11 @@ func (s service) dropIn(unit string) []byte {
 	return []byte(b.String())
 }
 
-// withSocket returns a unit's command line with the local socket, which is the
-// default only as long as no address is given.
-func withSocket(unit string, words []string) string {
-	if _, found := flagValues(words, "-H", "--host"); found || slices.ContainsFunc(words, func(w string) bool {
-		return strings.HasPrefix(w, "-H") // -Hfd://
-	}) {
-		return unit
-	}
-	return unit + " -H " + unixSocket
+// listens tells whether a command line names an address to listen on.
+func listens(words []string) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		return strings.HasPrefix(w, "-H") || w == "--host" || strings.HasPrefix(w, "--host=")
+	})
 }
 
 // The block of ours in a file of shell assignments that is the user's otherwise.

@@ -149,7 +149,9 @@ apt_engine() {
 	fresh=$4 exact=$3 source=$1
 	shift 6
 	# shellcheck disable=SC2086
-	apt-mark -qq unhold $packages 2>/dev/null || :
+	held=$(apt-mark showhold $packages)
+	# shellcheck disable=SC2086
+	apt-mark -qq unhold $packages >/dev/null 2>&1 || :
 	if [ "$fresh" = fresh ] && [ -d /run/systemd/system ]; then
 		# The engine starts once, when its configuration is there.
 		systemctl mask --runtime --quiet docker.service docker.socket
@@ -158,14 +160,13 @@ apt_engine() {
 	code=0
 	# shellcheck disable=SC2086
 	apt "$limit" install "$@" $pinned || code=$?
+	if [ "$source" = repo ] || [ -n "$exact" ]; then held=$packages; fi
+	# shellcheck disable=SC2086
+	[ -z "$held" ] || [ -z "$(dpkg-query -W $held 2>/dev/null)" ] || apt-mark hold $held
 	if [ "$code" != 0 ]; then
 		case $apt_said in *'--allow-downgrades'*) die 80 "apt refuses to downgrade to $version" ;; esac
 		apt_mirror
 		return "$code"
-	fi
-	if [ "$source" = repo ] || [ -n "$exact" ]; then
-		# shellcheck disable=SC2086
-		apt-mark hold $packages
 	fi
 	note "installed $packages $version"
 }

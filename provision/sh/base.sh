@@ -75,9 +75,18 @@ port_owner() {
 	if [ -n "$pid" ]; then process "$pid"; else echo 'unknown process'; fi
 }
 
-# lock_holder FILE: the process that has the file locked.
+# lock_holder FILE: the process that has the file locked, or that a *.pid file names.
 lock_holder() {
-	[ -e "$1" ] && [ -r /proc/locks ] || return 1
+	[ -e "$1" ] || return 1
+	case $1 in
+	*.pid)
+		pid=
+		read -r pid _ <"$1" || :
+		[ -n "$pid" ] && [ -d "/proc/$pid" ] && process "$pid"
+		return
+		;;
+	esac
+	[ -r /proc/locks ] || return 1
 	# shellcheck disable=SC2012 # only the inode number is read
 	inode=$(ls -id "$1" | sed 's/^ *//; s/ .*//')
 	while read -r _ second _ _ pid dev _; do
@@ -133,6 +142,9 @@ fetch() {
 	fi
 	[ -s "$2" ]
 }
+
+# newest: the highest of the versions on stdin, one a line.
+newest() { sort -V | tail -n 1; }
 
 # upstream VERSION: a package version without epoch and revisions: 5:28.5.2-1~debian.12 is 28.5.2.
 upstream() {

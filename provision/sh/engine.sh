@@ -76,14 +76,15 @@ write_daemon_json() {
 	fi
 }
 
-# write_drop_in FILE: stdin is the drop-in. A line that begins with ExecStart=@UNIT@ gets the
-# unit's own command line, which is known only now.
+# write_drop_in FILE as-is|with-socket: stdin is the drop-in. A line that begins with
+# ExecStart=@UNIT@ gets the unit's own command line, which is known only now; with-socket adds
+# the local socket to it if it names no address.
 write_drop_in() {
 	unit=$(unit_exec)
 	[ -n "$unit" ] || die 79 'docker.service has no ExecStart'
-	case " $unit" in
+	case "$2 $unit" in
 	*' -H'* | *' --host'*) ;;
-	*) unit="$unit -H unix:///var/run/docker.sock" ;;
+	with-socket*) unit="$unit -H unix:///var/run/docker.sock" ;;
 	esac
 	text=$(while IFS= read -r line; do
 		case $line in

@@ -1,45 +1,176 @@
-# Package managers other than apt, the install script, and cloud-init.
+# Package managers other than apt. Each NAME_engine is called as
+#   NAME_engine repo|distro PACKAGE WANT fresh|present up|any SECONDS
+# and installs the engine or brings it to the wanted version. WANT is a version or a prefix of
+# one, with a question mark if the newest will do; empty means the newest.
 
-# wait_cloud_init SECONDS
-wait_cloud_init() {
-	has cloud-init || return 0
-	waited_for=0
-	while :; do
-		state=$(cloud-init status 2>/dev/null | sed -n 's/^status: *//p')
-		case $state in
-		running | 'not run' | not\ started | '') ;;
-		*) break ;;
-		esac
-		[ "$waited_for" -lt "$1" ] || die 78 "cloud-init is still $state after $1 s"
-		[ "$waited_for" != 0 ] || waiting "for cloud-init, which is $state"
-		sleep 1
-		waited_for=$((waited_for + 1))
-	done
-	[ "$waited_for" = 0 ] || waited
-	case $state in
-	error*)
-		cloud-init status --long 2>/dev/null || :
-		tail -n 20 /var/log/cloud-init-output.log 2>/dev/null || :
-		die 78 'cloud-init ended with an error'
+# resolve PACKAGE WANT: sets $version to the newest of the versions on stdin that is wanted.
+resolve() {
+	all=$(cat)
+	version=$(printf '%s\n' "$all" | while read -r one; do
+		if [ -n "$one" ] && { [ -z "$2" ] || wanted "$one" "${2%\?}"; }; then echo "$one"; fi
+	done | newest)
+	case $2 in
+	*\?)
+		if [ -z "$version" ] && [ -n "$all" ]; then
+			version=$(printf '%s\n' "$all" | newest)
+			note "$1 ${2%\?} is not in the package source; takes $version"
+		fi
 		;;
-	degraded*) note 'cloud-init ended with warnings; see /var/log/cloud-init.log on the host' ;;
 	esac
+	[ -n "$version" ] && return
+	[ -n "$all" ] || die 77 "the package sources have no package $1"
+	# shellcheck disable=SC2086 # one line
+	die 77 "no $1 $2; the package sources have:" $all
 }
 
-# run_install_script URL WANT SECONDS: fetches, looks, runs; nothing is piped, so nothing fails unseen.
-run_install_script() {
-	script=$(mktemp)
-	trap 'rm -f "$script"' EXIT
-	fetch "$1" "$script" || die 76 "cannot fetch the install script from $1"
-	case $(head -c 2 "$script") in
-	'#!') ;;
-	*) die 81 "$1 is not a script: it does not begin with #!" ;;
-	esac
+# refuse_older INSTALLED up|any: ends if $version is older than what is installed.
+refuse_older() {
+	[ -n "$1" ] && [ "$1" != "$version" ] || return 0
+	[ "$(printf '%s\n%s\n' "$1" "$version" | newest)" = "$version" ] && return
+	older=yes
+	[ "$2" = any ] || die 80 "$1 is installed, $version is the newest that is asked for"
+}
+
+# --- dnf and yum
+
+rpm_locks='/var/lib/rpm/.rpm.lock /usr/lib/sysimage/rpm/.rpm.lock /run/yum.pid /var/run/yum.pid
+	/var/lib/dnf/rpmdb_lock.pid /var/cache/dnf/metadata_lock.pid /var/cache/dnf/download_lock.pid'
+
+# dnf_run SECONDS ARGUMENT...: dnf or yum after other processes' locks; its output is also in $said.
+dnf_run() {
+	dnf_limit=$1
+	shift
+	# shellcheck disable=SC2086 # a list of files
+	wait_locks "$dnf_limit" $rpm_locks
+	dnf_code=0
+	said=$(dnf_or_yum "$@" 2>&1) || dnf_code=$?
+	printf '%s\n' "$said"
+	return "$dnf_code"
+}
+
+dnf_or_yum() { if has dnf; then dnf -y -q "$@"; else yum -y -q "$@"; fi; }
+
+# dnf_repository BASE DISTRIBUTION RELEASE SECONDS: lists Docker's repository with its key.
+dnf_repository() {
+	replace /etc/yum.repos.d/docker-ce.repo 644 <<-END
+		[docker-ce-stable]
+		name=Docker CE Stable
+		baseurl=$1/$2/$3/\$basearch/stable
+		enabled=1
+		gpgcheck=1
+		gpgkey=$1/$2/gpg
+	END
+}
+
+# dnf_versions PACKAGE: those that the sources have, without epoch, one a line.
+dnf_versions() {
+	# docker-ce.x86_64   3:28.5.2-1.el9   docker-ce-stable
+	dnf_or_yum list --showduplicates "$1" 2>/dev/null | while read -r name one from; do
+		case $name/$from in "$1".*/?*) echo "${one#*:}" ;; esac
+	done
+}
+
+dnf_engine() {
+	limit=$6 older=
+	# The lists are read first, so that a source that cannot be reached is named.
+	dnf_run "$limit" makecache || note 'some package sources of the host cannot be reached'
+	versions=$(dnf_versions "$2")
+	if [ -z "$versions" ]; then
+		case $said in *rror*) die 76 "$(printf '%s\n' "$said" | grep -i -m 1 error)" ;; esac
+	fi
+	resolve "$2" "$3" <<-END
+		$versions
+	END
+	installed=$(rpm -q --qf '%{VERSION}-%{RELEASE}' "$2" 2>/dev/null) || installed=
+	if [ "$installed" = "$version" ]; then
+		echo "$2 $version is installed"
+		return
+	fi
+	refuse_older "$installed" "$5"
+	packages=$2 pinned=$2-$version
+	if [ "$1" = repo ]; then
+		packages='docker-ce docker-ce-cli containerd.io'
+		pinned="docker-ce-$version docker-ce-cli-$version containerd.io"
+		for extra in docker-buildx-plugin docker-compose-plugin; do
+			[ -z "$(dnf_versions "$extra")" ] || pinned="$pinned $extra"
+		done
+	fi
 	# shellcheck disable=SC2086
-	if has apt-get; then wait_locks "$3" $apt_locks; fi
-	interpreter=$(sed -n '1s/^#! *//p' "$script")
-	VERSION=$2 && export VERSION
-	# shellcheck disable=SC2086 # the interpreter may have an argument
-	${interpreter:-sh} "$script" || die 81 "$1 ended with exit code $?"
-	has dockerd || die 81 "$1 ended well, but there is no dockerd"
+	dnf_run "$limit" versionlock delete $packages >/dev/null || :
+	if [ -n "$older" ]; then
+		# shellcheck disable=SC2086
+		dnf_run "$limit" downgrade $pinned
+	else
+		# shellcheck disable=SC2086
+		dnf_run "$limit" install $pinned
+	fi
+	if [ "$1" = repo ] || [ -n "$3" ]; then
+		# shellcheck disable=SC2086
+		dnf_run "$limit" versionlock add $packages ||
+			note "$2 is not held at $version: the host's package manager has no versionlock plugin"
+	fi
+	note "installed $packages $version"
+}
+
+# --- zypper
+
+zypper_engine() {
+	# zypper names the holder of its lock itself when the time is up.
+	ZYPP_LOCK_TIMEOUT=$6
+	export ZYPP_LOCK_TIMEOUT
+	wait_locks "$6" /run/zypp.pid /var/run/zypp.pid
+	zypper -q -n refresh || note 'some package sources of the host cannot be refreshed'
+	older=
+	# v | docker | package | 28.5.1_ce-150000.1 | x86_64 | name of the repository
+	versions=$(zypper -q -n search -s -x -t package "$2" | sed -n "s/^[^|]*| *$2 *| *package *| *\\([^ |]*\\).*/\\1/p")
+	resolve "$2" "$3" <<-END
+		$versions
+	END
+	installed=$(rpm -q --qf '%{VERSION}-%{RELEASE}' "$2" 2>/dev/null) || installed=
+	if [ "$installed" = "$version" ]; then
+		echo "$2 $version is installed"
+		return
+	fi
+	refuse_older "$installed" "$5"
+	zypper -q -n removelock "$2" >/dev/null || :
+	zypper -n install --no-recommends --no-confirm ${older:+--oldpackage} "$2=$version"
+	[ -z "$3" ] || zypper -q -n addlock "$2"
+	note "installed $2 $version"
+}
+
+# --- pacman
+
+pacman_engine() {
+	lock=/var/lib/pacman/db.lck tries=0
+	while [ -e "$lock" ]; do
+		[ "$tries" -lt "$6" ] || die 75 "package manager is busy for $6 s: $lock exists; remove it if no pacman runs"
+		[ "$tries" != 0 ] || waiting "for pacman, whose $lock exists"
+		sleep 1
+		tries=$((tries + 1))
+	done
+	[ "$tries" = 0 ] || waited
+	# Without fresh lists a new host asks its mirror for packages that are gone. The rest of the
+	# system is not upgraded: that is its owner's to decide.
+	pacman -Sy --noconfirm
+	resolve "$2" "$3" <<-END
+		$(pacman -Si "$2" | sed -n 's/^Version *: *//p')
+	END
+	pacman -S --needed --noconfirm "$2"
+	[ -z "$3" ] || note "$2 is not held at $version: add it to IgnorePkg in /etc/pacman.conf"
+	note "installed $2 $version"
+}
+
+# --- apk
+
+apk_engine() {
+	apk --wait "$6" update
+	# docker-28.3.3-r0 x86_64 {docker} (Apache-2.0)
+	resolve "$2" "$3" <<-END
+		$(apk list -a "$2" 2>/dev/null | sed -n "s/^$2-\\([0-9][^ ]*\\) .*/\\1/p")
+	END
+	case $3 in
+	'') apk --wait "$6" add --upgrade "$2" ;;
+	*) apk --wait "$6" add "$2=$version" ;; # which also holds it
+	esac
+	note "installed $2 $version"
 }

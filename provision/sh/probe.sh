@@ -44,7 +44,7 @@ probe_host() {
 		if [ -e /run/cloud-init/disabled ]; then
 			say cloud-init disabled
 		elif grep -qs '"errors": *\[\]' /run/cloud-init/result.json; then
-			say cloud-init done
+			say cloud-init 'done'
 		elif [ -e /run/cloud-init/result.json ]; then
 			say cloud-init error
 		else
@@ -142,7 +142,7 @@ probe_engine() {
 	*) say_file our-options /var/lib/boot2docker/profile ;;
 	esac
 	[ "$pid" != 0 ] || [ ! -r /run/docker.pid ] || read -r pid </run/docker.pid || :
-	case $(readlink "/proc/$pid/exe" 2>/dev/null) in *' (deleted)') say stale yes ;; esac
+	case $(readlink "/proc/$pid/exe" 2>/dev/null) in *' (deleted)') say stale yes ;; esac # replaced since it was started
 	yes restart-due test -e "$restart_mark"
 	say_file daemon-json /etc/docker/daemon.json
 	say_file record /etc/docker/machine.json

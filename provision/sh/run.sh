@@ -1,16 +1,18 @@
 # Runs steps and says on stdout how far it is.
 
-# below PID: the processes below it, but for the one that asks.
+# below PID all|gently: the processes below it, but for the one that asks; gently: and but for
+# dpkg and what it runs, which apt waits for when it is interrupted.
 below() {
 	for stat in /proc/[0-9]*/stat; do
 		IFS= read -r line 2>/dev/null <"$stat" || continue
 		# "pid (name) state parent ..."; the name may hold anything.
-		pid=${line%% *} line=${line##*) }
+		pid=${line%% *} name=${line#*(} line=${line##*) }
+		name=${name%%)*}
 		state=${line%% *} line=${line#* }
-		if [ "${line%% *}" = "$1" ] && [ "$state" != Z ] && [ "$pid" != "$beat_pid" ]; then
-			echo "$pid"
-			(below "$pid")
-		fi
+		[ "${line%% *}" = "$1" ] && [ "$state" != Z ] && [ "$pid" != "$beat_pid" ] || continue
+		case $2/$name in gently/'dpkg') continue ;; esac
+		echo "$pid"
+		(below "$pid" "$2")
 	done
 }
 
@@ -20,16 +22,18 @@ below() {
 beat() {
 	trap '' PIPE
 	beat_pid=$(exec sh -c 'echo $PPID')
-	while sleep 1 >/dev/null; do
+	while sleep 1 >/dev/null && kill -0 "$1" 2>/dev/null; do
 		printf '%s beat\n' "$machine_mark" 2>/dev/null && continue
 		kill -STOP "$1" 2>/dev/null # no further step
-		kill -INT $(below "$1") 2>/dev/null
+		# shellcheck disable=SC2046 # a list of numbers
+		kill -INT $(below "$1" gently) 2>/dev/null
 		grace=0
-		while [ "$grace" -lt 30 ] && [ -n "$(below "$1")" ]; do
+		while [ "$grace" -lt 60 ] && [ -n "$(below "$1" all)" ]; do
 			sleep 1 >/dev/null
 			grace=$((grace + 1))
 		done
-		kill -TERM $(below "$1") 2>/dev/null
+		# shellcheck disable=SC2046
+		kill -TERM $(below "$1" all) 2>/dev/null
 		kill -KILL "$1" 2>/dev/null
 		return
 	done

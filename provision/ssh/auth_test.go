@@ -48,12 +48,7 @@ func startAgent(t *testing.T, private ...[]byte) string {
 
 func agentSocket(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent") // the names of sockets are short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	sock := filepath.Join(dir, "s")
+	sock := filepath.Join(sockDir(t), "s")
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", sock)
 	if err != nil {
 		t.Skip("no unix sockets:", err)
