@@ -25,8 +25,8 @@ type Result struct {
 // manager by machine name. addrs has addresses of managers by machine name, for managers
 // that do not say theirs; it may be nil.
 //
-// A manager that cannot join ends the work, because the managers after it would only
-// make things worse; workers and updates go on without each other, and their errors are joined. Every
+// A manager that cannot join or be promoted ends the work, because what comes after it may count on
+// it for the quorum; workers go on without each other, and their errors are joined. Every
 // node is waited for until the swarm has it ready. When ctx ends, the nodes that have joined stay
 // joined: planning again continues from there.
 func Apply(ctx context.Context, actions []Action, engines map[string]Engine, addrs map[string]string, step StepFunc) (Result, error) {
@@ -41,7 +41,7 @@ func Apply(ctx context.Context, actions []Action, engines map[string]Engine, add
 			errs = append(errs, b.workers(ctx, actions[i:i+batch]))
 		} else if err := b.do(ctx, actions[i]); err != nil {
 			errs = append(errs, err)
-			if actions[i].Kind != kindUpdate {
+			if actions[i].Node.Role == Manager {
 				break
 			}
 		}
@@ -169,12 +169,25 @@ func (b *boot) update(ctx context.Context, a Action) error {
 		return err
 	}
 	b.reached(a.Node.Name, a.NodeID, cluster)
-	if a.Node.Role == Manager {
-		err = waitRole(ctx, manager, a.NodeID, Manager)
-	} else {
-		err = waitRole(ctx, manager, a.NodeID, Worker)
+	if err := waitRole(ctx, manager, a.NodeID, a.Node.Role); err != nil {
+		return err
 	}
-	return err
+	if e := b.engines[a.Node.Name]; e != nil && a.Node.Role == Manager {
+		return b.controls(ctx, e) // the next order may go through it
+	}
+	return nil
+}
+
+// controls waits until an engine takes orders: the others count it as a manager a little earlier.
+func (b *boot) controls(ctx context.Context, e Engine) error {
+	err := poll(ctx, func(ctx context.Context) (bool, error) {
+		i, err := info(ctx, e)
+		return i.Swarm.ControlAvailable, err
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the manager to take orders: %w", err)
+	}
+	return nil
 }
 
 // orders returns the first of the managers that takes orders.

@@ -8,7 +8,7 @@ var (
 	ErrNoManager = errors.New("no manager of the swarm answers")
 	ErrNoLeader  = errors.New("the swarm has no leader")
 	ErrLocked    = errors.New("swarm is locked")
-	ErrAddress   = errors.New("no advertise address")
+	ErrAddress   = errors.New("no usable advertise address")
 	ErrQuorum    = errors.New("the swarm would lose its quorum")
 	ErrNetwork   = errors.New("nodes do not reach each other")
 	ErrNode      = errors.New("node does not answer")

@@ -76,7 +76,10 @@ func (p *planner) actions() ([]Action, error) {
 	for i := range todo {
 		a := &todo[i]
 		if a.Kind == kindUpdate {
-			a.Via = last(via, a.Node.Name) // a node that is demoted cannot see it through
+			a.Via = others(via, a.Node.Name)
+			if a.Node.Role == Manager && slices.Contains(via, a.Node.Name) {
+				a.Via = append(a.Via, a.Node.Name)
+			}
 			if a.Node.Role == Manager && !slices.Contains(via, a.Node.Name) {
 				via = append(slices.Clip(via), a.Node.Name)
 			}
@@ -90,13 +93,9 @@ func (p *planner) actions() ([]Action, error) {
 	return todo, nil
 }
 
-// last returns names with name at the end, if it is among them.
-func last(names []string, name string) []string {
-	out := slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == name })
-	if len(out) < len(names) {
-		out = append(out, name)
-	}
-	return out
+// others returns names without name: a node that is demoted cannot see it through.
+func others(names []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == name })
 }
 
 // checkAddresses finds advertise addresses that cannot work before an engine takes them.
@@ -105,6 +104,11 @@ func (p *planner) checkAddresses() []error {
 	advice := "give the address that the other nodes reach the machine at"
 	others := len(p.members) > 0 || len(p.joins) > 1
 	owner := make(map[string]string)
+	for name, s := range p.seen {
+		if _, ok := p.members[s.NodeID]; ok && s.Reachable && s.NodeAddr != "" {
+			owner[s.NodeAddr] = name
+		}
+	}
 	for _, a := range p.joins {
 		n := a.Node
 		if n.Advertise == "" {
@@ -122,11 +126,11 @@ func (p *planner) checkAddresses() []error {
 			errs = append(errs, hint(fmt.Errorf("%w: %s: %s is no address of a host", ErrAddress, n.Name, host), advice))
 		case ip.IsLoopback() && others:
 			errs = append(errs, hint(fmt.Errorf("%w: %s: other nodes cannot reach %s", ErrAddress, n.Name, host), advice))
-		case owner[n.Advertise] != "":
+		case owner[host] != "":
 			// The address of a NAT, as several virtual machines on one computer have it.
-			errs = append(errs, hint(fmt.Errorf("%w: %s and %s have the same, %s", ErrAddress, owner[n.Advertise], n.Name, n.Advertise), advice))
+			errs = append(errs, hint(fmt.Errorf("%w: %s: %s is that of %s too", ErrAddress, n.Name, host, owner[host]), advice))
 		default:
-			owner[n.Advertise] = n.Name
+			owner[host] = n.Name
 		}
 	}
 	return errs

@@ -161,6 +161,8 @@ func (p *planner) noManager() error {
 			why = append(why, name+": is in swarm "+s.ClusterID)
 		case s.State == "active":
 			why = append(why, name+": is a worker")
+		case s.State == "inactive":
+			why = append(why, name+": is in no swarm")
 		default:
 			why = append(why, name+": "+strings.TrimSuffix(s.State+": "+s.Err, ": "))
 		}
@@ -210,6 +212,8 @@ func (p *planner) place(n Node) error {
 		return p.foreign(n, s)
 	case s.State == "active":
 		return p.foreign(n, s)
+	case s.State == "":
+		return fmt.Errorf("%w: %s: its engine (version %s) has no Swarm mode", ErrState, n.Name, orElse(s.Version, "unknown"))
 	default:
 		return hint(fmt.Errorf("%w: %s: %s", ErrState, n.Name, strings.Trim(s.State+": "+s.Err, ": ")),
 			"look at docker info on "+n.Name+"; docker swarm leave --force there makes it free")
@@ -249,15 +253,16 @@ func (p *planner) foreign(n Node, s Seen) error {
 	}
 	switch {
 	case theirs != "":
+		theirs = "swarm " + theirs
 	case len(s.Managers) > 0:
-		theirs = "with manager " + strings.Join(s.Managers, ", ")
+		theirs = "the swarm of " + strings.Join(s.Managers, ", ")
 	default:
-		theirs = "of unknown id"
+		theirs = "a swarm of unknown id"
 	}
 	verb := "is in"
 	if s.State == "pending" {
 		verb = "is joining"
 	}
-	return hint(fmt.Errorf("%w: %s %s swarm %s, not %s", ErrForeign, n.Name, verb, theirs, orElse(p.swarmName(), "a new one")),
+	return hint(fmt.Errorf("%w: %s %s %s, not %s", ErrForeign, n.Name, verb, theirs, orElse(p.swarmName(), "a new one")),
 		"let "+n.Name+" leave its swarm first, if nothing there needs it")
 }

@@ -73,7 +73,9 @@ func bootstrap(t *testing.T, s *teller) {
 
 func tokens(t *testing.T, e swarmboot.Engine) (manager, worker string) {
 	t.Helper()
-	var c struct{ JoinTokens struct{ Manager, Worker string } }
+	var c struct {
+		JoinTokens struct{ Manager, Worker string }
+	}
 	if err := e.Do(t.Context(), "GET", "/swarm", nil, &c); err != nil {
 		t.Fatal(err)
 	}
