@@ -191,10 +191,12 @@ func TestBadKeys(t *testing.T) {
 	}
 	files["missing"] = filepath.Join(t.TempDir(), "id")
 	files["folder"] = t.TempDir()
+	files["device"] = os.DevNull
 	const use = "SSH key cannot be used: FILE "
 	for name, want := range map[string]struct{ text, hint string }{
 		"missing":     {"does not exist", "give the path of an existing private key by --generic-ssh-key, or leave it out to use the SSH agent"},
 		"folder":      {"is a folder", ""},
+		"device":      {"is not a regular file", ""},
 		"empty":       {"is empty", ""},
 		"public":      {"is a public key", "give the private key, which is usually FILE"},
 		"public PEM":  {"is a public key", "give the private key, which is usually FILE"},

@@ -3,6 +3,7 @@ package generic
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -76,4 +77,19 @@ func TestStatusEndsWithContext(t *testing.T) {
 			t.Errorf("got %+v, %v, want %v", s, err, cause)
 		}
 	})
+}
+
+// TestStatusClosesItsConnection guards against the leak of a file per question.
+func TestStatusClosesItsConnection(t *testing.T) {
+	t.Parallel()
+	d := dialing(t, nil)
+	ours, theirs := net.Pipe()
+	d.dial = func(context.Context, string, string) (net.Conn, error) { return ours, nil }
+	if s, err := d.Status(t.Context()); err != nil || s.State != drivers.Running {
+		t.Errorf("got %+v, %v, want Running", s, err)
+	}
+	_ = theirs.SetReadDeadline(time.Now().Add(time.Second)) // refused where the other end is closed
+	if _, err := theirs.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v from the other end, want EOF", err)
+	}
 }
