@@ -72,7 +72,6 @@ func unmarshalConfig(c reflect.Value, fields []field, config json.RawMessage) er
 			}
 			continue
 		}
-		v.SetZero() // an empty list replaces a default
 		if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
 			return fmt.Errorf("option --%s: %w", f.Name, err)
 		}
