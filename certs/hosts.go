@@ -23,6 +23,13 @@ func cleanHosts(hosts []string) ([]string, error) {
 	return slices.Compact(out), nil
 }
 
+// CheckHost returns why host, an address or a DNS name, cannot be in a certificate; the error
+// wraps ErrHostName.
+func CheckHost(host string) error {
+	_, err := cleanHost(host)
+	return err
+}
+
 func cleanHost(host string) (string, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.Zone() != "" {

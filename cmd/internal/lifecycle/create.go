@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/provision/ssh"
@@ -39,6 +40,11 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 		}
 		if slices.Contains(req.Names[:i], name) {
 			return nil, fmt.Errorf("%w: machine %q is named twice", ErrUsage, name)
+		}
+	}
+	for _, san := range req.SANs {
+		if err := certs.CheckHost(san); err != nil {
+			return nil, fmt.Errorf("--tls-san %w", err)
 		}
 	}
 	s := &spec{req: req, names: req.Names}

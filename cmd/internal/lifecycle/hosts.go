@@ -66,7 +66,10 @@ func (x *machine) setAddress(now store.Address) error {
 
 // sans returns the names and addresses that the server certificate must cover.
 func (x *machine) sans(hostname string) []string {
-	hosts := []string{x.rec.Address.Host, x.rec.Address.Peer, x.rec.Name, hostname}
+	hosts := []string{x.rec.Address.Host, x.rec.Address.Peer, x.rec.Name}
+	if certs.CheckHost(hostname) == nil { // a host may call itself anything
+		hosts = append(hosts, hostname)
+	}
 	hosts = append(hosts, x.rec.HostOptions.AuthOptions.ServerCertSANs...)
 	hosts = slices.DeleteFunc(hosts, func(h string) bool { return h == "" })
 	slices.Sort(hosts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
@@ -30,73 +31,79 @@ const (
 	ExitInterrupted = 130
 )
 
-// row ties a reason to the error that it names.
+// row ties a reason to the errors that it names.
 type row struct {
-	err error
+	errs []error
 	Reason
 }
+
+func is(errs ...error) []error { return errs }
 
 // reasons is the table behind exit codes, hints and the troubleshooting page. The first row that
 // fits an error is its reason, so a cause stands before what merely passes it on.
 func reasons() []row {
 	return []row{
-		{context.Canceled, Reason{"INTERRUPTED", "The command was interrupted. What it had recorded is kept.", "Run the same command again to continue, or machine rm NAME to remove what there is.", ExitInterrupted}},
-		{store.ErrLocked, Reason{"MACHINE_LOCKED", "Another command is at work on this machine.", "Wait for it to end, or end it; a lock never outlives its process.", ExitLocked}},
-		{store.ErrName, Reason{"NAME_INVALID", "The name cannot be a machine's or a swarm's name.", "Use letters, digits, dots and dashes, beginning with a letter or digit, 63 characters at most.", ExitUsage}},
-		{store.ErrNotExist, Reason{"MACHINE_UNKNOWN", "There is no machine of this name in the store.", "machine ls", ExitFailure}},
-		{store.ErrExist, Reason{"MACHINE_EXISTS", "A machine of this name exists.", "Choose another name, or machine rm NAME first.", ExitFailure}},
-		{ErrSpec, Reason{"MACHINE_DIFFERS", "An unfinished machine of this name was asked for with other options.", "Repeat the first create command to continue it, or machine rm NAME.", ExitFailure}},
-		{store.ErrFuture, Reason{"RECORD_FROM_FUTURE", "The record was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
-		{store.ErrCorrupt, Reason{"RECORD_CORRUPT", "The machine's record cannot be read.", "Restore config.json from a backup, or machine rm --force NAME removes the record only.", ExitFailure}},
-		{store.ErrReadOnly, Reason{"STORE_READ_ONLY", "The store cannot be written.", "Make the store's folder writable, or choose another with --storage-path.", ExitFailure}},
-		{store.ErrFull, Reason{"STORE_FULL", "No space is left for the store. All records are as they were.", "Free space on the store's file system and run the same command again.", ExitFailure}},
-		{drivers.ErrUnknown, Reason{"DRIVER_UNKNOWN", "There is no driver of this name.", "machine create --help lists the drivers.", ExitUsage}},
-		{drivers.ErrOption, Reason{"DRIVER_OPTION", "An option of the driver is unknown, missing or has a bad value.", "machine create -d DRIVER --help lists the options.", ExitUsage}},
-		{drivers.ErrCredentials, Reason{"PROVIDER_CREDENTIALS", "The provider refused the credentials.", "Check the driver's credentials.", ExitCheck}},
-		{drivers.ErrQuota, Reason{"PROVIDER_QUOTA", "A quota of the provider is exhausted.", "Free something there, or have the quota raised.", ExitFailure}},
-		{drivers.ErrConflict, Reason{"PROVIDER_CONFLICT", "Something that machine did not make has the name or the place that is needed.", "Choose another machine name, or remove what is in the way yourself.", ExitFailure}},
-		{drivers.ErrUnreachable, Reason{"PROVIDER_UNREACHABLE", "The provider cannot be reached.", "Check that the provider's service runs and that its address is right.", ExitFailure}},
-		{drivers.ErrNotFound, Reason{"HOST_GONE", "The host does not exist at the provider.", "machine rm NAME removes the record.", ExitFailure}},
-		{ErrCheck, Reason{"CHECK_FAILED", "The driver's check says that create would fail. Nothing was made.", "Mend what the message names.", ExitCheck}},
-		{ssh.ErrKeyFile, Reason{"SSH_KEY_UNUSABLE", "The SSH private key cannot be used.", "Check the file; load a key with a passphrase into the agent with ssh-add.", ExitFailure}},
-		{ssh.ErrJump, Reason{"SSH_JUMP_FAILED", "The jump host cannot be used.", "Try: ssh JUMP_HOST true", ExitFailure}},
-		{ssh.ErrAuth, Reason{"SSH_AUTH_REFUSED", "The host refused the login.", "Check the user and that the public key is in its authorized_keys.", ExitFailure}},
-		{ssh.ErrHostKey, Reason{"SSH_HOST_KEY_CHANGED", "The host presents another SSH host key than before: it was reinstalled, or someone is in between.", "Compare the fingerprints over another way; if the change is meant, remove the line from the known_hosts file that the message names.", ExitFailure}},
-		{ssh.ErrUnknownKey, Reason{"SSH_HOST_KEY_UNKNOWN", "The host's SSH key is not known and this command may not pin it.", "machine provision NAME pins it on first contact.", ExitFailure}},
-		{ssh.ErrNotReady, Reason{"SSH_NOT_READY", "The host did not answer over SSH in time.", "Check address, port, firewall and that sshd runs there.", ExitFailure}},
-		{provision.ErrNoRoot, Reason{"HOST_NO_ROOT", "The login user has no root rights on the host.", "Log in as root, or allow the user sudo without a password: USER ALL=(ALL) NOPASSWD: ALL in /etc/sudoers.d/USER", ExitFailure}},
-		{provision.ErrUnsupportedOS, Reason{"HOST_OS_UNSUPPORTED", "Docker Engine cannot be installed on this distribution.", "Install an Engine there yourself and run the same command again with --engine-source keep.", ExitFailure}},
-		{provision.ErrDiskFull, Reason{"HOST_DISK_FULL", "No space is left on the host.", "Free space on the host and run the same command again.", ExitFailure}},
-		{provision.ErrPortTaken, Reason{"ENGINE_PORT_TAKEN", "Another process listens on the engine's port on the host.", "Stop that process, or choose another port with --engine-port.", ExitFailure}},
-		{provision.ErrMirror, Reason{"PACKAGES_UNREACHABLE", "The package source cannot be reached from the host.", "Check the host's network, proxy and mirror; --engine-repo-url names a mirror, --engine-source distro takes the distribution's package.", ExitFailure}},
-		{provision.ErrLock, Reason{"PACKAGES_LOCKED", "The host's package manager was busy until the deadline.", "Wait for the process that the message names, then run the same command again.", ExitFailure}},
-		{provision.ErrNoPackage, Reason{"ENGINE_VERSION_UNKNOWN", "The package source has no such engine version.", "Choose one of the versions that the message lists.", ExitFailure}},
-		{provision.ErrDowngrade, Reason{"ENGINE_DOWNGRADE", "The host's engine is newer than the version asked for.", "Repeat with --force if a downgrade is meant.", ExitFailure}},
-		{provision.ErrScript, Reason{"INSTALL_SCRIPT_FAILED", "The install script could not be fetched or failed.", "Check --engine-install-url and the script's output.", ExitFailure}},
-		{provision.ErrCloudInit, Reason{"CLOUD_INIT_FAILED", "cloud-init reported an error on the host.", "machine ssh NAME sudo cat /var/log/cloud-init-output.log", ExitFailure}},
-		{provision.ErrConfig, Reason{"DAEMON_JSON_CONFLICT", "The host's /etc/docker/daemon.json cannot be merged.", "Mend the file on the host and run the same command again.", ExitFailure}},
-		{provision.ErrOption, Reason{"ENGINE_OPTION", "An engine option is malformed or set twice.", "dockerd --help lists the flags; give them as --engine-opt flag=value.", ExitUsage}},
-		{provision.ErrEngineStart, Reason{"ENGINE_NOT_STARTED", "The engine does not start with its configuration.", "Mend the option that the engine's last lines name, then machine provision NAME.", ExitFailure}},
-		{swarmboot.ErrNetwork, Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp between them, or repeat with --no-preflight.", ExitFailure}},
-		{swarmboot.ErrForeign, Reason{"SWARM_FOREIGN", "The node belongs to another swarm.", "machine swarm leave NAME first.", ExitFailure}},
-		{swarmboot.ErrLocked, Reason{"SWARM_LOCKED", "The swarm is locked.", "Unlock it on a manager with: docker swarm unlock", ExitFailure}},
-		{swarmboot.ErrNoManager, Reason{"SWARM_NO_MANAGER", "No manager of the swarm answers.", "machine ls, then machine start a manager.", ExitFailure}},
-		{swarmboot.ErrNoLeader, Reason{"SWARM_NO_LEADER", "The swarm has managers and no leader: too few of them answer.", "Start managers again until more than half of them answer.", ExitFailure}},
-		{swarmboot.ErrTasks, Reason{"SWARM_TASKS_STAY", "Tasks of the node did not end in time.", "Look at what holds them, or repeat with --force.", ExitFailure}},
-		{swarmboot.ErrState, Reason{"SWARM_NODE_STATE", "The node's part in its swarm is neither in nor out.", "docker info on the node says more; machine swarm leave --force NAME makes it free.", ExitFailure}},
-		{swarmboot.ErrNode, Reason{"SWARM_NODE_SILENT", "A node's engine does not answer.", "machine ls, then machine provision NAME.", ExitFailure}},
-		{swarmboot.ErrQuorum, Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; --force goes on all the same.", ExitFailure}},
-		{swarmboot.ErrAddress, Reason{"SWARM_ADDRESS", "The address that other nodes reach the node at is not known.", "Name it with --swarm-addr.", ExitFailure}},
-		{ErrNoSwarm, Reason{"SWARM_UNKNOWN", "There is no such swarm in the store.", "machine swarm ls", ExitFailure}},
-		{certs.ErrExpired, Reason{"CERTIFICATE_EXPIRED", "A certificate has expired.", "machine regenerate-certs NAME; for the authority: machine regenerate-certs --rotate-ca", ExitFailure}},
-		{ErrTLS, Reason{"ENGINE_UNREACHABLE", "The engine does not answer over TLS at its address.", "Check that a firewall lets the port through; machine provision NAME repairs the engine's side, machine regenerate-certs NAME its certificates.", ExitFailure}},
-		{drivers.ErrUnsupported, Reason{"NOT_SUPPORTED", "The driver of this machine cannot do that.", "Do it by the host's own means.", ExitFailure}},
-		{ErrAlready, Reason{"ALREADY_SO", "The machine is already as asked for.", "Nothing need be done.", ExitFailure}},
-		{ErrNotRunning, Reason{"NOT_RUNNING", "The machine is not running.", "machine start NAME", ExitFailure}},
-		{ErrNoActive, Reason{"NO_ACTIVE_HOST", "DOCKER_HOST points at no running machine of this store.", "eval $(machine env NAME)", ExitFailure}},
-		{ErrUsage, Reason{"USAGE", "The request cannot be understood.", "machine COMMAND --help", ExitUsage}},
-		{context.DeadlineExceeded, Reason{"TIMED_OUT", "A phase did not end in its time.", "Run the same command again to continue.", ExitFailure}},
-		{os.ErrPermission, Reason{"PERMISSION", "A file of this computer cannot be used.", "Check the owner and the mode of the file that the message names.", ExitFailure}},
+		{is(context.Canceled), Reason{"INTERRUPTED", "The command was interrupted. What it had recorded is kept.", "Run the same command again to continue, or machine rm NAME to remove what there is.", ExitInterrupted}},
+		{is(store.ErrLocked), Reason{"MACHINE_LOCKED", "Another command is at work on this machine.", "Wait for it to end, or end it; a lock never outlives its process.", ExitLocked}},
+		{is(store.ErrName), Reason{"NAME_INVALID", "The name cannot be a machine's or a swarm's name.", "Use letters, digits, dots and dashes, beginning with a letter or digit, 63 characters at most.", ExitUsage}},
+		{is(store.ErrNotExist), Reason{"MACHINE_UNKNOWN", "There is no machine of this name in the store.", "machine ls", ExitFailure}},
+		{is(store.ErrExist), Reason{"MACHINE_EXISTS", "A machine of this name exists.", "Choose another name, or machine rm NAME first.", ExitFailure}},
+		{is(ErrSpec), Reason{"MACHINE_DIFFERS", "An unfinished machine of this name was asked for with other options.", "Repeat the first create command to continue it, or machine rm NAME.", ExitFailure}},
+		{is(store.ErrFuture), Reason{"RECORD_FROM_FUTURE", "The record was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
+		{is(store.ErrCorrupt), Reason{"RECORD_CORRUPT", "The machine's record cannot be read.", "Restore config.json from a backup, or machine rm --force NAME removes the record only.", ExitFailure}},
+		{is(store.ErrReadOnly), Reason{"STORE_READ_ONLY", "The store cannot be written.", "Make the store's folder writable, or choose another with --storage-path.", ExitFailure}},
+		{is(store.ErrFull), Reason{"STORE_FULL", "No space is left for the store. All records are as they were.", "Free space on the store's file system and run the same command again.", ExitFailure}},
+		{is(drivers.ErrUnknown), Reason{"DRIVER_UNKNOWN", "There is no driver of this name.", "machine create --help lists the drivers.", ExitUsage}},
+		{is(drivers.ErrOption), Reason{"DRIVER_OPTION", "An option of the driver is unknown, missing or has a bad value.", "machine create -d DRIVER --help lists the options.", ExitUsage}},
+		{is(drivers.ErrCredentials), Reason{"PROVIDER_CREDENTIALS", "The provider refused the credentials.", "Check the driver's credentials.", ExitCheck}},
+		{is(drivers.ErrQuota), Reason{"PROVIDER_QUOTA", "A quota of the provider is exhausted.", "Free something there, or have the quota raised.", ExitFailure}},
+		{is(drivers.ErrConflict), Reason{"PROVIDER_CONFLICT", "Something that machine did not make has the name or the place that is needed.", "Choose another machine name, or remove what is in the way yourself.", ExitFailure}},
+		{is(drivers.ErrUnreachable), Reason{"PROVIDER_UNREACHABLE", "The provider cannot be reached.", "Check that the provider's service runs and that its address is right.", ExitFailure}},
+		{is(drivers.ErrNotFound), Reason{"HOST_GONE", "The host does not exist at the provider.", "machine rm NAME removes the record.", ExitFailure}},
+		{is(ErrCheck), Reason{"CHECK_FAILED", "The driver's check says that create would fail. Nothing was made.", "Mend what the message names.", ExitCheck}},
+		{is(ssh.ErrKeyFile, drivers.ErrKeyFile), Reason{"SSH_KEY_UNUSABLE", "The SSH private key cannot be used.", "Check the file; load a key with a passphrase into the agent with ssh-add.", ExitFailure}},
+		{is(ssh.ErrJump), Reason{"SSH_JUMP_FAILED", "The jump host cannot be used.", "Try: ssh JUMP_HOST true", ExitFailure}},
+		{is(ssh.ErrAuth), Reason{"SSH_AUTH_REFUSED", "The host refused the login.", "Check the user and that the public key is in its authorized_keys.", ExitFailure}},
+		{is(ssh.ErrHostKey), Reason{"SSH_HOST_KEY_CHANGED", "The host presents another SSH host key than before: it was reinstalled, or someone is in between.", "Compare the fingerprints over another way; if the change is meant, remove the line from the known_hosts file that the message names.", ExitFailure}},
+		{is(ssh.ErrUnknownKey), Reason{"SSH_HOST_KEY_UNKNOWN", "The host's SSH key is not known and this command may not pin it.", "machine provision NAME pins it on first contact.", ExitFailure}},
+		{is(ssh.ErrLost), Reason{"SSH_LOST", "The SSH connection broke while a command ran.", "Run the same command again to continue.", ExitFailure}},
+		{is(ssh.ErrNotReady), Reason{"SSH_NOT_READY", "The host did not answer over SSH in time.", "Check address, port, firewall and that sshd runs there.", ExitFailure}},
+		{is(provision.ErrNoRoot), Reason{"HOST_NO_ROOT", "The login user has no root rights on the host.", "Log in as root, or allow the user sudo without a password: USER ALL=(ALL) NOPASSWD: ALL in /etc/sudoers.d/USER", ExitFailure}},
+		{is(provision.ErrUnsupportedOS), Reason{"HOST_OS_UNSUPPORTED", "Docker Engine cannot be installed on this distribution.", "Install an Engine there yourself and run the same command again with --engine-source keep.", ExitFailure}},
+		{is(provision.ErrDiskFull), Reason{"HOST_DISK_FULL", "No space is left on the host.", "Free space on the host and run the same command again.", ExitFailure}},
+		{is(provision.ErrPortTaken), Reason{"ENGINE_PORT_TAKEN", "Another process listens on the engine's port on the host.", "Stop that process, or choose another port with --engine-port.", ExitFailure}},
+		{is(provision.ErrMirror), Reason{"PACKAGES_UNREACHABLE", "The package source cannot be reached from the host.", "Check the host's network, proxy and mirror; --engine-repo-url names a mirror, --engine-source distro takes the distribution's package.", ExitFailure}},
+		{is(provision.ErrLock), Reason{"PACKAGES_LOCKED", "The host's package manager was busy until the deadline.", "Wait for the process that the message names, then run the same command again.", ExitFailure}},
+		{is(provision.ErrNoPackage), Reason{"ENGINE_VERSION_UNKNOWN", "The package source has no such engine version.", "Choose one of the versions that the message lists.", ExitFailure}},
+		{is(provision.ErrDowngrade), Reason{"ENGINE_DOWNGRADE", "The host's engine is newer than the version asked for.", "Repeat with --force if a downgrade is meant.", ExitFailure}},
+		{is(provision.ErrScript), Reason{"INSTALL_SCRIPT_FAILED", "The install script could not be fetched or failed.", "Check --engine-install-url and the script's output.", ExitFailure}},
+		{is(provision.ErrCloudInit), Reason{"CLOUD_INIT_FAILED", "cloud-init reported an error on the host.", "machine ssh NAME sudo cat /var/log/cloud-init-output.log", ExitFailure}},
+		{is(provision.ErrConfig), Reason{"DAEMON_JSON_CONFLICT", "The host's /etc/docker/daemon.json cannot be merged.", "Mend the file on the host and run the same command again.", ExitFailure}},
+		{is(provision.ErrOption), Reason{"ENGINE_OPTION", "An engine option is malformed or set twice.", "dockerd --help lists the flags; give them as --engine-opt flag=value.", ExitUsage}},
+		{is(provision.ErrEngineStart), Reason{"ENGINE_NOT_STARTED", "The engine does not start with its configuration.", "Mend the option that the engine's last lines name, then machine provision NAME.", ExitFailure}},
+		{is(swarmboot.ErrNetwork), Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp between them, or repeat with --no-preflight.", ExitFailure}},
+		{is(swarmboot.ErrForeign), Reason{"SWARM_FOREIGN", "The node belongs to another swarm.", "machine swarm leave NAME first.", ExitFailure}},
+		{is(swarmboot.ErrLocked), Reason{"SWARM_LOCKED", "The swarm is locked.", "Unlock it on a manager with: docker swarm unlock", ExitFailure}},
+		{is(swarmboot.ErrNoManager), Reason{"SWARM_NO_MANAGER", "No manager of the swarm answers.", "machine ls, then machine start a manager.", ExitFailure}},
+		{is(swarmboot.ErrNoLeader), Reason{"SWARM_NO_LEADER", "The swarm has managers and no leader: too few of them answer.", "Start managers again until more than half of them answer.", ExitFailure}},
+		{is(swarmboot.ErrTasks), Reason{"SWARM_TASKS_STAY", "Tasks of the node did not end in time.", "Look at what holds them, or repeat with --force.", ExitFailure}},
+		{is(swarmboot.ErrState), Reason{"SWARM_NODE_STATE", "The node's part in its swarm is neither in nor out.", "docker info on the node says more; machine swarm leave --force NAME makes it free.", ExitFailure}},
+		{is(swarmboot.ErrNode), Reason{"SWARM_NODE_SILENT", "A node's engine does not answer.", "machine ls, then machine provision NAME.", ExitFailure}},
+		{is(swarmboot.ErrQuorum), Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; --force goes on all the same.", ExitFailure}},
+		{is(swarmboot.ErrAddress), Reason{"SWARM_ADDRESS", "The address that other nodes reach the node at is not known.", "Name it with --swarm-addr.", ExitFailure}},
+		{is(ErrNoSwarm, store.ErrNoCluster), Reason{"SWARM_UNKNOWN", "There is no such swarm in the store.", "machine swarm ls", ExitFailure}},
+		{is(certs.ErrExpired), Reason{"CERTIFICATE_EXPIRED", "A certificate has expired.", "machine regenerate-certs NAME; for the authority: machine regenerate-certs --rotate-ca", ExitFailure}},
+		{is(certs.ErrNotYetValid), Reason{"CERTIFICATE_NOT_YET_VALID", "A certificate is not valid yet: a clock is wrong.", "Set the clock of this computer.", ExitFailure}},
+		{is(certs.ErrAuthority, certs.ErrKey, certs.ErrMalformed, certs.ErrMalformedKey, certs.ErrHosts, certs.ErrUsage), Reason{"CERTIFICATE_UNUSABLE", "A certificate or key of the store does not fit the others.", "Restore the certs folder from a backup, or machine regenerate-certs NAME.", ExitFailure}},
+		{is(certs.ErrHostName), Reason{"TLS_NAME_INVALID", "A name cannot be in a certificate.", "Give --tls-san an IP address or a DNS name, without scheme, port or brackets.", ExitUsage}},
+		{is(ErrTLS), Reason{"ENGINE_UNREACHABLE", "The engine does not answer over TLS at its address.", "Check that a firewall lets the port through; machine provision NAME repairs the engine's side, machine regenerate-certs NAME its certificates.", ExitFailure}},
+		{is(drivers.ErrUnsupported), Reason{"NOT_SUPPORTED", "The driver of this machine cannot do that.", "Do it by the host's own means.", ExitFailure}},
+		{is(ErrAlready), Reason{"ALREADY_SO", "The machine is already as asked for.", "Nothing need be done.", ExitFailure}},
+		{is(ErrNotRunning), Reason{"NOT_RUNNING", "The machine is not running.", "machine start NAME", ExitFailure}},
+		{is(ErrNoActive), Reason{"NO_ACTIVE_HOST", "DOCKER_HOST points at no running machine of this store.", "eval $(machine env NAME)", ExitFailure}},
+		{is(ErrUsage), Reason{"USAGE", "The request cannot be understood.", "machine COMMAND --help", ExitUsage}},
+		{is(context.DeadlineExceeded), Reason{"TIMED_OUT", "A phase did not end in its time.", "Run the same command again to continue.", ExitFailure}},
+		{is(os.ErrPermission), Reason{"PERMISSION", "A file of this computer cannot be used.", "Check the owner and the mode of the file that the message names.", ExitFailure}},
 		{nil, Reason{"UNKNOWN", "Something that has no name of its own yet.", "The log that the message names has all the details.", ExitFailure}},
 	}
 }
@@ -115,7 +122,7 @@ func Reasons() []Reason {
 func ReasonOf(err error) Reason {
 	rows := reasons()
 	for _, r := range rows[:len(rows)-1] {
-		if errors.Is(err, r.err) {
+		if slices.ContainsFunc(r.errs, func(target error) bool { return errors.Is(err, target) }) {
 			if r.ID != "CHECK_FAILED" && errors.Is(err, ErrCheck) {
 				r.Exit = ExitCheck // whatever its cause, nothing was made
 			}

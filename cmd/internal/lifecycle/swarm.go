@@ -28,8 +28,8 @@ type joining struct {
 // findCluster returns the record of a swarm by its name or by a member's name; empty: the only one.
 func (m *Manager) findCluster(name string) (store.Cluster, error) {
 	all, err := m.Store.Clusters()
-	if err != nil {
-		return store.Cluster{}, err
+	if err != nil && (name == "" || len(all) == 0) {
+		return store.Cluster{}, err // a bad record among others matters only to who names it
 	}
 	if name == "" {
 		switch len(all) {
@@ -54,7 +54,7 @@ func (m *Manager) findCluster(name string) (store.Cluster, error) {
 			return c, nil
 		}
 	}
-	return store.Cluster{}, fmt.Errorf("%w: %q", ErrNoSwarm, name)
+	return store.Cluster{}, errors.Join(fmt.Errorf("%w: %q", ErrNoSwarm, name), err)
 }
 
 // formSwarm makes nodes members of the named swarm, which is new if it is not recorded.
@@ -429,9 +429,6 @@ func ignoreClosed(err error) error {
 // SwarmList returns the recorded swarms.
 func (m *Manager) SwarmList() ([]SwarmInfo, error) {
 	all, err := m.Store.Clusters()
-	if err != nil {
-		return nil, err
-	}
 	out := make([]SwarmInfo, 0, len(all))
 	for _, c := range all {
 		info := SwarmInfo{Name: c.Name, ID: c.ID, Managers: []string{}, Workers: []string{}}
@@ -446,7 +443,7 @@ func (m *Manager) SwarmList() ([]SwarmInfo, error) {
 		slices.Sort(info.Workers)
 		out = append(out, info)
 	}
-	return out, nil
+	return out, err // the good ones also when one cannot be read
 }
 
 // SwarmRotateTokens replaces the join tokens of a role ("manager", "worker" or empty: both).
