@@ -1,6 +1,8 @@
 // Command machine creates and manages hosts that run Docker Engine, and swarms of them.
 package main
 
+//go:generate go run . docs ../../docs/reference
+
 import (
 	"context"
 	"os"
