@@ -9,6 +9,7 @@ package drivertest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -116,7 +117,8 @@ func Run(t *testing.T, h Harness) {
 
 // perform runs one check in worlds of its own.
 func perform(t testing.TB, h Harness, c check) error {
-	return c.run(t.Context(), &player{t: t, harness: h, secrets: map[string]bool{}})
+	p := &player{t: t, harness: h, secrets: map[string]bool{}}
+	return errors.Join(c.run(t.Context(), p), p.leak)
 }
 
 func checks() []check {

@@ -82,10 +82,7 @@ func optionsInvalid(_ context.Context, p *player) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(bad)) {
-		values := maps.Clone(w.Values)
-		if values == nil {
-			values = drivers.Values{}
-		}
+		values := w.values()
 		values[name] = bad[name]
 		_, _, err := w.Factory.Configure(values)
 		if !errors.Is(err, drivers.ErrOption) {
@@ -106,7 +103,7 @@ func optionsSecret(_ context.Context, p *player) error {
 			continue
 		}
 		const secret = "drivertest-secret-value"
-		values := maps.Clone(w.Values)
+		values := w.values()
 		values[o.Name] = []string{secret}
 		config, secrets, err := w.Factory.Configure(values)
 		switch {
@@ -147,7 +144,7 @@ func checkRefused(ctx context.Context, p *player) error {
 	said := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(p.world().Refused)) {
 		w := p.world()
-		values := maps.Clone(w.Values)
+		values := w.values()
 		maps.Copy(values, w.Refused[name])
 		w.Values = values
 		m, err := p.machine(w, "suite-a")

@@ -25,6 +25,7 @@ type player struct {
 
 	mu      sync.Mutex
 	secrets map[string]bool // values that must be seen nowhere
+	leak    error           // the first time that one was
 }
 
 // machine is what a store would hold of a machine. Its driver is opened anew
@@ -48,7 +49,7 @@ func (p *player) world() World { return p.harness.New(p.t) }
 
 // machine configures a machine in w.
 func (p *player) machine(w World, name string) (*machine, error) {
-	values := maps.Clone(w.Values)
+	values := w.values()
 	for _, o := range w.Factory.Options() {
 		for _, given := range values[o.Name] {
 			if o.Secret && given != "" {
@@ -74,7 +75,8 @@ func (p *player) machine(w World, name string) (*machine, error) {
 		m.env.Dir = p.t.TempDir()
 	}
 	m.env.Log = slog.New(slog.NewTextHandler(lockedWriter{m}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return m, m.clean()
+	m.look("configure", nil)
+	return m, nil
 }
 
 // one returns a machine in a world of its own.
@@ -88,20 +90,21 @@ func (w lockedWriter) Write(b []byte) (int, error) {
 	return w.m.log.Write(b)
 }
 
-// clean returns an error if a secret can be seen where it must not be.
-func (m *machine) clean() error {
+// look notes whether a secret can be seen after an act where it must not be,
+// which is also in what the act returned.
+func (m *machine) look(what string, returned error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.player.mu.Lock()
 	defer m.player.mu.Unlock()
 	for secret := range m.player.secrets {
-		for where, text := range map[string]string{"configuration": string(m.config), "state": string(m.state), "log": m.log.String()} {
-			if strings.Contains(text, secret) {
-				return fmt.Errorf("the %s holds a secret", where)
+		seen := map[string]string{"configuration": string(m.config), "state": string(m.state), "log": m.log.String(), "error": fmt.Sprint(returned)}
+		for where, text := range seen {
+			if strings.Contains(text, secret) && m.player.leak == nil {
+				m.player.leak = fmt.Errorf("%s: the %s holds a secret", what, where)
 			}
 		}
 	}
-	return nil
 }
 
 func (m *machine) open() (drivers.Driver, error) {
@@ -148,9 +151,7 @@ func (m *machine) act(ctx context.Context, what string, fn func(context.Context,
 		err = fn(ctx, d)
 	}()
 	<-done
-	if dirty := m.clean(); dirty != nil {
-		return fmt.Errorf("%s: %w", what, dirty)
-	}
+	m.look(what, err)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -213,6 +214,13 @@ func (m *machine) becomes(ctx context.Context, want drivers.State) error {
 		}
 		wait = min(2*wait, 500*time.Millisecond)
 	}
+}
+
+// values returns a copy of the options that is not nil.
+func (w World) values() drivers.Values {
+	values := drivers.Values{}
+	maps.Copy(values, w.Values)
+	return values
 }
 
 // resources returns what is ours at the provider, sorted.

@@ -14,94 +14,6 @@ import (
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
 )
 
-// flawed is a driver factory with a flaw put into it.
-type flawed struct {
-	drivers.Factory
-	configure func(drivers.Values) (config, secrets json.RawMessage, err error)
-	save      func(state json.RawMessage, save func(json.RawMessage) error) error
-	env       func(drivers.Env)
-	flaw      func(drivers.Driver) drivers.Driver
-	forgets   bool
-}
-
-func (f flawed) Configure(v drivers.Values) (config, secrets json.RawMessage, err error) {
-	if f.configure != nil {
-		return f.configure(v)
-	}
-	return f.Factory.Configure(v)
-}
-
-func (f flawed) Open(config, secrets, state json.RawMessage, save func(json.RawMessage) error, env drivers.Env) (drivers.Driver, error) {
-	through := save
-	if f.save != nil {
-		through = func(s json.RawMessage) error { return f.save(s, save) }
-	}
-	if f.forgets {
-		state = nil
-	}
-	if f.env != nil {
-		f.env(env)
-	}
-	d, err := f.Factory.Open(config, secrets, state, through, env)
-	if err != nil || f.flaw == nil {
-		return d, err
-	}
-	return f.flaw(d), nil
-}
-
-// altered is a driver with some methods replaced.
-type altered struct {
-	drivers.Driver
-	check  func(context.Context) error
-	create func(context.Context, drivers.CreateRequest) error
-	status func(context.Context) (drivers.Status, error)
-	start  func(context.Context) error
-	stop   func(context.Context) error
-	remove func(context.Context) error
-}
-
-func (a altered) Check(ctx context.Context) error {
-	if a.check != nil {
-		return a.check(ctx)
-	}
-	return a.Driver.Check(ctx)
-}
-
-func (a altered) Create(ctx context.Context, r drivers.CreateRequest) error {
-	if a.create != nil {
-		return a.create(ctx, r)
-	}
-	return a.Driver.Create(ctx, r)
-}
-
-func (a altered) Status(ctx context.Context) (drivers.Status, error) {
-	if a.status != nil {
-		return a.status(ctx)
-	}
-	return a.Driver.Status(ctx)
-}
-
-func (a altered) Start(ctx context.Context) error {
-	if a.start != nil {
-		return a.start(ctx)
-	}
-	return a.Driver.Start(ctx)
-}
-
-func (a altered) Stop(ctx context.Context) error {
-	if a.stop != nil {
-		return a.stop(ctx)
-	}
-	return a.Driver.Stop(ctx)
-}
-
-func (a altered) Remove(ctx context.Context) error {
-	if a.remove != nil {
-		return a.remove(ctx)
-	}
-	return a.Driver.Remove(ctx)
-}
-
 // TestSuiteFindsFlaws puts one flaw at a time into a good driver. A flaw that
 // the named check does not find would be one that the suite lets pass.
 func TestSuiteFindsFlaws(t *testing.T) {
@@ -140,6 +52,14 @@ func TestSuiteFindsFlaws(t *testing.T) {
 			f.env = func(e drivers.Env) { e.Log.Debug("request", "token", "fake-hush") }
 			return f
 		}},
+		"tells a secret": {"check/refused", replace(func(d drivers.Driver) altered {
+			return altered{Driver: d, check: func(ctx context.Context) error {
+				if err := d.Check(ctx); err != nil {
+					return fmt.Errorf("login with fake-hush: %w", err)
+				}
+				return nil
+			}}
+		})},
 		"saves a secret": {"create/runs", func(_ *fake.Provider, f flawed) flawed {
 			f.save = func(s json.RawMessage, save func(json.RawMessage) error) error {
 				return save(json.RawMessage(strings.Replace(string(s), "{", `{"Secret":"fake-hush",`, 1)))
@@ -407,13 +327,5 @@ func TestSuiteFindsFalseClaims(t *testing.T) {
 				t.Errorf("%s: %s does not find it", name, check.name)
 			}
 		}
-	}
-}
-
-// replace makes a flaw of replaced methods.
-func replace(alter func(drivers.Driver) altered) func(*fake.Provider, flawed) flawed {
-	return func(_ *fake.Provider, f flawed) flawed {
-		f.flaw = func(d drivers.Driver) drivers.Driver { return alter(d) }
-		return f
 	}
 }
