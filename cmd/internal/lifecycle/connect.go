@@ -52,7 +52,7 @@ func (x *machine) target() ssh.Target {
 // known yet is pinned on this first contact, which is said.
 func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 	otherwise := sshDeadline
-	if _, own := x.drv.(drivers.Adopter); own {
+	if x.own() {
 		otherwise = ownSSHDeadline
 	}
 	ctx, cancel := within(ctx, x.m.Wait.SSH, otherwise, "wait for SSH")
@@ -204,7 +204,7 @@ func (m *Manager) Login(ctx context.Context, name string) (Login, error) {
 	if x.rec.Address.Host == "" {
 		return Login{}, fmt.Errorf("log in on %q: %w", name, ErrNotRunning)
 	}
-	if _, own := x.drv.(drivers.Adopter); !own {
+	if !x.own() {
 		// A provider's answer decides; if the provider cannot be asked, the recorded address may do.
 		st, err := x.drv.Status(ctx)
 		switch {

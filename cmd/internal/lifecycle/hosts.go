@@ -42,6 +42,9 @@ func (x *machine) await(ctx context.Context) error {
 		if err != nil {
 			return false, fmt.Errorf("ask for the host's state: %w", err)
 		}
+		if x.own() && st.Host != "" {
+			return true, nil // SSH tells better than a state why such a host does not answer
+		}
 		if st.State == drivers.Stopped || st.State == drivers.Error {
 			return false, fmt.Errorf("wait for the host to run: %w: its state is %s", ErrNotRunning, st.State)
 		}
@@ -117,7 +120,6 @@ func (x *machine) handOut(trust []byte, client certs.Pair) error {
 // wanted is the engine asked for, in provision's words.
 func (x *machine) wanted() provision.Engine {
 	o := x.rec.HostOptions.EngineOptions
-	_, own := x.drv.(drivers.Adopter)
 	labels := slices.Clone(o.Labels)
 	if !slices.ContainsFunc(labels, func(l string) bool { return strings.HasPrefix(l, "provider=") }) {
 		labels = append(labels, "provider="+x.rec.DriverName)
@@ -137,7 +139,7 @@ func (x *machine) wanted() provision.Engine {
 		HTTPProxy:          o.HTTPProxy,
 		HTTPSProxy:         o.HTTPSProxy,
 		NoProxy:            o.NoProxy,
-		Gentle:             own,
+		Gentle:             x.own(),
 	}
 }
 

@@ -86,6 +86,12 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 	return err
 }
 
+// own tells whether the host is the user's own, and only changed as far as must be.
+func (x *machine) own() bool {
+	_, ok := x.drv.(drivers.Adopter)
+	return ok
+}
+
 // saveState makes a new state of the driver durable.
 func (x *machine) saveState(state json.RawMessage) error {
 	if x.txn == nil {

@@ -123,7 +123,7 @@ func (m *Manager) Restart(ctx context.Context, names []string) error {
 }
 
 func (x *machine) restart(ctx context.Context) error {
-	if _, own := x.drv.(drivers.Adopter); own {
+	if x.own() {
 		return x.reboot(ctx)
 	}
 	err := x.m.Step(ctx, "restart the host", func(ctx context.Context) error {
@@ -247,7 +247,7 @@ func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) err
 		return fmt.Errorf("provision: %w", err)
 	}
 	// A host that is the user's own is judged by SSH, which says more than its state.
-	if _, own := x.drv.(drivers.Adopter); !own && st.State != drivers.Running {
+	if !x.own() && st.State != drivers.Running {
 		return fmt.Errorf("provision: %w", ErrNotRunning)
 	}
 	if err := x.setAddress(x.address(st)); err != nil {

@@ -34,7 +34,7 @@ func (m *Manager) Status(ctx context.Context, name string) (State, error) {
 // locate finds out where the machine is now. For hosts that are the user's own the address is
 // part of the record and nobody is asked.
 func (x *machine) locate(ctx context.Context) error {
-	if _, own := x.drv.(drivers.Adopter); own && x.rec.Address.Host != "" {
+	if x.own() && x.rec.Address.Host != "" {
 		return nil
 	}
 	return x.locateFresh(ctx)
