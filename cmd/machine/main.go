@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -20,16 +21,18 @@ var (
 	commit  = "unknown"
 )
 
-func main() {
-	os.Exit(run())
-}
+func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// What the caller has ignored, such as nohup the hang-up, stays ignored.
+	signals := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
+	ctx, stop := context.WithCancel(context.Background())
+	if len(signals) > 0 { // none would mean all
+		ctx, stop = signal.NotifyContext(ctx, signals...)
+	}
 	defer stop()
 	// The first signal asks for an orderly end, the second does not ask.
 	context.AfterFunc(ctx, stop)
-	caught := func() bool { return ctx.Err() != nil }
 	return cli.Run(ctx, os.Args, cli.Env{
 		Stdin:   os.Stdin,
 		Stdout:  os.Stdout,
@@ -40,6 +43,6 @@ func run() int {
 		Version: version,
 		Commit:  commit,
 		Now:     time.Now,
-		Caught:  caught,
+		Caught:  func() bool { return ctx.Err() != nil },
 	})
 }

@@ -64,6 +64,11 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 	}
 	log.Debug("command", "name", name, "version", a.Version, "options", a.inv.names())
 	a.tool = t
+	if works {
+		context.AfterFunc(c.Context, func() {
+			t.progress.Note(c.Context, "interrupted: ending in good order; a second signal ends at once")
+		})
+	}
 	for _, w := range t.Warnings() {
 		t.progress.Note(c.Context, "warning: "+w)
 	}
