@@ -19,7 +19,8 @@ type Client struct {
 	addr  string
 	term  string // name of the local terminal's type
 	trips atomic.Int64
-	slots chan struct{} // one for each session under way
+	slots chan struct{} // one for each session under way or wanted
+	open  atomic.Int64  // sessions that are open
 
 	closing sync.Once
 	closed  chan struct{}

@@ -166,6 +166,19 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+func TestOutputThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	c := connect(t, sshtest.New(t, sshtest.Options{}).Target())
+	_, stuck := io.Pipe()
+	began := time.Now()
+	if err := c.Run(within(t, 300*time.Millisecond), "yes", nil, stuck); !errors.Is(err, errOutOfTime) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{})

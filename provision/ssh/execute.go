@@ -7,18 +7,22 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 )
 
 const (
-	// farewell is how long a cancelled command may take to end after SIGTERM, and then its
-	// session to close.
+	// farewell is how long a cancelled command may take to end after SIGTERM.
 	farewell = time.Second
-	// maxSessions is OpenSSH's default for MaxSessions; a session more would be refused.
-	maxSessions = 10
+	// closure is how long its session may take to close then.
+	closure = 250 * time.Millisecond
+	// maxSessions is how many sessions run at once, below OpenSSH's default of 10 for
+	// MaxSessions; others wait for their turn.
+	maxSessions = 8
+	// aloneLimit is how long to ask for a session again when no other of ours is under way.
+	aloneLimit = time.Second
 )
 
 // execution is one command on the host.
@@ -45,6 +49,7 @@ func (c *Client) execute(ctx context.Context, x execution) (int, error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
+	defer func() { <-c.slots }()
 	r := &running{
 		client: c,
 		x:      x,
@@ -55,14 +60,11 @@ func (c *Client) execute(ctx context.Context, x execution) (int, error) {
 	}
 	// The goroutine may outlive the call if the host hangs; nothing that it does then
 	// reaches the caller's readers and writers.
-	r.stdout = &gate{to: x.stdout, what: "write standard output", broken: r.broken}
-	r.stderr = &gate{to: x.stderr, what: "write standard error", broken: r.broken}
+	r.stdout = r.gate(x.stdout, "write standard output")
+	r.stderr = r.gate(x.stderr, "write standard error")
 	defer r.stdout.shut()
 	defer r.stderr.shut()
-	go func() {
-		defer func() { <-c.slots }()
-		r.done <- r.perform()
-	}()
+	go func() { r.done <- r.perform() }()
 	defer close(r.over)
 	return r.supervise(ctx)
 }
@@ -81,13 +83,9 @@ type running struct {
 
 // perform opens a session, runs the command and waits for its end.
 func (r *running) perform() error {
-	s, err := r.client.conn.NewSession()
+	s, err := r.open()
 	if err != nil {
-		var open *gossh.OpenChannelError
-		if errors.As(err, &open) {
-			return fmt.Errorf("open session: %s", open.Message)
-		}
-		return r.client.lost()
+		return err
 	}
 	defer s.Close()
 	select {
@@ -132,6 +130,35 @@ func (r *running) perform() error {
 	return err
 }
 
+// open opens a session. A host may allow fewer at once than we think, and OpenSSH counts one
+// that has just ended for a moment longer; so a refusal is final only when nothing else is
+// under way.
+func (r *running) open() (*gossh.Session, error) {
+	alone := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-r.over:
+			return nil, errors.New("open session: abandoned")
+		}
+		s, err := r.client.conn.NewSession()
+		var refused *gossh.OpenChannelError
+		switch {
+		case err == nil:
+			return s, nil
+		case !errors.As(err, &refused):
+			return nil, r.client.lost()
+		case r.client.open.Load() > 0:
+			alone = time.Now()
+		case time.Since(alone) > aloneLimit:
+			return nil, fmt.Errorf("open session: %s", refused.Message)
+		}
+		timer.Reset(20 * time.Millisecond)
+	}
+}
+
 // refusal is the error of a request that the host did not grant. The library's own words
 // repeat the whole command, which does not belong into a message.
 func (r *running) refusal(err error, why string) error {
@@ -172,13 +199,15 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 		if s != nil {
 			go s.Close() // which blocks while the host reads nothing
 		}
-		timer.Reset(farewell)
+		timer.Reset(closure)
 	}
 	resize := r.x.tty.watch()
 	defer resize.stop()
 	for {
 		select {
 		case s = <-r.opened:
+			r.client.open.Add(1)
+			defer r.client.open.Add(-1)
 		case err := <-r.done:
 			if why != nil {
 				return 0, why
@@ -264,28 +293,36 @@ type gate struct {
 	what   string
 	broken chan<- error
 
-	mu   sync.Mutex
-	over bool
+	busy chan struct{} // holds one token while a Write is under way
+	over atomic.Bool
+}
+
+func (r *running) gate(to io.Writer, what string) *gate {
+	return &gate{to: to, what: what, broken: r.broken, busy: make(chan struct{}, 1)}
 }
 
 func (g *gate) Write(b []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.over || g.to == nil {
+	g.busy <- struct{}{}
+	defer func() { <-g.busy }()
+	if g.over.Load() || g.to == nil {
 		return len(b), nil
 	}
-	n, err := g.to.Write(b)
-	if err != nil {
-		g.over = true
+	if _, err := g.to.Write(b); err != nil {
+		g.over.Store(true)
 		g.broken <- fmt.Errorf("%s: %w", g.what, err)
 		// The rest is read and dropped: the command must not block on it until it is ended.
-		return len(b), nil
 	}
-	return n, nil
+	return len(b), nil
 }
 
+// shut returns when nothing is written any more; a Write that blocks it leaves behind.
 func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.over = true
+	g.over.Store(true)
+	timer := time.NewTimer(closure)
+	defer timer.Stop()
+	select {
+	case g.busy <- struct{}{}:
+		<-g.busy
+	case <-timer.C:
+	}
 }
