@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -42,12 +43,12 @@ func (d *driver) Check(ctx context.Context) error {
 	if _, err := d.ours(ctx, api, ep); err != nil {
 		return err
 	}
-	found, err := d.findNetwork(ctx, api, d.cfg.Network)
+	found, err := networksNamed(ctx, api, d.cfg.Network)
 	if err != nil {
 		return fault(ctx, ep, "look for network "+d.cfg.Network, err)
 	}
-	if found != nil {
-		if _, err := d.usable(*found); err != nil {
+	if len(found) > 0 {
+		if _, err := d.usable(found[0].Network); err != nil {
 			return fmt.Errorf("use network %s: %w", d.cfg.Network, err)
 		}
 	}
@@ -265,7 +266,7 @@ func (d *driver) run(ctx context.Context, api *client.Client, ep Endpoint, s spe
 func (d *driver) yield(ctx context.Context, api *client.Client, ep Endpoint, avoid map[netip.Addr]bool, refused error) (bool, error) {
 	st := &d.state.Value
 	switch {
-	case says(refused, "address already in use", "address is already in use") && !says(refused, "port", "bind"):
+	case addressTaken(refused):
 		if d.cfg.Address != "" {
 			return false, nil
 		}
@@ -276,12 +277,34 @@ func (d *driver) yield(ctx context.Context, api *client.Client, ep Endpoint, avo
 		// The last machine of another command took the network with it. The
 		// container is fine as soon as there is one again.
 		return true, d.ensureNetwork(ctx, api, ep)
+	case says(refused, "is ambiguous", "does not belong to any of this network"):
+		// Two processes made the network at once, and only one of them stays.
+		if err := d.discard(ctx, api, ep); err != nil {
+			return false, err
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return false, err
+		}
+		st.Address, st.Network.ID, st.Network.Subnet = "", "", ""
+		return true, d.ensureNetwork(ctx, api, ep)
 	case says(refused, "operation not permitted", "permission denied", "privileged") && st.Rights.next() != "":
 		st.Rights = st.Rights.next()
 	default:
 		return false, nil
 	}
 	return true, d.discard(ctx, api, ep)
+}
+
+// pause waits.
+func pause(ctx context.Context, t time.Duration) error {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // discard removes the container, which never ran, and keeps the rest.
@@ -320,7 +343,7 @@ func (d *driver) place(ctx context.Context, api *client.Client, ep Endpoint, s *
 func (d *driver) placeOnce(ctx context.Context, api *client.Client, ep Endpoint, s *spec, avoid map[netip.Addr]bool, random bool) error {
 	what := "make container " + s.Name
 	st := &d.state.Value
-	others, err := neighbours(ctx, api, s.Network)
+	others, err := machines(ctx, api)
 	if err != nil {
 		return fault(ctx, ep, what, err)
 	}
@@ -328,7 +351,7 @@ func (d *driver) placeOnce(ctx context.Context, api *client.Client, ep Endpoint,
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	used, err := d.usedAddresses(ctx, api, others)
+	used, err := d.usedAddresses(ctx, api, onNetwork(others, s.Network))
 	if err != nil {
 		return fault(ctx, ep, what, err)
 	}
@@ -362,10 +385,10 @@ func (d *driver) placeOnce(ctx context.Context, api *client.Client, ep Endpoint,
 	if err := d.state.Save(); err != nil {
 		return err
 	}
-	if others, err = neighbours(ctx, api, s.Network); err != nil {
+	if others, err = machines(ctx, api); err != nil {
 		return fault(ctx, ep, what, err)
 	}
-	if slices.ContainsFunc(others, func(c container.Summary) bool {
+	if slices.ContainsFunc(onNetwork(others, s.Network), func(c container.Summary) bool {
 		return c.ID != made.ID && c.Labels[labelAddress] == st.Address
 	}) {
 		avoid[s.Address] = true

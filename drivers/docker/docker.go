@@ -34,6 +34,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/moby/moby/client"
 
@@ -45,11 +46,15 @@ const Name = "docker"
 
 // New returns the factory of the driver. Machines opened by one factory share
 // the work that must be done once, such as building an image.
-func New() drivers.Factory {
+func New() drivers.Factory { return factory(localSubnets) }
+
+// factory makes New's factory; local returns the subnets that this computer is
+// connected to.
+func factory(local func() []netip.Prefix) drivers.Factory {
 	once := &gates{}
 	return drivers.Define(Name, "system containers on a Docker Engine", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
-			return &driver{cfg: c, state: state, env: env, gates: once}, nil
+			return &driver{cfg: c, state: state, env: env, gates: once, local: local}, nil
 		})
 }
 
@@ -59,6 +64,7 @@ type driver struct {
 	state *drivers.Durable[State]
 	env   drivers.Env
 	gates *gates
+	local func() []netip.Prefix
 }
 
 var (

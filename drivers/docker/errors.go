@@ -51,7 +51,7 @@ func classify(err error) (kind error, advice string) {
 	switch {
 	case says(err, "no space left on device"):
 		return drivers.ErrQuota, "free space on the engine's computer: docker system df shows what takes it"
-	case says(err, "port is already allocated", "ports are not available", "address already in use") && says(err, "port", "bind"):
+	case portTaken(err):
 		return drivers.ErrConflict, "choose another port with --docker-publish, or free this one"
 	case says(err, "minimum memory limit", "range of CPUs is from"):
 		return drivers.ErrOption, "see what the engine's computer has: docker info"
@@ -65,6 +65,16 @@ func classify(err error) (kind error, advice string) {
 		return drivers.ErrUnsupported, ""
 	}
 	return nil, ""
+}
+
+// portTaken tells whether a port that is to be published is taken.
+func portTaken(err error) bool {
+	return says(err, "port is already allocated", "ports are not available", "bind: address already in use", "only one usage of each socket address")
+}
+
+// addressTaken tells whether the container's address on its network is taken.
+func addressTaken(err error) bool {
+	return says(err, "address already in use", "address is already in use") && !portTaken(err)
 }
 
 // says tells whether the error's message has one of the phrases, in any case.

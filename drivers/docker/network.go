@@ -19,11 +19,6 @@ import (
 // ensureNetwork sees to it that the machine's network exists and is recorded.
 // A network that is gone comes back with the subnet it had.
 func (d *driver) ensureNetwork(ctx context.Context, api *client.Client, ep Endpoint) error {
-	leave, err := d.gates.enter(ctx, "network "+ep.Host+" "+d.cfg.Network)
-	if err != nil {
-		return err
-	}
-	defer leave()
 	st := &d.state.Value
 	if st.Network.Name == "" {
 		st.Network.Name = d.cfg.Network
@@ -32,6 +27,11 @@ func (d *driver) ensureNetwork(ctx context.Context, api *client.Client, ep Endpo
 		}
 	}
 	name := st.Network.Name
+	leave, err := d.gates.enter(ctx, "network "+ep.Host+" "+name)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	found, err := d.findNetwork(ctx, api, name)
 	if err == nil && found == nil {
 		found, err = d.makeNetwork(ctx, api, name)
@@ -49,20 +49,41 @@ func (d *driver) ensureNetwork(ctx context.Context, api *client.Client, ep Endpo
 }
 
 // findNetwork returns the network called name; nil: there is none. Old engines
-// let two that ask at once have two of one name: the older one counts.
+// let two that ask at once have two of one name, and then start no container on
+// either: the older one stays, and the other goes if this store made it.
 func (d *driver) findNetwork(ctx context.Context, api *client.Client, name string) (*network.Network, error) {
+	same, err := networksNamed(ctx, api, name)
+	if err != nil || len(same) == 0 {
+		return nil, err
+	}
+	return &same[0].Network, d.removeTwins(ctx, api, same[1:])
+}
+
+// networksNamed returns the networks of one name, the oldest first.
+func networksNamed(ctx context.Context, api *client.Client, name string) ([]network.Summary, error) {
 	list, err := api.NetworkList(ctx, client.NetworkListOptions{Filters: client.Filters{}.Add("name", name)})
 	if err != nil {
 		return nil, err
 	}
 	same := slices.DeleteFunc(list.Items, func(n network.Summary) bool { return n.Name != name }) // the filter takes parts of names
-	if len(same) == 0 {
-		return nil, nil
-	}
-	oldest := slices.MinFunc(same, func(a, b network.Summary) int {
+	slices.SortFunc(same, func(a, b network.Summary) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 	})
-	return &oldest.Network, nil
+	return same, nil
+}
+
+// removeTwins removes networks that this store made and nobody uses.
+func (d *driver) removeTwins(ctx context.Context, api *client.Client, twins []network.Summary) error {
+	for _, n := range twins {
+		if n.Labels[labelStore] != d.env.StoreID {
+			continue
+		}
+		_, err := api.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
+		if err != nil && !errdefs.IsNotFound(err) && !says(err, "active endpoints") {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeNetwork makes the network with the first subnet that the engine accepts.
@@ -72,7 +93,7 @@ func (d *driver) makeNetwork(ctx context.Context, api *client.Client, name strin
 		return nil, err
 	}
 	for _, subnet := range candidates {
-		made, err := api.NetworkCreate(ctx, name, client.NetworkCreateOptions{
+		_, err := api.NetworkCreate(ctx, name, client.NetworkCreateOptions{
 			Driver: "bridge",
 			IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet, Gateway: gateway(subnet)}}},
 			Labels: map[string]string{labelStore: d.env.StoreID, labelCreator: d.env.Creator},
@@ -80,17 +101,8 @@ func (d *driver) makeNetwork(ctx context.Context, api *client.Client, name strin
 		switch {
 		case err == nil, errdefs.IsConflict(err), errdefs.IsAlreadyExists(err), says(err, "overlap"):
 			// Another process may have made it, or made it too.
-			found, ferr := d.findNetwork(ctx, api, name)
-			if ferr != nil {
-				return nil, ferr
-			}
-			if err == nil && found != nil && found.ID != made.ID {
-				if _, err := api.NetworkRemove(ctx, made.ID, client.NetworkRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
-					return nil, err
-				}
-			}
-			if found != nil {
-				return found, nil
+			if found, err := d.findNetwork(ctx, api, name); err != nil || found != nil {
+				return found, err
 			}
 		default:
 			return nil, err
@@ -108,11 +120,11 @@ func (d *driver) candidates(ctx context.Context, api *client.Client, name string
 	if p, err := netip.ParsePrefix(d.state.Value.Network.Subnet); err == nil {
 		return []netip.Prefix{p}, nil
 	}
-	others, err := neighbours(ctx, api, name)
+	others, err := machines(ctx, api)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range others {
+	for _, c := range onNetwork(others, name) {
 		if p, err := netip.ParsePrefix(c.Labels[labelAddress]); err == nil {
 			return []netip.Prefix{p.Masked()}, nil
 		}
@@ -124,7 +136,7 @@ func (d *driver) candidates(ctx context.Context, api *client.Client, name string
 	if err != nil {
 		return nil, err
 	}
-	taken := localSubnets()
+	taken := d.local()
 	for _, n := range list.Items {
 		for _, c := range n.IPAM.Config {
 			if c.Subnet.IsValid() {
@@ -151,14 +163,19 @@ func localSubnets() []netip.Prefix {
 	return all
 }
 
-// neighbours returns the containers of all stores' machines on a network,
+// machines returns the containers of all stores' machines on the engine,
 // whatever their state.
-func neighbours(ctx context.Context, api *client.Client, name string) ([]container.Summary, error) {
+func machines(ctx context.Context, api *client.Client) ([]container.Summary, error) {
 	list, err := api.ContainerList(ctx, client.ContainerListOptions{
 		All:     true,
-		Filters: client.Filters{}.Add("label", labelNetwork+"="+name),
+		Filters: client.Filters{}.Add("label", labelNetwork),
 	})
 	return list.Items, err
+}
+
+// onNetwork returns those of machines that are on a network.
+func onNetwork(all []container.Summary, name string) []container.Summary {
+	return slices.DeleteFunc(slices.Clone(all), func(c container.Summary) bool { return c.Labels[labelNetwork] != name })
 }
 
 // usable returns the IPv4 subnet of a network on which the machine can have
@@ -205,8 +222,8 @@ func (d *driver) removeNetwork(ctx context.Context, api *client.Client) error {
 	if err != nil || found == nil || found.Labels[labelStore] != d.env.StoreID {
 		return err
 	}
-	others, err := neighbours(ctx, api, n.Name)
-	if err != nil || len(others) > 0 {
+	others, err := machines(ctx, api)
+	if err != nil || len(onNetwork(others, n.Name)) > 0 {
 		return err
 	}
 	all, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("network", found.ID)})

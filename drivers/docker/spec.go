@@ -46,13 +46,13 @@ type spec struct {
 	Modules   bool // show the kernel's modules
 	Memory    int64
 	CPUs      float64
-	Volumes   []volume  // ours
-	Mounts    []mounted // the user's
+	Volumes   []dataVolume // ours
+	Mounts    []mounted    // the user's
 	Ports     []published
 }
 
-// volume is a volume of ours and where it is mounted.
-type volume struct{ name, target string }
+// dataVolume is a volume of ours and where it is mounted.
+type dataVolume struct{ name, target string }
 
 // request returns the request that makes the container.
 func (s spec) request() client.ContainerCreateOptions {

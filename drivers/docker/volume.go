@@ -45,6 +45,8 @@ func parseVolume(s string) (mounted, error) {
 	switch {
 	case m.target == "/":
 		return mounted{}, fmt.Errorf("%q: the target cannot be the root", s)
+	case strings.HasPrefix(m.source, "/") && strings.Contains(m.source, ":"):
+		return mounted{}, fmt.Errorf("%q: an engine cannot read a colon in the source", s)
 	case strings.HasPrefix(m.source, "/"), windowsPath.MatchString(m.source), objectName.MatchString(m.source):
 		return m, nil
 	case m.source == "":

@@ -13,8 +13,8 @@ import (
 
 // volumes are what a host needs besides its root file system, on which a
 // nested Engine cannot stack another one.
-func (d *driver) volumes() []volume {
-	return []volume{
+func (d *driver) volumes() []dataVolume {
+	return []dataVolume{
 		{d.name() + "-docker", "/var/lib/docker"},
 		{d.name() + "-containerd", "/var/lib/containerd"},
 	}
