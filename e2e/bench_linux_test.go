@@ -17,7 +17,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -145,10 +144,9 @@ func (f *fleet) measure(what string, runs int, goal string, args ...string) meas
 		if r.code != 0 {
 			f.t.Fatalf("%s", r)
 		}
-		m.rss = max(m.rss, p.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
 		return r.took
 	})
-	n.rss, n.procs = m.rss, m.procs
+	n.rss, n.procs = f.memory(args...), m.procs
 	return n
 }
 
@@ -156,19 +154,40 @@ func (f *fleet) measure(what string, runs int, goal string, args ...string) meas
 func (f *fleet) measureFresh(what string, runs int, goal string) measure {
 	store := f.store
 	defer func() { f.store = store }()
-	m := measure{}
-	n := f.repeat(what, runs, goal, func(int) time.Duration {
+	args := []string{"create", "-d", "none", "--url", none, "m"}
+	m := f.repeat(what, runs, goal, func(int) time.Duration {
 		f.store = filepath.Join(f.t.TempDir(), "new")
-		p := f.start(f.t.Context(), "create", "-d", "none", "--url", none, "m")
-		r := p.wait()
+		r := f.run(args...)
 		if r.code != 0 {
 			f.t.Fatalf("%s", r)
 		}
-		m.rss = max(m.rss, p.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
 		return r.took
 	})
-	n.rss = m.rss
-	return n
+	f.store = filepath.Join(f.t.TempDir(), "new")
+	m.rss = f.memory(args...)
+	return m
+}
+
+// memory returns the most memory that a run of the program had, in KiB. It is
+// asked of a small program that starts it: what Linux says of our own children
+// has our own size in it.
+func (f *fleet) memory(args ...string) int64 {
+	f.t.Helper()
+	out := filepath.Join(f.t.TempDir(), "memory")
+	cmd := exec.CommandContext(f.t.Context(), "/usr/bin/time", append([]string{"-f", "%M", "-o", out, binary}, args...)...)
+	cmd.Env = f.env()
+	if text, err := cmd.CombinedOutput(); err != nil {
+		f.t.Fatalf("time %v: %v: %s", args, err, text)
+	}
+	raw, err := os.ReadFile(out)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	kib, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return kib
 }
 
 // processes counts a process and its children, looking every few milliseconds

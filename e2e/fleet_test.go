@@ -61,7 +61,8 @@ func (f *fleet) names(ss ...string) []string {
 func (f *fleet) clean() {
 	if f.t.Failed() {
 		r := f.start(context.Background(), "ls").wait()
-		f.t.Logf("machines at the end:\n%s%s", r.stdout, r.stderr)
+		lines := strings.SplitAfterN(r.stdout, "\n", 12)
+		f.t.Logf("machines at the end:\n%s%s", strings.Join(lines[:min(len(lines), 11)], ""), r.stderr)
 	}
 	out := f.start(context.Background(), "ls", "-q").wait().stdout
 	if names := strings.Fields(out); len(names) > 0 {
