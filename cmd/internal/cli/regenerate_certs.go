@@ -10,8 +10,9 @@ import (
 func (a *app) regenerateCertsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "regenerate-certs", Usage: "renew the TLS certificates of machines", ArgsUsage: "[NAME...]",
-		Description: "Issues new server certificates and has the engines use them. With --rotate-ca the authority is\n" +
-			"replaced, for all machines unless some are named; both are trusted during the change.",
+		Description: "Issues new server certificates and has the engines use them. --client-certs renews the client\n" +
+			"certificate, which all machines share; without a name it does only that. --rotate-ca replaces\n" +
+			"the authority of all machines; both are trusted during the change.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask"},
 			&cli.BoolFlag{Name: "client-certs", Usage: "renew the client certificate too"},
@@ -26,7 +27,7 @@ func (a *app) regenerateCertsCommand() *cli.Command {
 			}
 			t := a.worker(c)
 			names := c.Args().Slice()
-			if !c.Bool("rotate-ca") {
+			if !c.Bool("rotate-ca") && (!c.Bool("client-certs") || len(names) > 0) {
 				var err error
 				if names, err = machines(c, t); err != nil {
 					return err

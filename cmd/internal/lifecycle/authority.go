@@ -90,15 +90,44 @@ func (m *Manager) usable(a authority) error {
 // ensureAuthority returns the store's authority and client pair and makes what is missing or due,
 // once, however many commands ask at the same time.
 func (m *Manager) ensureAuthority(ctx context.Context) (authority, error) {
-	if a, err := m.readAuthority(); err == nil && m.usable(a) == nil {
-		return a, nil
+	before, err := m.readAuthority()
+	if err == nil && m.usable(before) == nil {
+		return before, nil
 	}
 	txn, err := m.Store.LockShared(ctx, m.Command)
 	if err != nil {
 		return authority{}, err
 	}
 	a, err := m.makeAuthority(ctx, txn)
-	return a, errors.Join(err, txn.Close())
+	if err = errors.Join(err, txn.Close()); err == nil && before.ca != nil {
+		m.handOutAll(ctx, a)
+	}
+	return a, err
+}
+
+// handOutAll gives every machine's folder the client pair as it is now. The engines need not be
+// told: they trust the authority, not the pair. A machine that another command holds gets it
+// when it is provisioned next.
+func (m *Manager) handOutAll(ctx context.Context, a authority) {
+	names, err := m.Store.Names()
+	if err != nil {
+		m.Log.Warn("client certificate not handed out", "err", err)
+	}
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(m.Store.MachineDir(name), certFile)); err != nil {
+			continue // it has none of its own
+		}
+		err := m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
+			if err := x.handOut(a.trust, a.client); err != nil {
+				return err
+			}
+			m.refreshContext(ctx, x)
+			return nil
+		})
+		if err != nil {
+			m.Log.Warn("client certificate not handed out", "machine", name, "err", err)
+		}
+	}
 }
 
 func (m *Manager) makeAuthority(ctx context.Context, txn certFolder) (authority, error) {

@@ -241,6 +241,9 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	switch {
 	case err == nil:
 		row.DockerVersion = "v" + v
+		if row.Error == "" && !row.CertExpires.IsZero() {
+			row.Error = due(row.CertExpires.Sub(x.m.Now()))
+		}
 	case ctx.Err() != nil:
 		row.State = drivers.Timeout
 	case row.Error == "":
@@ -256,6 +259,17 @@ func (x *machine) askVersion(ctx context.Context) (string, error) {
 	defer eng.close()
 	v, err := eng.version(ctx)
 	return v.Version, err
+}
+
+// due tells that a certificate with so much life left wants renewal; empty: it does not.
+func due(left time.Duration) string {
+	switch {
+	case left <= 0:
+		return "certificate expired"
+	case left < certs.RenewBefore:
+		return fmt.Sprintf("certificate expires in %d days", int(left.Hours()/24))
+	}
+	return ""
 }
 
 // unfinished tells why a machine is not ready.
@@ -298,22 +312,19 @@ func (m *Manager) Warnings() []string {
 		if err != nil {
 			return
 		}
-		switch left := info.NotAfter.Sub(m.Now()); {
-		case left <= 0:
-			out = append(out, fmt.Sprintf("%s expired on %s: run %s", what, info.NotAfter.Format(time.DateOnly), fix))
-		case left < certs.RenewBefore:
-			out = append(out, fmt.Sprintf("%s expires in %d days: run %s", what, int(left.Hours()/24), fix))
+		if text := due(info.NotAfter.Sub(m.Now())); text != "" {
+			out = append(out, fmt.Sprintf("%s: %s on %s: run %s", what, text, info.NotAfter.Format(time.DateOnly), fix))
 		}
 	}
 	dir := m.Store.CertsDir()
-	warn("the certificate authority", dir+"/"+caFile, "machine regenerate-certs --rotate-ca")
-	warn("the client certificate", dir+"/"+certFile, "machine regenerate-certs --client-certs")
+	warn("the authority", dir+"/"+caFile, "machine regenerate-certs --rotate-ca")
+	warn("the client", dir+"/"+certFile, "machine regenerate-certs --client-certs")
 	names, err := m.Store.Names()
 	if err != nil {
 		return out
 	}
 	for _, name := range names {
-		warn("the server certificate of "+name, m.Store.MachineDir(name)+"/"+serverFile, "machine regenerate-certs "+name)
+		warn(name, m.Store.MachineDir(name)+"/"+serverFile, "machine regenerate-certs "+name)
 	}
 	return out
 }

@@ -39,19 +39,23 @@ func (m *Manager) RegenerateCerts(ctx context.Context, req CertsRequest) error {
 	})
 }
 
-// renewClient replaces the client pair by a new one of the same authority.
+// renewClient replaces the client pair by a new one of the same authority, for all machines.
 func (m *Manager) renewClient(ctx context.Context) error {
 	a, err := m.ensureAuthority(ctx)
 	if err != nil {
 		return err
 	}
-	return m.shared(ctx, func(txn *store.SharedTxn) error {
-		pair, err := a.ca.Client(m.organisation(), m.Now())
-		if err != nil {
+	err = m.shared(ctx, func(txn *store.SharedTxn) error {
+		if a.client, err = a.ca.Client(m.organisation(), m.Now()); err != nil {
 			return fmt.Errorf("issue client certificate: %w", err)
 		}
-		return writePair(txn, certFile, keyFile, pair)
+		return writePair(txn, certFile, keyFile, a.client)
 	})
+	if err != nil {
+		return err
+	}
+	m.handOutAll(ctx, a)
+	return nil
 }
 
 func (m *Manager) shared(ctx context.Context, fn func(*store.SharedTxn) error) error {
