@@ -130,6 +130,13 @@ var tellingOutput = []struct {
 // tellingLine returns the line of a script's output that a person reads first.
 func tellingLine(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
+	for _, line := range lines {
+		for _, want := range []string{"failed to start daemon: ", "unable to configure the Docker daemon "} {
+			if i := strings.LastIndex(line, want); i >= 0 {
+				return strings.TrimSpace(line[i:])
+			}
+		}
+	}
 	for _, want := range []string{"E: ", "Error: ", "error: ", "ERROR: "} {
 		for _, line := range lines {
 			if strings.HasPrefix(line, want) {

@@ -148,10 +148,10 @@ apt_engine() {
 	[ "$5" = up ] || set -- "$@" --allow-downgrades
 	fresh=$4 exact=$3 source=$1
 	shift 6
+	# The engine may come from another source than before.
+	held=$(apt-mark showhold docker-ce docker-ce-cli containerd.io docker.io)
 	# shellcheck disable=SC2086
-	held=$(apt-mark showhold $packages)
-	# shellcheck disable=SC2086
-	apt-mark -qq unhold $packages >/dev/null 2>&1 || :
+	[ -z "$held" ] || apt-mark -qq unhold $held
 	if [ "$fresh" = fresh ] && [ -d /run/systemd/system ]; then
 		# The engine starts once, when its configuration is there.
 		systemctl mask --runtime --quiet docker.service docker.socket
@@ -160,9 +160,13 @@ apt_engine() {
 	code=0
 	# shellcheck disable=SC2086
 	apt "$limit" install "$@" $pinned || code=$?
-	if [ "$source" = repo ] || [ -n "$exact" ]; then held=$packages; fi
-	# shellcheck disable=SC2086
-	[ -z "$held" ] || [ -z "$(dpkg-query -W $held 2>/dev/null)" ] || apt-mark hold $held
+	if [ "$code" = 0 ] && { [ "$source" = repo ] || [ -n "$exact" ]; }; then held="$held $packages"; fi
+	for package in $held; do
+		# shellcheck disable=SC2016
+		case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
+		installed) apt-mark hold "$package" ;;
+		esac
+	done
 	if [ "$code" != 0 ]; then
 		case $apt_said in *'--allow-downgrades'*) die 80 "apt refuses to downgrade to $version" ;; esac
 		apt_mirror

@@ -29,7 +29,9 @@ write_tls() {
 # check_flags FLAG...: whether the installed engine knows the flags.
 check_flags() {
 	has dockerd || return 0
-	said=$(dockerd "$@" --version 2>&1) || die 83 "$said"
+	# Status: unknown flag: --x
+	# See 'dockerd --help'., Code: 125
+	said=$(dockerd "$@" --version 2>&1) || die 83 "$(printf '%s\n' "$said" | sed -n '1s/^Status: //; 1p')"
 }
 
 # check_daemon_json FILE: whether the installed engine can read it.
@@ -37,7 +39,7 @@ check_daemon_json() {
 	case $(dockerd --validate --config-file /dev/null 2>&1) in
 	*'unknown flag'*) return 0 ;; # before 23.0
 	esac
-	said=$(dockerd --validate --config-file "$1" 2>&1) || die 84 "$said"
+	said=$(dockerd --validate --config-file "$1" 2>&1) || die 84 "$(printf '%s\n' "$said" | sed -n 1p)"
 }
 
 # write_daemon_json: stdin is the record of what is ours, a line "==", and the file.

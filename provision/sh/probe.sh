@@ -159,7 +159,10 @@ probe_engine() {
 			esac
 		done
 	done
-	if owner=$(port_owner "$port"); then say port-owner "$owner"; fi
+	if owner=$(port_owner "$port"); then
+		case $owner in *"(pid $pid)") owner="dockerd (pid $pid)" ;; esac # whatever the program is called
+		say port-owner "$owner"
+	fi
 	data=$(sed -n 's/.*"data-root" *: *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
 	yes swarm test -s "${data:-/var/lib/docker}/swarm/docker-state.json"
 }

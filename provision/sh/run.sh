@@ -52,6 +52,16 @@ finish() {
 	printf '\n%s done\n' "$machine_mark"
 }
 
+# full_disk: says so if there is no room; not every tool does.
+full_disk() {
+	for dir in /etc /etc/docker /var/lib /var/lib/docker /var/cache /tmp; do
+		df -Pk "$dir" 2>/dev/null | {
+			read -r _
+			read -r _ _ _ free _ && [ "$free" -lt 64 ] && echo "no space left on device: $free KiB are free in $dir"
+		}
+	done
+}
+
 decode() { if has base64; then base64 -d; else openssl base64 -d; fi; }
 
 # step NUMBER [decode]: runs $step_run unless $step_unless says that it is done.
@@ -67,6 +77,10 @@ step() {
 		(set -eu; eval "$step_run") 2>&1
 	fi
 	step_code=$?
+	case $step_code in
+	0 | 7[5-9] | 8[0-4]) ;;
+	*) full_disk ;;
+	esac
 	printf '\n%s end %s %s\n' "$machine_mark" "$1" "$step_code"
 	[ "$step_code" = 0 ] || { finish && exit "$step_code"; }
 }
