@@ -32,6 +32,9 @@ func (a *app) complete(words []string) []string {
 		words = []string{""}
 	}
 	last := words[len(words)-1]
+	if last == `""` { // how PowerShell hands over nothing
+		last = ""
+	}
 	before := words[:len(words)-1]
 	globals := globalFlags()
 	commands := a.commands(firstWord(before, globals))

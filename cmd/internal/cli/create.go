@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 	"github.com/hostsmith/machine/cmd/internal/ui"
+	"github.com/hostsmith/machine/store"
 )
 
 func (a *app) createCommand(withFlags bool) *cli.Command {
@@ -50,11 +52,11 @@ func (a *app) create(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usagef("No machine name specified").hint("%s NAME...", c.Command.HelpName)
 	}
+	t := a.worker(c)
 	req, err := a.createRequest(c)
 	if err != nil {
 		return err
 	}
-	t := a.worker(c)
 	if req.Driver == "" {
 		why := ""
 		if req.Driver, why, err = t.DefaultDriver(c.Context, a.name); err != nil {
@@ -75,9 +77,22 @@ func (a *app) create(c *cli.Context) error {
 	results, err := t.Create(c.Context, req)
 	t.progress.Close()
 	if perr := a.printCreated(results, asJSON); err == nil {
-		err = perr
+		return perr
 	}
-	return err
+	return creating(err)
+}
+
+// creating puts docker-machine's words before the errors that it put them before.
+func creating(err error) error {
+	errs := flatten(err)
+	for i, e := range errs {
+		r := reasonOf(e)
+		own := errors.Is(e, store.ErrExist) || errors.Is(e, lifecycle.ErrCheck) || errors.Is(e, store.ErrLocked)
+		if !own && (r.Exit != lifecycle.ExitUsage || errors.Is(e, store.ErrName)) {
+			errs[i] = fmt.Errorf("Error creating machine: %w", e) //nolint:revive,staticcheck // docker-machine's words
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // createRequest reads the options of create, all but the driver's.

@@ -207,6 +207,7 @@ func (a *app) problem(err error) problem {
 var (
 	notExist  = regexp.MustCompile(regexp.QuoteMeta(store.ErrNotExist.Error()) + `: ("[^"]*")`)
 	unknown   = regexp.MustCompile(`^` + regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)
+	badName   = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + `.*$`)
 	exists    = regexp.MustCompile(`create ("[^"]*"): ` + regexp.QuoteMeta(store.ErrExist.Error()) + `$`)
 	isCommand = regexp.MustCompile(`\bmachine (active|config|create|env|inspect|ip|kill|ls|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
 )
@@ -223,7 +224,7 @@ func (a *app) text(err error) string {
 	case errors.Is(err, drivers.ErrUnknown):
 		return unknown.ReplaceAllString(text, `Driver $1 not found`)
 	case errors.Is(err, store.ErrName):
-		return "Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . - (" + text + ")"
+		return badName.ReplaceAllString(text, "Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . - ($0)")
 	case errors.Is(err, lifecycle.ErrCheck):
 		before, cause, ok := strings.Cut(text, lifecycle.ErrCheck.Error()+": ")
 		if ok {

@@ -48,6 +48,9 @@ func ipError(name string, of int, err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, lifecycle.ErrNotRunning) {
+		err = &textError{"Host is not running", err}
+	}
 	err = fmt.Errorf("Error getting IP address: %w", err) //nolint:revive,staticcheck // docker-machine's words
 	if of > 1 {
 		err = &lifecycle.MachineError{Machine: name, Err: err}

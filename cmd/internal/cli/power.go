@@ -15,10 +15,10 @@ func (a *app) powerAction(verb func(*tool) func(context.Context, []string) error
 			return err
 		}
 		err = verb(t)(c.Context, names)
-		a.say(err, names, said)
 		if after != "" && len(failed(err, names)) < len(names) {
 			t.progress.Note(c.Context, after)
 		}
+		a.say(err, names, said)
 		return err
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,12 +40,11 @@ func (a *app) rm(c *cli.Context) error {
 			return err
 		}
 	}
-	t := a.worker(c)
-	removed, err := t.Remove(c.Context, lifecycle.RemoveRequest{Names: names, Force: force})
-	a.say(nil, removed, "Successfully removed %s")
+	removed, err := a.worker(c).Remove(c.Context, lifecycle.RemoveRequest{Names: names, Force: force})
 	if force {
-		err = a.overlook(err, removed)
+		err = a.overlook(c.Context, err, removed)
 	}
+	a.say(nil, removed, "Successfully removed %s")
 	return err
 }
 
@@ -61,7 +61,7 @@ func (a *app) confirmRemoval(names []string) (bool, error) {
 }
 
 // overlook keeps of the errors of a removal by force those that left a machine behind.
-func (a *app) overlook(err error, removed []string) error {
+func (a *app) overlook(ctx context.Context, err error, removed []string) error {
 	var left []error
 	for _, e := range flatten(err) {
 		var named *lifecycle.MachineError
@@ -70,7 +70,7 @@ func (a *app) overlook(err error, removed []string) error {
 			left = append(left, e)
 			continue
 		}
-		_, _ = fmt.Fprintf(a.Stderr, "warning: %s\n", a.text(e))
+		a.tool.warn(ctx, a.text(e))
 	}
 	return errors.Join(left...)
 }

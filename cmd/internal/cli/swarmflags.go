@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -73,7 +72,7 @@ func (a *app) createSwarmOptions(c *cli.Context) (lifecycle.SwarmOptions, error)
 	}
 	for _, name := range []string{"swarm-image", "swarm-strategy", "swarm-host", "swarm-opt", "swarm-join-opt", "swarm-experimental"} {
 		if c.IsSet(name) {
-			_, _ = fmt.Fprintf(a.Stderr, "warning: --%s is an option of classic Swarm and has no effect in Swarm mode\n", name)
+			a.tool.warn(c.Context, "--"+name+" is an option of classic Swarm and has no effect in Swarm mode")
 		}
 	}
 	return o, nil

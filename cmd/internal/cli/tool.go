@@ -30,6 +30,9 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 	if a.tool != nil {
 		return a.tool
 	}
+	if a.globals.mode == ui.Auto && a.wantsJSON() {
+		a.globals.mode = ui.JSON // one who reads the result by program reads stderr so too
+	}
 	terminal := ui.NewTerminal(a.Stderr, a.Getenv)
 	t := &tool{progress: ui.New(terminal.Config(ui.Config{
 		Out: a.Stderr, Mode: a.globals.mode, Now: a.Now, Machine: lifecycle.MachineOf,
@@ -70,10 +73,13 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 		})
 	}
 	for _, w := range t.Warnings() {
-		t.progress.Note(c.Context, "warning: "+w)
+		t.warn(c.Context, w)
 	}
 	return t
 }
+
+// warn tells a person something that is not an error.
+func (t *tool) warn(ctx context.Context, text string) { t.Note(ctx, "warning: "+text) }
 
 // names are the options that were given, without their values: one may be a secret.
 func (v *invocation) names() string {
