@@ -94,7 +94,7 @@ func (m *Manager) ensureAuthority(ctx context.Context) (authority, error) {
 	if err == nil && m.usable(before) == nil {
 		return before, nil
 	}
-	txn, err := m.Store.LockShared(ctx, m.Command)
+	txn, err := m.locks().shared(ctx)
 	if err != nil {
 		return authority{}, err
 	}

@@ -186,7 +186,7 @@ func (m *Manager) makeOne(ctx context.Context, s *spec, name string, x *making) 
 // begin takes the lock and either records a new machine or finds the one to be resumed.
 func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	m := x.m
-	txn, err := m.Store.Lock(ctx, name, m.Command)
+	txn, err := m.locks().machine(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -483,7 +483,7 @@ func (m *Manager) ensureID(ctx context.Context) error {
 	if id, err := m.Store.ID(); err != nil || id != "" {
 		return err
 	}
-	txn, err := m.Store.LockShared(ctx, m.Command)
+	txn, err := m.locks().shared(ctx)
 	if err != nil {
 		return err
 	}

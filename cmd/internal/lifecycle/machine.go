@@ -17,7 +17,7 @@ import (
 // changed, the lock on it. A machine without txn is for reading only.
 type machine struct {
 	m   *Manager
-	txn *store.Txn
+	txn machineTxn
 	rec store.Record
 	drv drivers.Driver
 }
@@ -38,7 +38,7 @@ func (m *Manager) lock(ctx context.Context, name string) (*machine, error) {
 	if _, err := m.Store.Get(name); errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrName) {
 		return nil, err
 	}
-	txn, err := m.Store.Lock(ctx, name, m.Command)
+	txn, err := m.locks().machine(ctx, name)
 	if err != nil {
 		return nil, err
 	}

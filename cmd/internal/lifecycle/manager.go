@@ -33,6 +33,8 @@ type Manager struct {
 	Limit   int                                    // machines worked on at once; 0: 16
 	Wait    Deadlines
 	TLS     TLSFiles // taken over when the store makes its first authority
+
+	testLocks locks // instead of those of Store
 }
 
 // Deadlines bound the phases of work on one machine. Zero means the default.

@@ -57,7 +57,7 @@ func (m *Manager) Remove(ctx context.Context, req RemoveRequest) (removed []stri
 }
 
 func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err error) {
-	txn, err := m.Store.Lock(ctx, name, m.Command)
+	txn, err := m.locks().machine(ctx, name)
 	if err != nil {
 		return err
 	}

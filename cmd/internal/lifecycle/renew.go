@@ -45,7 +45,7 @@ func (m *Manager) renewClient(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = m.shared(ctx, func(txn *store.SharedTxn) error {
+	err = m.shared(ctx, func(txn sharedTxn) error {
 		if a.client, err = a.ca.Client(m.organisation(), m.Now()); err != nil {
 			return fmt.Errorf("issue client certificate: %w", err)
 		}
@@ -58,8 +58,8 @@ func (m *Manager) renewClient(ctx context.Context) error {
 	return nil
 }
 
-func (m *Manager) shared(ctx context.Context, fn func(*store.SharedTxn) error) error {
-	txn, err := m.Store.LockShared(ctx, m.Command)
+func (m *Manager) shared(ctx context.Context, fn func(sharedTxn) error) error {
+	txn, err := m.locks().shared(ctx)
 	if err != nil {
 		return err
 	}
@@ -94,14 +94,14 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 		return err
 	}
 	if m.hasCert(nextFile) || !m.hasCert(oldFile) {
-		if err := m.shared(ctx, func(txn *store.SharedTxn) error { return m.makeNext(txn) }); err != nil {
+		if err := m.shared(ctx, func(txn sharedTxn) error { return m.makeNext(txn) }); err != nil {
 			return err
 		}
 		err := m.rotateEach(ctx, names, func(a authority) refit { return refit{} })
 		if err != nil {
 			return fmt.Errorf("rotate authority: both are trusted where that was possible, nothing is locked out: %w", err)
 		}
-		if err := m.shared(ctx, func(txn *store.SharedTxn) error { return m.promote(txn) }); err != nil {
+		if err := m.shared(ctx, func(txn sharedTxn) error { return m.promote(txn) }); err != nil {
 			return err
 		}
 		m.Note(ctx, "the new authority is trusted everywhere and signs from now on")
@@ -110,7 +110,7 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 	if err != nil {
 		return fmt.Errorf("rotate authority: the new one signs, and machines that were not reached still trust both: %w", err)
 	}
-	if err := m.shared(ctx, func(txn *store.SharedTxn) error { return txn.RemoveCert(oldFile) }); err != nil {
+	if err := m.shared(ctx, func(txn sharedTxn) error { return txn.RemoveCert(oldFile) }); err != nil {
 		return err
 	}
 	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {

@@ -90,8 +90,8 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 	return errors.Join(err, f.record(txn, cluster, res))
 }
 
-func (m *Manager) lockCluster(ctx context.Context, name string) (*store.ClusterTxn, store.Cluster, error) {
-	txn, err := m.Store.LockCluster(ctx, name, m.Command)
+func (m *Manager) lockCluster(ctx context.Context, name string) (clusterTxn, store.Cluster, error) {
+	txn, err := m.locks().cluster(ctx, name)
 	if err != nil {
 		return nil, store.Cluster{}, err
 	}
@@ -219,7 +219,7 @@ func inspectAll(ctx context.Context, engines map[string]swarmboot.Engine) map[st
 }
 
 // record writes what was reached into the records of the machines and of the swarm.
-func (f *forming) record(txn *store.ClusterTxn, cluster store.Cluster, res swarmboot.Result) error {
+func (f *forming) record(txn clusterTxn, cluster store.Cluster, res swarmboot.Result) error {
 	if res.ClusterID != "" {
 		cluster.ID = res.ClusterID
 	}

@@ -1,0 +1,77 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/hostsmith/machine/store"
+)
+
+// The rights to write the store, as the use cases need them. They are the store's own; that they
+// are interfaces lets a test end a command between any two writes, as kill -9 does.
+type (
+	machineTxn interface {
+		Get() (store.Record, error)
+		Put(store.Record) error
+		PutSecrets(json.RawMessage) error
+		ReadFile(name string) ([]byte, error)
+		WriteFile(name string, data []byte) error
+		RemoveFile(name string) error
+		Delete() error
+		Close() error
+	}
+	clusterTxn interface {
+		Get() (store.Cluster, error)
+		Put(store.Cluster) error
+		Delete() error
+		Close() error
+	}
+	sharedTxn interface {
+		certFolder
+		EnsureID() (string, error)
+		Close() error
+	}
+)
+
+// locks give these rights.
+type locks interface {
+	machine(ctx context.Context, name string) (machineTxn, error)
+	cluster(ctx context.Context, name string) (clusterTxn, error)
+	shared(ctx context.Context) (sharedTxn, error)
+}
+
+func (m *Manager) locks() locks {
+	if m.testLocks != nil {
+		return m.testLocks
+	}
+	return storeLocks{m.Store, m.Command}
+}
+
+type storeLocks struct {
+	store   *store.Store
+	command string
+}
+
+func (l storeLocks) machine(ctx context.Context, name string) (machineTxn, error) {
+	txn, err := l.store.Lock(ctx, name, l.command)
+	if err != nil {
+		return nil, err // not a nil pointer in an interface
+	}
+	return txn, nil
+}
+
+func (l storeLocks) cluster(ctx context.Context, name string) (clusterTxn, error) {
+	txn, err := l.store.LockCluster(ctx, name, l.command)
+	if err != nil {
+		return nil, err
+	}
+	return txn, nil
+}
+
+func (l storeLocks) shared(ctx context.Context) (sharedTxn, error) {
+	txn, err := l.store.LockShared(ctx, l.command)
+	if err != nil {
+		return nil, err
+	}
+	return txn, nil
+}
