@@ -108,7 +108,7 @@ func (e *apiError) Error() string   { return grpcPrefix.ReplaceAllString(e.messa
 func (e *apiError) StatusCode() int { return e.status }
 func (e *apiError) Message() string { return e.message }
 
-var secrets = regexp.MustCompile(`SWM(TKN|KEY)-[0-9A-Za-z-]+`)
+var secrets = regexp.MustCompile(`SWM(TKN|KEY)-[0-9A-Za-z+/=-]+`)
 
 func redact(s string) string { return secrets.ReplaceAllString(s, "SWM$1-[redacted]") }
 

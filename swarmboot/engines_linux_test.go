@@ -1,12 +1,8 @@
 package swarmboot_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -163,55 +159,11 @@ func (l *lab) clean() {
 	}
 }
 
-// socket is an engine at a Unix socket.
-type socket struct{ client *http.Client }
-
-func newSocket(path string) socket {
-	return socket{&http.Client{Transport: &http.Transport{
+// newSocket is an engine at a Unix socket.
+func newSocket(path string) client {
+	return client{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		},
-	}}}
-}
-
-type answer struct {
-	code int
-	text string
-}
-
-func (a answer) Error() string   { return fmt.Sprintf("%d: %s", a.code, a.text) }
-func (a answer) StatusCode() int { return a.code }
-func (a answer) Message() string { return a.text }
-
-func (s socket) Do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://engine"+path, body)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := s.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode >= 400 {
-		var msg struct{ Message string }
-		if err := json.NewDecoder(res.Body).Decode(&msg); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		return answer{res.StatusCode, msg.Message}
-	}
-	if out == nil {
-		_, err = io.Copy(io.Discard, res.Body)
-		return err
-	}
-	return json.NewDecoder(res.Body).Decode(out)
+	}}, "http://engine"}
 }

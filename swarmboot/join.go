@@ -111,7 +111,11 @@ func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bo
 		JoinToken:     g.tokens[n.Role],
 		Availability:  n.Availability,
 	}
+	id := b.watchID(ctx, e)
 	err := call(ctx, e, http.MethodPost, "/swarm/join", req, nil)
+	if ghost := id(); err != nil && !inBackground(err) && ghost != "" {
+		err = errors.Join(err, strikeGhost(ctx, g.engine, ghost))
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -149,6 +153,43 @@ func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bo
 		return "", fmt.Errorf("wait for the node: %w", err)
 	}
 	return last.Swarm.NodeID, nil
+}
+
+// watchID looks at the id that an engine has while it joins; the function it returns ends that and tells the id. An
+// engine that fails to become a manager forgets the id, but the swarm goes on listing it.
+func (b *boot) watchID(ctx context.Context, e Engine) func() string {
+	ctx, cancel := context.WithCancel(ctx)
+	id := make(chan string, 1)
+	go func() {
+		var last string
+		_ = poll(ctx, func(ctx context.Context) (bool, error) {
+			i, err := info(ctx, e)
+			if err == nil && i.Swarm.NodeID != "" {
+				last = i.Swarm.NodeID
+			}
+			return last != "", nil
+		})
+		id <- last
+	}()
+	return func() string {
+		cancel()
+		return <-id
+	}
+}
+
+// strikeGhost removes what a failed join left in the list of nodes, unless it has come to vote.
+func strikeGhost(ctx context.Context, manager Engine, id string) error {
+	n, err := node(ctx, manager, id)
+	if gone(err) || err == nil && n.ManagerStatus != nil {
+		return nil
+	}
+	if err == nil {
+		err = deleteNode(ctx, manager, id)
+	}
+	if err != nil {
+		return fmt.Errorf("remove node %s, which did not come to be: %w", id, err)
+	}
+	return nil
 }
 
 // leave makes an engine leave and waits until it has. Not being in a swarm is fine.
@@ -212,10 +253,10 @@ func withPort(addr string) string {
 // addressHint adds advice to what engines say about addresses.
 func addressHint(err error) error {
 	switch {
-	case says(err, "advertise address", "advertised address", "could not find the system's IP", "must specify a listening address", "listen address"):
-		return hint(fmt.Errorf("%w: %w", ErrAddress, err), "give an address of an interface of the machine that the other nodes reach")
 	case says(err, "could not connect to prospective new cluster member"):
 		return hint(fmt.Errorf("%w: %w", ErrNetwork, err), "open 2377/tcp from the other managers to this one")
+	case says(err, "advertise address", "advertised address", "could not find the system's IP", "must specify a listening address", "listen address"):
+		return hint(fmt.Errorf("%w: %w", ErrAddress, err), "give an address of an interface of the machine that the other nodes reach")
 	case says(err, "valid join token", "invalid join token"):
 		return hint(err, "the tokens were replaced meanwhile; do it again")
 	case says(err, "already part of a swarm"):

@@ -10,11 +10,12 @@ type Quorum struct {
 	Managers, Reachable, Needed int
 }
 
-// CountQuorum counts managers among members.
+// CountQuorum counts managers among members. A node that has the role but no reachability is not, or not yet,
+// one of those that vote.
 func CountQuorum(ms []Member) Quorum {
 	var q Quorum
 	for _, m := range ms {
-		if m.Role != Manager {
+		if !m.votes() {
 			continue
 		}
 		q.Managers++
@@ -25,6 +26,8 @@ func CountQuorum(ms []Member) Quorum {
 	q.Needed = q.Managers/2 + 1
 	return q
 }
+
+func (m Member) votes() bool { return m.Role == Manager && m.Reachability != "" }
 
 // Lost tells how many more managers may be lost without losing the quorum; negative: it is lost.
 func (q Quorum) Lost() int { return q.Reachable - q.Needed }
@@ -49,7 +52,7 @@ func (q Quorum) Warning() string {
 // not reachable while the others have the quorum to agree on it. An id that is not among ms may leave.
 func CheckRemoval(ms []Member, id string) error {
 	i := slices.IndexFunc(ms, func(m Member) bool { return m.ID == id })
-	if i < 0 || len(ms) == 1 || ms[i].Role != Manager {
+	if i < 0 || len(ms) == 1 || !ms[i].votes() {
 		return nil
 	}
 	name := ms[i].Hostname

@@ -75,7 +75,7 @@ func main() { signal.Ignore(syscall.SIGTERM); for { time.Sleep(time.Hour) } }`
 	_ = w.WriteHeader(&tar.Header{Name: "stay", Mode: 0o755, Size: int64(len(bin))})
 	_, _ = w.Write(bin)
 	_ = w.Close()
-	res, err := r.engines[name].(socket).client.Post("http://engine/images/create?fromSrc=-&repo=stay&tag=1", "application/x-tar", &image)
+	res, err := r.engines[name].(client).http.Post("http://engine/images/create?fromSrc=-&repo=stay&tag=1", "application/x-tar", &image)
 	if err != nil {
 		t.Fatal(err)
 	}

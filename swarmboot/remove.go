@@ -93,11 +93,10 @@ func (r *removal) drain(ctx context.Context, n nodeObject, wait time.Duration) e
 
 func (r *removal) demote(ctx context.Context) error {
 	return stepped(ctx, r.step, "demote manager", func(ctx context.Context) error {
-		err := updateNode(ctx, r.manager, r.id, func(s *nodeSpec) bool {
-			changed := s.Role != Worker
-			s.Role = Worker
-			return changed
-		})
+		err := demoteNode(ctx, r.manager, r.id)
+		if says(err, "raft memberlist") {
+			return nil // has the role, but never came to vote
+		}
 		if err == nil {
 			err = waitRole(ctx, r.manager, r.id, Worker)
 		}
@@ -128,24 +127,35 @@ func (r *removal) leave(ctx context.Context, force bool) error {
 	})
 }
 
-// strike removes the node from the list. It is by force, because the managers see a node as down only
-// after some missed heartbeats, and here the node has left or does not answer.
+func demoteNode(ctx context.Context, manager Engine, id string) error {
+	return updateNode(ctx, manager, id, func(s *nodeSpec) bool {
+		changed := s.Role != Worker
+		s.Role = Worker
+		return changed
+	})
+}
+
+// strike removes the node from the list.
 func (r *removal) strike(ctx context.Context) error {
 	return stepped(ctx, r.step, "remove node from the swarm", func(ctx context.Context) error {
-		path := "/nodes/" + url.PathEscape(r.id) + "?force=true"
-		err := poll(ctx, func(ctx context.Context) (bool, error) {
-			err := call(ctx, r.manager, http.MethodDelete, path, nil, nil)
-			if gone(err) {
-				return true, nil
-			}
-			if says(err, "must be demoted") { // the managers' list is behind
-				return false, nil
-			}
-			return err == nil, leaderless(err)
-		})
-		if err != nil {
+		if err := deleteNode(ctx, r.manager, r.id); err != nil {
 			return fmt.Errorf("remove node from the swarm: %w", err)
 		}
 		return nil
+	})
+}
+
+// deleteNode strikes a node off the list. It is by force, because the managers see a node as down only
+// after some missed heartbeats; those that come here have left or do not answer.
+func deleteNode(ctx context.Context, manager Engine, id string) error {
+	return poll(ctx, func(ctx context.Context) (bool, error) {
+		err := call(ctx, manager, http.MethodDelete, "/nodes/"+url.PathEscape(id)+"?force=true", nil, nil)
+		switch {
+		case gone(err):
+			return true, nil
+		case says(err, "must be demoted"): // the managers' list is behind
+			return false, nil
+		}
+		return err == nil, leaderless(err)
 	})
 }

@@ -342,3 +342,29 @@ func eventually(t *testing.T, ok func() bool) {
 		}
 	}
 }
+
+func wrongAddress(t *testing.T, s *teller) {
+	s.want(mgr, "m1")
+	s.reach()
+	s.want(mgr, "m2")
+	n := s.nodes["m2"]
+	right := n.Advertise
+	n.Advertise = "10.213.77.99" // nobody's
+	s.nodes["m2"] = n
+	s.want(mgr)
+	actions, err := s.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = swarmboot.Apply(s.ctx(time.Minute), actions, s.engines(), nil, s.step)
+	if !errors.Is(err, swarmboot.ErrNetwork) {
+		t.Errorf("got %v, want ErrNetwork", err)
+	}
+	n.Advertise = right
+	s.nodes["m2"] = n
+	s.want(mgr)
+	s.reach()
+	if got := s.members("m2"); names(got) != "m1 m2" {
+		t.Errorf("got members %+v", got)
+	}
+}

@@ -36,6 +36,7 @@ var stories = map[string]func(*testing.T, *teller){
 	"foreign":    foreign,
 	"unanswered": unanswered,
 	"drain":      drains,
+	"address":    wrongAddress,
 }
 
 func TestStories(t *testing.T) {

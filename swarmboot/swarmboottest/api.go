@@ -170,6 +170,9 @@ func (e *Engine) info() any {
 	case e.pending != nil:
 		s["NodeAddr"] = host(e.pending.AdvertiseAddr)
 		s["RemoteManagers"] = []map[string]string{{"NodeID": "", "Addr": e.pending.RemoteAddrs[0]}}
+		if e.ghost != nil {
+			s["NodeID"] = e.ghost.id
+		}
 	}
 	return map[string]any{"ServerVersion": e.version, "Name": e.hostname, "Swarm": s}
 }

@@ -25,6 +25,8 @@ type Engine struct {
 	cluster   *cluster
 	node      *node
 	pending   *joinRequest
+	ghost     *node // what it is to be, in a join that is going to fail
+	failAt    time.Time
 	down      bool
 	conflicts int
 	faults    []fault
@@ -167,7 +169,7 @@ func (e *Engine) joined() (bool, error) {
 	e.attempt()
 	if e.state == "error" {
 		problem := e.problem
-		e.state, e.problem, e.pending = "inactive", "", nil
+		e.state, e.problem, e.pending, e.ghost = "inactive", "", nil, nil
 		return true, &Error{http.StatusInternalServerError, problem}
 	}
 	return e.state != "pending", nil

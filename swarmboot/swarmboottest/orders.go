@@ -79,7 +79,7 @@ func (e *Engine) join(body []byte) error {
 	e.attempt()
 	if e.state == "error" {
 		problem := e.problem
-		e.state, e.problem, e.pending = "inactive", "", nil
+		e.state, e.problem, e.pending, e.ghost = "inactive", "", nil, nil
 		return refuse(http.StatusInternalServerError, "%s", problem)
 	}
 	if e.state == "pending" {
@@ -115,6 +115,16 @@ func (e *Engine) attempt() {
 		return
 	case role == "manager":
 		back := e.net.at(net.JoinHostPort(host(e.pending.AdvertiseAddr), "2377"))
+		if back != e && e.ghost == nil {
+			// The list has it, and keeps it, before the managers find that they cannot reach it.
+			e.failAt = time.Now().Add(3 * time.Second)
+			e.ghost = &node{id: e.net.id("n"), role: role, availability: "active", version: 7, engine: e, addr: e.addr, roleAt: time.Now().AddDate(9, 0, 0)}
+			c.nodes = append(c.nodes, e.ghost)
+			return
+		}
+		if back != e && time.Now().Before(e.failAt) {
+			return
+		}
 		if back != e {
 			fail("manager stopped: can't initialize raft node: rpc error: code = Unknown desc = could not connect to prospective " +
 				"new cluster member using its advertised address: rpc error: code = DeadlineExceeded desc = context deadline exceeded")
@@ -138,7 +148,7 @@ func (e *Engine) leave(force bool) error {
 	if e.node != nil {
 		e.node.leftAt = time.Now()
 	}
-	e.node, e.cluster, e.pending, e.state, e.problem = nil, nil, nil, "inactive", ""
+	e.node, e.cluster, e.pending, e.ghost, e.state, e.problem = nil, nil, nil, nil, "inactive", ""
 	return nil
 }
 
@@ -172,6 +182,9 @@ func (e *Engine) updateNode(x *node, u *url.URL, body []byte) error {
 	}
 	if err := json.Unmarshal(body, &spec); err != nil {
 		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	if spec.Role == "worker" && x.role == "manager" && !x.member {
+		return refuse(http.StatusNotFound, "rpc error: code = NotFound desc = can't find manager in raft memberlist")
 	}
 	if spec.Role == "worker" && x.role == "manager" {
 		left := slices.DeleteFunc(slices.Clone(e.cluster.nodes), func(m *node) bool { return m == x || m.role != "manager" })

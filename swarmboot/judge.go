@@ -1,0 +1,163 @@
+package swarmboot
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The limits of clocks: at the first the managers' leases and certificates are in
+// danger, the second is worth a note.
+const (
+	skewFatal = 30 * time.Second
+	skewNote  = 2 * time.Second
+)
+
+// usualMTU is what the engine takes the network's MTU to be, whatever it is: containers on an
+// overlay network get 50 bytes less.
+const usualMTU = 1500
+
+// judge makes findings of reports, one for each host.
+func judge(hosts []Host, reports []report) []Finding {
+	var fs []Finding
+	for i := range hosts {
+		if reports[i].err != "" {
+			fs = append(fs, Finding{From: hosts[i].Name, Subject: "probe", Verdict: verdictUnknown, Detail: reports[i].err})
+		}
+		for j := range hosts {
+			for _, subject := range subjects(hosts, i, j) {
+				f := Finding{From: hosts[i].Name, To: hosts[j].Name, Subject: subject}
+				switch {
+				case !probeable(hosts[j].Addr):
+					f.Verdict, f.Detail = verdictUnknown, fmt.Sprintf("%q is not an IP address", hosts[j].Addr)
+				case subject == "mtu":
+					f.Verdict, f.Detail = judgePath(reports[i].paths[j])
+				default:
+					f.Verdict, f.Detail = judgeProbe(reports[i], reports[j], j, subject)
+				}
+				f.Fatal = f.Verdict == verdictBlocked && subject == "2377/tcp"
+				fs = append(fs, f)
+			}
+		}
+	}
+	return append(fs, judgeClocks(hosts, reports)...)
+}
+
+// judgeProbe weighs what from got by what to says of its listeners.
+func judgeProbe(from, to report, peer int, subject string) (verdict, detail string) {
+	a, ok := from.probes[probe{peer, subject}]
+	proto := subject[strings.IndexByte(subject, '/')+1:]
+	listens := to.listens[subject]
+	switch {
+	case !ok:
+		return verdictUnknown, "not probed"
+	case a.word == "open":
+		return verdictOK, ""
+	case a.word == "refused" && listens:
+		return verdictBlocked, "refused, although the host listens there: a firewall rejects it"
+	case a.word == "refused":
+		return verdictOK, "nobody listens yet"
+	case a.word == "silent" && listens:
+		return verdictOK, "not verified: the host listens, and does not answer strangers"
+	case a.word == "silent" && !to.listing[proto]:
+		return verdictUnknown, "no answer, and whether the host listens is not known"
+	case a.word == "silent":
+		return verdictBlocked, "no answer; a firewall seems to drop it"
+	case a.word == "timeout":
+		return verdictBlocked, "no answer; a firewall drops it, or there is no way to the host"
+	case a.word == "error":
+		return verdictBlocked, orElse(reason(a.text), "not reachable")
+	}
+	return verdictUnknown, orElse(a.text, "not probed")
+}
+
+// reason is the end of what a shell says, which tells the error.
+func reason(text string) string {
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return strings.ToLower(text)
+}
+
+func judgePath(p path) (verdict, detail string) {
+	size := p.mtu
+	if p.word == "tells" {
+		if n, err := strconv.Atoi(p.text); err == nil && n >= 68 && n < p.mtu {
+			size = n
+		}
+	}
+	advice := func(size int) string {
+		return fmt.Sprintf("make overlay networks with --opt com.docker.network.driver.mtu=%d", size)
+	}
+	switch {
+	case p.word == "lost" && p.mtu > 0:
+		return verdictSmall, fmt.Sprintf("packets as large as the interface's MTU of %d get lost on the way; find the size that passes and %s",
+			p.mtu, strings.Replace(advice(0), "=0", "=SIZE", 1))
+	case size == 0:
+		return verdictUnknown, orElse(p.text, "not probed")
+	case size < p.mtu && size < usualMTU:
+		return verdictSmall, fmt.Sprintf("the path carries %d bytes, the interface %d; %s", size, p.mtu, advice(size))
+	case size < usualMTU:
+		return verdictSmall, fmt.Sprintf("%d bytes; %s", size, advice(size))
+	case p.word == "untold":
+		return verdictOK, fmt.Sprintf("%d bytes at the interface; not verified: %s", p.mtu, p.text)
+	}
+	return verdictOK, fmt.Sprintf("%d bytes", size)
+}
+
+// judgeClocks compares all clocks with that of one host: a manager that is in the swarm, else the first
+// that told its clock. Ours does not matter to the swarm.
+func judgeClocks(hosts []Host, reports []report) []Finding {
+	told := func(i int) bool { return !reports[i].clock.IsZero() && !reports[i].answered.IsZero() }
+	var able []int
+	for i := range hosts {
+		if told(i) {
+			able = append(able, i)
+		}
+	}
+	if len(able) == 0 {
+		return nil
+	}
+	ref := able[0]
+	if i := slices.IndexFunc(able, func(i int) bool { return hosts[i].Role == Manager && !hosts[i].Joining }); i >= 0 {
+		ref = able[i]
+	}
+	var fs []Finding
+	for i := range hosts {
+		if i == ref || !hosts[i].Joining && !hosts[ref].Joining {
+			continue
+		}
+		f := Finding{From: hosts[i].Name, To: hosts[ref].Name, Subject: "clock", Verdict: verdictOK}
+		if !told(i) {
+			if reports[i].err == "" {
+				f.Verdict, f.Detail = verdictUnknown, "its clock was not told"
+				fs = append(fs, f)
+			}
+			continue
+		}
+		a, aErr := reports[i].offset()
+		b, bErr := reports[ref].offset()
+		skew, unsure := a-b, aErr+bErr
+		apart, word := skew.Abs()-unsure, "ahead"
+		if skew < 0 {
+			word = "behind"
+		}
+		switch {
+		case apart > skewNote:
+			f.Verdict, f.Fatal = verdictSkewed, apart > skewFatal
+			f.Detail = fmt.Sprintf("%s %s; set the clocks by NTP", skew.Abs().Round(100*time.Millisecond), word)
+		case skew.Abs()+unsure > skewFatal:
+			f.Verdict, f.Detail = verdictUnknown, fmt.Sprintf("the answer took too long to tell (within %s)", (skew.Abs()+unsure).Round(time.Second))
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// offset is how much the host's clock is ahead of ours, give or take unsure.
+func (r report) offset() (ahead, unsure time.Duration) {
+	half := r.answered.Sub(r.asked) / 2
+	return r.clock.Add(r.clockStep / 2).Sub(r.asked.Add(half)), half + r.clockStep/2
+}
