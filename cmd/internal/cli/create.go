@@ -17,8 +17,8 @@ import (
 func (a *app) createCommand(withFlags bool) *cli.Command {
 	c := &cli.Command{
 		Name: "create", Usage: "create machines", ArgsUsage: "NAME...",
-		Description: "Makes a host with a driver, installs Docker Engine on it, secures it with TLS, and joins it to a swarm if\n" +
-			"asked to. A create that did not finish is continued by the same command, or undone by " + a.name + " rm.\n" +
+		Description: "Makes a host with a driver, installs Docker Engine on it, secures it with TLS, and joins it to a\n" +
+			"swarm if asked to. A create that did not finish is continued by the same command, or undone by " + a.name + " rm.\n" +
 			"The options of a driver: " + a.name + " create -d DRIVER --help",
 		Action: a.create,
 	}

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"errors"
-	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -18,6 +18,7 @@ import (
 type globals struct {
 	debug     bool
 	root      string // of the store, absolute
+	rootErr   error  // why it is not known
 	tls       lifecycle.TLSFiles
 	nativeSSH bool
 	mode      ui.Mode
@@ -110,9 +111,8 @@ func (a *app) readGlobals(inv *invocation) error {
 		ClientCert: given("tls-client-cert", "MACHINE_TLS_CLIENT_CERT"),
 		ClientKey:  given("tls-client-key", "MACHINE_TLS_CLIENT_KEY"),
 	}
-	root, err := a.storeRoot(given("storage-path", "MACHINE_STORAGE_PATH"))
-	g.root = root
-	return errors.Join(append(errs, err)...)
+	g.root, g.rootErr = a.storeRoot(given("storage-path", "MACHINE_STORAGE_PATH"))
+	return errors.Join(errs...)
 }
 
 // storeRoot returns the store's folder, absolute.
@@ -134,9 +134,9 @@ func (a *app) home() string {
 	if home := a.Getenv("HOME"); home != "" {
 		return home
 	}
-	home, err := os.UserHomeDir()
+	me, err := user.Current()
 	if err != nil {
 		return ""
 	}
-	return home
+	return me.HomeDir
 }

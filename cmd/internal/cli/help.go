@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 )
@@ -110,39 +109,35 @@ func (a *app) chosenFlags(flags []cli.Flag) []cli.Flag {
 }
 
 func (h *helper) drivers() {
-	h.WriteString("\nDrivers:\n")
-	h.table(func(w io.Writer) {
-		for _, d := range h.app.Drivers {
-			fmt.Fprintf(w, "  %s\t%s\n", d.Name(), d.Summary())
-		}
-	})
+	var rows [][2]string
+	for _, d := range h.app.Drivers {
+		rows = append(rows, [2]string{d.Name(), d.Summary()})
+	}
+	h.list("Drivers", rows)
 }
 
 func (h *helper) commands(commands []*cli.Command) {
 	if len(commands) == 0 {
 		return
 	}
-	h.WriteString("\nCommands:\n")
-	h.table(func(w io.Writer) {
-		for _, c := range commands {
-			if !c.Hidden {
-				fmt.Fprintf(w, "  %s\t%s\n", c.Name, c.Usage)
-			}
+	var rows [][2]string
+	for _, c := range commands {
+		if !c.Hidden {
+			rows = append(rows, [2]string{c.Name, c.Usage})
 		}
-	})
+	}
+	h.list("Commands", rows)
 }
 
 func (h *helper) options(title string, flags []cli.Flag) {
-	if len(visible(flags)) == 0 {
-		return
+	var rows [][2]string
+	for _, f := range visible(flags) {
+		head, usage := flagLine(f)
+		rows = append(rows, [2]string{head, usage})
 	}
-	fmt.Fprintf(h, "\n%s:\n", title)
-	h.table(func(w io.Writer) {
-		for _, f := range visible(flags) {
-			head, usage := flagLine(f)
-			fmt.Fprintf(w, "  %s\t%s\n", head, usage)
-		}
-	})
+	if len(rows) > 0 {
+		h.list(title, rows)
+	}
 }
 
 func (h *helper) exitStatus() {
@@ -150,10 +145,53 @@ func (h *helper) exitStatus() {
 		"130 interrupted; ssh and exec return the remote command's.\n")
 }
 
-func (h *helper) table(fill func(io.Writer)) {
-	w := tabwriter.NewWriter(h, 0, 1, 3, ' ', 0)
-	fill(w)
-	_ = w.Flush() // a strings.Builder takes everything
+// The columns of help: where the second one begins, at most, and where lines end.
+const (
+	helpIndent = 34
+	helpWidth  = 100
+)
+
+// list prints what things are called and what they are for.
+func (h *helper) list(title string, rows [][2]string) {
+	fmt.Fprintf(h, "\n%s:\n", title)
+	column := 0
+	for _, r := range rows {
+		if n := len(r[0]) + 5; n <= helpIndent {
+			column = max(column, n)
+		}
+	}
+	if column == 0 {
+		column = helpIndent
+	}
+	for _, r := range rows {
+		head := "  " + r[0]
+		if len(head)+3 > column {
+			h.WriteString(head + "\n")
+			head = ""
+		}
+		for _, line := range wrap(r[1], helpWidth-column) {
+			fmt.Fprintf(h, "%-*s%s\n", column, head, line)
+			head = ""
+		}
+	}
+}
+
+// wrap breaks a text into lines of at most width characters, if its words let it.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
 }
 
 // flagLine returns an option as help shows it, and what it is for.

@@ -24,8 +24,8 @@ func (a *app) lsCommand() *cli.Command {
 Filters: driver=NAME, state=STATE, swarm=NAME, name=REGEXP, label=KEY=VALUE. Filters of one key are
 alternatives, different keys must all match.
 
-Templates: --format '{{.Name}}' prints a line per machine, --format 'table {{.Name}}\t{{.URL}}' a table
-with headings. Fields: Name Active ActiveHost ActiveSwarm DriverName State URL SwarmOptions Swarm
+Templates: --format '{{.Name}}' prints a line per machine, 'table {{.Name}}\t{{.URL}}' a table with
+headings. Fields: Name Active ActiveHost ActiveSwarm DriverName State URL SwarmOptions Swarm
 EngineOptions Error DockerVersion ResponseTime CertExpires Phase.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "names only, nothing is asked"},

@@ -20,7 +20,7 @@ func (a *app) regenerateCertsCommand() *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			if !c.Bool("force") {
-				yes, err := ui.Confirm(a.Stdin, a.Stderr, "Regenerate TLS machine certs?  Warning: this is irreversible. (y/n): ")
+				yes, err := ui.Confirm(c.Context, a.Stdin, a.Stderr, "Regenerate TLS machine certs?  Warning: this is irreversible. (y/n): ")
 				if err != nil || !yes {
 					return err
 				}

@@ -35,7 +35,7 @@ func (a *app) rm(c *cli.Context) error {
 	}
 	force := c.Bool("force")
 	if !force && !c.Bool("y") {
-		yes, err := a.confirmRemoval(names)
+		yes, err := a.confirmRemoval(c.Context, names)
 		if err != nil || !yes {
 			return err
 		}
@@ -48,12 +48,12 @@ func (a *app) rm(c *cli.Context) error {
 	return err
 }
 
-func (a *app) confirmRemoval(names []string) (bool, error) {
+func (a *app) confirmRemoval(ctx context.Context, names []string) (bool, error) {
 	_, err := fmt.Fprintf(a.Stderr, "About to remove %s\nWARNING: This action will delete both local reference and remote instance.\n", strings.Join(names, ", "))
 	if err != nil {
 		return false, err
 	}
-	yes, err := ui.Confirm(a.Stdin, a.Stderr, "Are you sure? (y/n): ")
+	yes, err := ui.Confirm(ctx, a.Stdin, a.Stderr, "Are you sure? (y/n): ")
 	if errors.Is(err, io.EOF) {
 		return false, nil
 	}

@@ -81,6 +81,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 		}
 		return usagef("%s: no subcommand given", inv.command().Name)
 	}
+	if a.globals.rootErr != nil && needsStore(inv) {
+		return a.globals.rootErr
+	}
 	u := &cli.App{
 		Name: a.name, HideHelp: true, HideVersion: true,
 		Flags: p.globals, Commands: p.commands,
@@ -91,6 +94,17 @@ func (a *app) run(ctx context.Context, args []string) error {
 		OnUsageError:              wrongValue,
 	}
 	return u.RunContext(ctx, inv.line(a.name))
+}
+
+// needsStore tells whether a command does anything without one.
+func needsStore(inv *invocation) bool {
+	switch inv.command().Name {
+	case "help", "completion", "docs", "__complete":
+		return false
+	case "version":
+		return len(inv.args) > 0
+	}
+	return true
 }
 
 // wrongValue is the error of an option whose value is of the wrong kind.

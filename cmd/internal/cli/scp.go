@@ -16,7 +16,7 @@ import (
 func (a *app) scpCommand() *cli.Command {
 	return &cli.Command{
 		Name: "scp", Usage: "copy files between machines and this computer", ArgsUsage: "[[USER@]MACHINE:]PATH [[USER@]MACHINE:]PATH",
-		Description: "Runs the local scp, or rsync with --delta, with each machine's key and known hosts. Between two machines\nthe data goes through this computer.",
+		Description: "Runs the local scp, or rsync with --delta, with each machine's key and known hosts. Between two\nmachines the data goes through this computer.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "copy folders with what is in them"},
 			&cli.BoolFlag{Name: "delta", Aliases: []string{"d"}, Usage: "send only what differs, with rsync"},

@@ -21,9 +21,9 @@ import (
 func (a *app) sshCommand() *cli.Command {
 	return &cli.Command{
 		Name: "ssh", Usage: "log in on a machine, or run a command there", ArgsUsage: "[NAME] [ARG...]",
-		Description: "What follows the name is passed on to OpenSSH's ssh: a command, and before it ssh's own options such\n" +
-			"as -L 8080:localhost:80 or -N. With --native-ssh, or where there is no ssh on PATH, of the options only\n" +
-			"-t and -T are understood. The exit status is the remote command's; 255 if there was no connection.",
+		Description: "What follows the name is passed on to OpenSSH's ssh: a command, and before it ssh's own options\n" +
+			"such as -L 8080:localhost:80 or -N. With --native-ssh, or where there is no ssh on PATH, of the\n" +
+			"options only -t and -T are understood. The exit status is the remote command's; 255 if there was no connection.",
 		Action: a.ssh,
 	}
 }

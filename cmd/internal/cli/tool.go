@@ -39,7 +39,12 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 	}))}
 	var handlers []slog.Handler
 	if a.globals.debug {
-		handlers = append(handlers, slog.NewTextHandler(t.progress, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		all := &slog.HandlerOptions{Level: slog.LevelDebug}
+		if a.globals.mode == ui.JSON {
+			handlers = append(handlers, slog.NewJSONHandler(t.progress, all))
+		} else {
+			handlers = append(handlers, slog.NewTextHandler(t.progress, all))
+		}
 	}
 	name := strings.TrimPrefix(c.Command.FullName(), a.name+" ")
 	if works {

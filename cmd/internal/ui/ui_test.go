@@ -292,17 +292,29 @@ func TestConfirm(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]bool{"y\n": true, "Yes\n": true, " y": true, "n\n": false, "\n": false, "maybe": false} {
 		var out bytes.Buffer
-		got, err := Confirm(strings.NewReader(in), &out, "Sure? ")
+		got, err := Confirm(t.Context(), strings.NewReader(in), &out, "Sure? ")
 		if err != nil || got != want || out.String() != "Sure? " {
 			t.Errorf("answer %q: %v, %v, asked %q", in, got, err, out.String())
 		}
 	}
-	if _, err := Confirm(strings.NewReader(""), io.Discard, "Sure? "); !errors.Is(err, io.EOF) {
+	if _, err := Confirm(t.Context(), strings.NewReader(""), io.Discard, "Sure? "); !errors.Is(err, io.EOF) {
 		t.Errorf("nothing to read: %v, want EOF", err)
 	}
 	rest := strings.NewReader("y\nfor somebody else")
-	if _, err := Confirm(rest, io.Discard, ""); err != nil || rest.Len() != len("for somebody else") {
+	if _, err := Confirm(t.Context(), rest, io.Discard, ""); err != nil || rest.Len() != len("for somebody else") {
 		t.Errorf("Confirm read more than its line (%v)", err)
+	}
+}
+
+func TestConfirmInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("signal")
+	cancel(cause)
+	in, typed := io.Pipe()
+	defer typed.Close()
+	if yes, err := Confirm(ctx, in, io.Discard, "Sure? "); yes || !errors.Is(err, cause) {
+		t.Errorf("Confirm waits for an answer after the end: %v, %v", yes, err)
 	}
 }
 
