@@ -76,7 +76,7 @@ func (h *helper) command(c *cli.Command) {
 	}
 	fmt.Fprintf(h, "Usage: %s\n\n%s.\n", usage, capital(c.Usage))
 	if c.Description != "" {
-		fmt.Fprintf(h, "\n%s\n", c.Description)
+		fmt.Fprintf(h, "\n%s\n", reflow(c.Description))
 	}
 	h.commands(c.Subcommands)
 	flags := visible(c.Flags)
@@ -174,6 +174,17 @@ func (h *helper) list(title string, rows [][2]string) {
 			head = ""
 		}
 	}
+}
+
+// reflow breaks the lines of a description anew. Examples, which are indented, stay as they are.
+func reflow(description string) string {
+	paragraphs := strings.Split(description, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") {
+			paragraphs[i] = strings.Join(wrap(p, helpWidth), "\n")
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
 }
 
 // wrap breaks a text into lines of at most width characters, if its words let it.
