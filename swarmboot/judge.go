@@ -28,6 +28,9 @@ func judge(hosts []Host, reports []report) []Finding {
 		}
 		for j := range hosts {
 			for _, subject := range subjects(hosts, i, j) {
+				if reports[i].err != "" && !reports[i].tells(j, subject) {
+					continue // the one finding above says it all
+				}
 				f := Finding{From: hosts[i].Name, To: hosts[j].Name, Subject: subject}
 				switch {
 				case !probeable(hosts[j].Addr):
@@ -43,6 +46,13 @@ func judge(hosts []Host, reports []report) []Finding {
 		}
 	}
 	return append(fs, judgeClocks(hosts, reports)...)
+}
+
+// tells reports whether there is an answer about a peer.
+func (r report) tells(peer int, subject string) bool {
+	_, probed := r.probes[probe{peer, subject}]
+	_, sized := r.paths[peer]
+	return probed || sized && subject == "mtu"
 }
 
 // judgeProbe weighs what from got by what to says of its listeners.
@@ -147,7 +157,7 @@ func judgeClocks(hosts []Host, reports []report) []Finding {
 		switch {
 		case apart > skewNote:
 			f.Verdict, f.Fatal = verdictSkewed, apart > skewFatal
-			f.Detail = fmt.Sprintf("%s %s; set the clocks by NTP", skew.Abs().Round(100*time.Millisecond), word)
+			f.Detail = fmt.Sprintf("at least %s %s; set the clocks by NTP", apart.Round(100*time.Millisecond), word)
 		case skew.Abs()+unsure > skewFatal:
 			f.Verdict, f.Detail = verdictUnknown, fmt.Sprintf("the answer took too long to tell (within %s)", (skew.Abs()+unsure).Round(time.Second))
 		}

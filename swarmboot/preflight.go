@@ -159,8 +159,13 @@ func (s *stamped) Write(p []byte) (int, error) {
 	if room := maxReport - s.buf.Len(); room > 0 {
 		s.buf.Write(p[:min(room, len(p))])
 	}
-	if s.first.IsZero() && bytes.Contains(s.buf.Bytes(), []byte("pf clock")) {
-		s.first = time.Now()
+	if s.first.IsZero() {
+		const line = "pf clock"
+		tail := s.buf.Bytes()
+		tail = tail[max(0, len(tail)-len(p)-len(line)):]
+		if bytes.Contains(tail, []byte(line)) {
+			s.first = time.Now()
+		}
 	}
 	return len(p), nil
 }

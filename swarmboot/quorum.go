@@ -66,7 +66,7 @@ func CheckRemoval(ms []Member, id string) error {
 	}
 	after := CountQuorum(slices.Delete(slices.Clone(ms), i, i+1))
 	if after.Managers == 0 {
-		return hint(fmt.Errorf("%w: %s is the last manager, and %d workers would be left without one", ErrQuorum, name, len(ms)-1),
+		return hint(fmt.Errorf("%w: %s is the last manager but not the last node", ErrQuorum, name),
 			"promote another node first, or remove the workers before it")
 	}
 	if after.Lost() < 0 {
