@@ -152,9 +152,13 @@ func TestRightsFallBack(t *testing.T) {
 func TestAddressChosenTwice(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		when string
-		most int
-	}{"before it is made": {"/containers/create", 1}, "before it starts": {"/start", 3}} {
+		when  string
+		most  int
+		state container.ContainerState
+	}{
+		"before it is made": {"/containers/create", 1, container.StateCreated}, // only who looks can tell
+		"before it starts":  {"/start", 3, container.StateRunning},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStub()
@@ -175,7 +179,7 @@ func TestAddressChosenTwice(t *testing.T) {
 				}
 				id := s.newID()
 				s.containers[id] = &stubContainer{
-					id: id, name: id, network: "machine", address: chosen, state: container.StateRunning, host: &container.HostConfig{},
+					id: id, name: id, network: "machine", address: chosen, state: c.state, host: &container.HostConfig{},
 					config: &container.Config{Labels: map[string]string{labelNetwork: "machine", labelAddress: chosen.String() + "/16"}},
 				}
 			}
@@ -290,6 +294,67 @@ func TestNetworkOfOthers(t *testing.T) {
 	m1.mustCreate()
 	if err := m1.Remove(t.Context()); err != nil || len(s.networks) > 0 {
 		t.Errorf("last: %v, networks %v", err, s.networks)
+	}
+}
+
+// TestNetworkMadeTwice lets another process make a network of the same name at
+// the same time, as old engines allow: the older one must stay, and the younger
+// go if it is ours.
+func TestNetworkMadeTwice(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rival string // id: networks of one age are told apart by it
+		store string
+		left  []string
+	}{
+		"the other's is older":   {"0", testStore, []string{"0"}},
+		"ours is older":          {"f", testStore, []string{"1"}},
+		"another store's, older": {"0", "another", []string{"0"}},
+		// Nobody's but the other store's to remove. The engine refuses to
+		// start anything on an ambiguous name, so this cannot last.
+		"another store's, younger": {"f", "another", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStub()
+			s.modules, s.twins = true, true
+			id := strings.Repeat(c.rival, 64)
+			var once, gone sync.Once
+			s.before = func(_, path string) {
+				if strings.HasSuffix(path, "/networks/create") {
+					once.Do(func() {
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						s.networks[id] = &network.Network{
+							ID: id, Name: "machine", Labels: map[string]string{labelStore: c.store},
+							IPAM: network.IPAM{Config: []network.IPAMConfig{{Subnet: netip.MustParsePrefix("172.31.0.0/16")}}},
+						}
+					})
+				}
+				// The other store's process sees it too, and gives way.
+				if c.left == nil && strings.HasSuffix(path, "/start") {
+					gone.Do(func() {
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						if s.networks[id] == nil {
+							t.Error("the other store's network was removed")
+						}
+						delete(s.networks, id)
+					})
+				}
+			}
+			m := newHost(t, testFactory(), "m1", on(serve(t, s)))
+			m.mustCreate()
+			if len(s.networks) != 1 || s.networks[m.recorded().Network.ID] == nil {
+				t.Fatalf("networks %v, the machine is on %s", s.networks, m.recorded().Network.ID)
+			}
+			if c.left != nil && !strings.HasSuffix(m.recorded().Network.ID, c.left[0]) {
+				t.Errorf("on network %s, want %s", m.recorded().Network.ID, c.left[0])
+			}
+			if ours := m.recorded().Network.Ours; ours != (c.store == testStore || c.left == nil) {
+				t.Errorf("the network is ours: %v", ours)
+			}
+		})
 	}
 }
 
