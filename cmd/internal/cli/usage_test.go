@@ -70,7 +70,7 @@ func TestUsage(t *testing.T) {
 		{"provision --bogus", 2, "flag provided but not defined"},
 		{"regenerate-certs --help", 0, "--rotate-ca"},
 		{"regenerate-certs --bogus", 2, "flag provided but not defined"},
-		{"restart --help", 0, "one after another"},
+		{"restart --help", 0, "Members of one swarm"},
 		{"restart --bogus", 2, "flag provided but not defined"},
 		{"rm --help", 0, "--force"},
 		{"rm --bogus", 2, "flag provided but not defined"},
