@@ -19,6 +19,10 @@ import (
 // Engine get ten seconds from it, and systemd needs a few for the rest.
 const stopWithin = 45 * time.Second
 
+// maxRestarts is how often the engine restarts a container before nobody
+// believes any more that it is a host that starts. A reboot is one restart.
+const maxRestarts = 3
+
 // Status implements drivers.Driver.
 func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
 	api, c, err := d.open(ctx)
@@ -52,6 +56,9 @@ func (d *driver) open(ctx context.Context) (*client.Client, container.InspectRes
 func (d *driver) statusOf(c container.InspectResponse) drivers.Status {
 	st := d.state.Value
 	s := drivers.Status{State: stateOf(c.State), User: "root"}
+	if s.State == drivers.Starting && c.RestartCount >= maxRestarts {
+		s.State = drivers.Error // what is in the image does not stay up
+	}
 	if p, err := netip.ParsePrefix(st.Address); err == nil {
 		s.Peer = p.Addr().String()
 	}
