@@ -131,3 +131,52 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("Only %d commands were interrupted before they ended", interrupted)
 	}
 }
+
+// TestKilledRotation kills the change to another authority at several points: the
+// machines answer at any time, and the same command brings the change to its end.
+func TestKilledRotation(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	a, b := f.name("a"), f.name("b")
+	f.ok("create", "-d", "docker", a, b)
+	first := f.storeAuthority()
+	rotate := []string{"regenerate-certs", "--force", "--rotate-ca"}
+	for _, after := range []time.Duration{50 * time.Millisecond, 400 * time.Millisecond, 900 * time.Millisecond, 1500 * time.Millisecond, 2500 * time.Millisecond} {
+		f.interrupt(after, syscall.SIGKILL, rotate...)
+		for _, m := range []string{a, b} {
+			eventually(t, 20*time.Second, func() error { // the Engine may be in its restart
+				if r := f.run("config", m); r.code != 0 {
+					return fmt.Errorf("killed after %s: %s", after, r)
+				}
+				return nil
+			})
+		}
+	}
+	f.ok(rotate...)
+	f.docker(a, "info")
+	f.docker(b, "info")
+	if second := f.storeAuthority(); second.cert.Equal(first.cert) {
+		t.Error("The authority is the same as before")
+	}
+}
+
+// TestKilledRemoval kills rm at several points; the same command ends the work.
+func TestKilledRemoval(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	for i, after := range []time.Duration{30 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 350 * time.Millisecond} {
+		m := f.name(fmt.Sprintf("r%d", i))
+		f.ok("create", "-d", "docker", m)
+		if r := f.interrupt(after, syscall.SIGKILL, "rm", "-y", m); r.code < 0 {
+			f.ok("ls")
+			if strings.Contains(f.ok("ls", "-q"), m) {
+				f.ok("rm", "-y", m)
+			}
+		}
+		for _, kind := range []string{"container", "volume"} {
+			if left := f.leftovers(kind); len(left) > 0 {
+				t.Errorf("Killed after %s, then removed: left %s %v", after, kind, left)
+			}
+		}
+	}
+}
