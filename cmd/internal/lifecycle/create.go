@@ -2,14 +2,12 @@ package lifecycle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"time"
 
-	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/provision/ssh"
@@ -18,74 +16,6 @@ import (
 )
 
 const userDataFile = "user-data"
-
-// spec is a checked CreateRequest: what each record will hold.
-type spec struct {
-	req     CreateRequest
-	factory drivers.Factory
-	config  json.RawMessage
-	secrets json.RawMessage
-	options store.HostOptions
-	names   []string
-}
-
-// check validates a request as a whole; nothing is written.
-func (m *Manager) check(req CreateRequest) (*spec, error) {
-	if len(req.Names) == 0 {
-		return nil, fmt.Errorf("%w: no machine name", ErrUsage)
-	}
-	for i, name := range req.Names {
-		if err := store.ValidName(name); err != nil {
-			return nil, err
-		}
-		if slices.Contains(req.Names[:i], name) {
-			return nil, fmt.Errorf("%w: machine %q is named twice", ErrUsage, name)
-		}
-	}
-	for _, san := range req.SANs {
-		if err := certs.CheckHost(san); err != nil {
-			return nil, fmt.Errorf("--tls-san %w", err)
-		}
-	}
-	s := &spec{req: req, names: req.Names}
-	var err error
-	if s.factory, err = m.Drivers.Lookup(req.Driver); err != nil {
-		return nil, err
-	}
-	if s.config, s.secrets, err = s.factory.Configure(req.Options); err != nil {
-		return nil, err
-	}
-	s.options = store.HostOptions{
-		EngineOptions: req.Engine,
-		SwarmOptions:  req.Swarm,
-		AuthOptions:   store.AuthOptions{ServerCertSANs: req.SANs},
-	}
-	s.options.EngineOptions.TLSVerify = true
-	if err := m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// checkSwarm resolves the name of the swarm that a request is about.
-func (m *Manager) checkSwarm(o *SwarmOptions, names []string) error {
-	if !o.IsSwarm && !o.Master {
-		return nil
-	}
-	o.IsSwarm = true
-	if o.Master {
-		if o.Name == "" {
-			o.Name = names[0]
-		}
-		return store.ValidName(o.Name)
-	}
-	c, err := m.findCluster(o.Name)
-	if err != nil {
-		return err
-	}
-	o.Name = c.Name
-	return nil
-}
 
 // making is one machine on its way.
 type making struct {
@@ -150,25 +80,31 @@ func (m *Manager) Create(ctx context.Context, req CreateRequest) ([]Created, err
 		errs[i] = errors.Join(errs[i], err)
 		results[i].Error, results[i].ReasonID = errs[i].Error(), ReasonOf(errs[i]).ID
 	}
-	_ = m.each(ctx, s.names, func(ctx context.Context, name string) error {
-		i := index[name]
-		note(i, m.makeOne(ctx, s, name, works[i]))
-		return nil
-	})
+	all := func(fn func(ctx context.Context, name string, x *making) error) {
+		called := make([]bool, len(works))
+		_ = m.each(ctx, s.names, func(ctx context.Context, name string) error {
+			i := index[name]
+			called[i] = true
+			if errs[i] == nil {
+				note(i, fn(ctx, name, works[i]))
+			}
+			return nil
+		})
+		for i, x := range works {
+			if !called[i] && errs[i] == nil { // the command was interrupted before
+				note(i, x.fail(context.Cause(ctx)))
+			}
+		}
+	}
+	all(func(ctx context.Context, name string, x *making) error { return m.makeOne(ctx, s, name, x) })
 	if s.options.SwarmOptions.IsSwarm {
 		m.makeSwarm(ctx, s, works, errs, note)
 	}
-	_ = m.each(ctx, s.names, func(ctx context.Context, name string) error {
-		i := index[name]
-		if errs[i] == nil {
-			note(i, m.finish(ctx, s, works[i]))
-		}
-		return nil
-	})
+	all(func(ctx context.Context, _ string, x *making) error { return m.finish(ctx, x) })
 	if req.RemoveOnFailure {
 		m.removeFailed(ctx, works, errs, results)
 	}
-	return results, errors.Join(append(errs, context.Cause(ctx))...)
+	return results, errors.Join(errs...)
 }
 
 // makeOne brings one machine to an engine that answers over TLS.
@@ -245,29 +181,8 @@ func (x *making) keep(s *spec) error {
 
 // resume continues a machine that an earlier create did not finish.
 func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
-	switch rec.Phase {
-	case store.Ready:
-		return fmt.Errorf("create %q: %w", rec.Name, store.ErrExist)
-	case store.Removing:
-		return fmt.Errorf("create %q: %w: its removal has begun", rec.Name, store.ErrExist)
-	}
-	var diff []string
-	if rec.DriverName != s.factory.Name() {
-		diff = append(diff, fmt.Sprintf("--driver: %s → %s", rec.DriverName, s.factory.Name()))
-	} else {
-		diff = drivers.Diff(s.factory, rec.Driver, s.config)
-	}
-	if !sameJSON(rec.HostOptions.EngineOptions, s.options.EngineOptions) {
-		diff = append(diff, "engine options")
-	}
-	if !sameJSON(rec.HostOptions.SwarmOptions, s.options.SwarmOptions) {
-		diff = append(diff, "swarm options")
-	}
-	if !sameJSON(rec.HostOptions.AuthOptions, s.options.AuthOptions) {
-		diff = append(diff, "--tls-san")
-	}
-	if len(diff) > 0 {
-		return &SpecError{Machine: rec.Name, Diff: diff}
+	if err := s.resumes(rec); err != nil {
+		return err
 	}
 	x.rec = rec
 	x.out.Resumed = true
@@ -277,18 +192,6 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 	}
 	return x.open()
 }
-
-// SpecError is a machine that exists, unfinished, with other options. It wraps ErrSpec.
-type SpecError struct {
-	Machine string
-	Diff    []string
-}
-
-func (e *SpecError) Error() string {
-	return fmt.Sprintf("create %q: %v: %s", e.Machine, ErrSpec, joinWords(e.Diff))
-}
-
-func (e *SpecError) Unwrap() error { return ErrSpec }
 
 // makeHost brings a recorded machine to a verified engine.
 func (x *making) makeHost(ctx context.Context) error {
@@ -441,7 +344,7 @@ func (m *Manager) makeSwarm(ctx context.Context, s *spec, works []*making, errs 
 var errNotJoined = errors.New("stopped because another machine could not join")
 
 // finish marks a machine ready and fills in the result.
-func (m *Manager) finish(ctx context.Context, s *spec, x *making) error {
+func (m *Manager) finish(ctx context.Context, x *making) error {
 	if x.rec.DockerContext {
 		if err := m.makeContext(ctx, x.machine); err != nil {
 			return x.fail(err)
@@ -465,8 +368,11 @@ func (m *Manager) removeFailed(ctx context.Context, works []*making, errs []erro
 	// A cancelled command still cleans up after itself when that was asked for.
 	ctx = context.WithoutCancel(ctx)
 	for i, x := range works {
-		if errs[i] == nil || x.txn == nil || x.rec.Name == "" || errors.Is(errs[i], ErrSpec) || errors.Is(errs[i], store.ErrExist) {
+		if errs[i] == nil || x.drv == nil || errors.Is(errs[i], ErrSpec) || errors.Is(errs[i], store.ErrExist) {
 			continue
+		}
+		if _, err := x.txn.Get(); errors.Is(err, store.ErrNotExist) {
+			continue // what is not recorded was not begun
 		}
 		ctx := OnMachine(ctx, x.rec.Name)
 		if err := m.removeLocked(ctx, x.machine, true); err != nil {

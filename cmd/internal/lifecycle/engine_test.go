@@ -160,7 +160,7 @@ func TestListEndsAtItsTimeout(t *testing.T) {
 	createURL(t, m, names, "tcp://"+ln.Addr().String())
 	createURL(t, m, []string{"alive"}, stubEngine(t, m, versionAPI))
 	start := time.Now()
-	rows, err := m.List(t.Context(), ListRequest{Timeout: time.Second})
+	rows, err := m.List(t.Context(), ListRequest{Timeout: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,8 +115,8 @@ func (x *machine) phase(p store.Phase) error {
 // fail records why a command did not finish and returns err. What cannot be
 // recorded is logged: the first cause is worth more than the second.
 func (x *machine) fail(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || x.txn == nil {
+		return err
 	}
 	x.rec.Problem = &store.Problem{Reason: ReasonOf(err).ID, Message: err.Error(), Time: x.m.Now().UTC()}
 	if perr := x.put(); perr != nil {

@@ -20,12 +20,13 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned,
 	for i, name := range s.names {
 		p := Planned{Machine: name}
 		if rec, err := m.Store.Get(name); err == nil {
-			if rec.Phase == store.Ready {
-				return nil, fmt.Errorf("create %q: %w", name, store.ErrExist)
+			if err := s.resumes(rec); err != nil {
+				return nil, nameError(name, len(s.names), err)
 			}
 			p.Steps = append(p.Steps, fmt.Sprintf("continue an unfinished create (%s)", rec.Phase))
 		}
-		x := &making{machine: &machine{m: m, rec: store.Record{Name: name, DriverName: s.factory.Name(), Driver: s.config, HostOptions: s.options}}, out: &Created{}}
+		rec := store.Record{Name: name, DriverName: s.factory.Name(), Driver: s.config, HostOptions: s.options, DockerContext: req.DockerContext}
+		x := &making{machine: &machine{m: m, rec: rec}, out: &Created{}}
 		if err := x.openWith(s.factory, s.secrets); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,400 @@
+package lifecycle
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/drivertest/fake"
+	"github.com/hostsmith/machine/provision/ssh/sshtest"
+	"github.com/hostsmith/machine/swarmboot/swarmboottest"
+)
+
+// host is a Debian with an engine, as far as the scripts of provision can tell. The scripts are
+// not run: the host recognises them and does to its files what they would do. A command or a
+// function that it does not know fails with 127, so a script that changes is noticed.
+type host struct {
+	w     *world
+	name  string
+	index int
+	sshd  *sshtest.Server
+	front *httptest.Server // of the engine's TLS port
+	port  int
+
+	mu      sync.Mutex
+	id      string // at the provider; empty: there is no host
+	up      bool
+	peer    string
+	births  int
+	engine  *swarmboottest.Engine
+	files   map[string]string
+	serving *tls.Config // what the engine has read at its last start; nil: it does not listen
+	due     bool        // the engine was not restarted since its files changed
+	enabled bool
+	version string // of the engine's package
+	newest  string // in the package source
+	did     []string
+	starts  int            // of the engine
+	fail    map[string]int // exit code by the first words of a step
+	blocked bool           // for other hosts
+}
+
+func newHost(w *world, name string, index int) *host {
+	h := &host{w: w, name: name, index: index, version: "28.5.2", newest: "28.5.2", fail: map[string]int{}}
+	h.sshd = sshtest.New(w.t, sshtest.Options{User: "root", Handler: h.run, Stopped: true})
+	h.front = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		engine := h.engine
+		h.mu.Unlock()
+		engine.ServeHTTP(rw, r)
+	}))
+	h.front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	h.front.Listener = gate{h.front.Listener, h}
+	h.front.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.serving == nil {
+			return nil, net.ErrClosed
+		}
+		return h.serving, nil
+	}}
+	h.front.StartTLS()
+	h.port = h.front.Listener.Addr().(*net.TCPAddr).Port
+	w.t.Cleanup(h.front.Close)
+	return h
+}
+
+// gate closes connections to an engine that does not listen.
+type gate struct {
+	net.Listener
+	h *host
+}
+
+func (g gate) Accept() (net.Conn, error) {
+	for {
+		conn, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		g.h.mu.Lock()
+		open := g.h.serving != nil
+		g.h.mu.Unlock()
+		if open {
+			return conn, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+func (h *host) locate(st *drivers.Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st.Host, st.SSHPort, st.EnginePort, st.Peer, st.User = "127.0.0.1", h.sshd.Port, h.port, h.peer, "root"
+}
+
+// become makes the host what the provider says: id is another one when it was made anew.
+func (h *host) become(id string, up bool, r fake.Resource) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id != h.id {
+		h.id, h.files, h.due, h.enabled, h.did = id, map[string]string{}, false, false, nil
+		h.halt()
+		if id != "" {
+			h.births++
+			h.peer = fmt.Sprintf("10.0.%d.%d", h.births, h.index+1)
+			h.engine = h.w.net.Engine(h.name, h.peer)
+			h.engine.SetVersion(h.version)
+			h.sshd.Authorize(r.AuthorizedKey)
+			if r.HostKey != "" && !strings.Contains(r.UserData, "other host key") {
+				h.sshd.SetHostKeys([]byte(r.HostKey))
+			}
+		}
+	}
+	if up && !h.up {
+		h.sshd.Start()
+		h.up = true
+		if h.enabled {
+			h.start()
+		}
+	}
+	if !up {
+		h.halt()
+	}
+}
+
+// halt pulls the plug.
+func (h *host) halt() {
+	if h.up {
+		h.sshd.Stop()
+	}
+	h.up = false
+	h.stop()
+}
+
+func (h *host) stop() {
+	h.serving = nil
+	if h.engine != nil {
+		h.engine.SetDown(true)
+	}
+	h.front.CloseClientConnections()
+}
+
+// start makes the engine read its files; it does not start with files that do not fit.
+func (h *host) start() bool {
+	cert, err := tls.X509KeyPair([]byte(h.files["/etc/docker/server.pem"]), []byte(h.files["/etc/docker/server-key.pem"]))
+	pool := x509.NewCertPool()
+	if err != nil || !pool.AppendCertsFromPEM([]byte(h.files["/etc/docker/ca.pem"])) || h.files["/etc/docker/daemon.json"] == "" {
+		h.stop()
+		return false
+	}
+	h.stop()
+	h.serving = &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
+	h.engine.SetVersion(h.version)
+	h.engine.SetDown(false)
+	h.due = false
+	h.starts++
+	return true
+}
+
+// SetEngine stops the engine or starts it, as an operator on the host would.
+func (h *host) setEngine(on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if on {
+		h.start()
+	} else {
+		h.stop()
+	}
+}
+
+func (h *host) set(fn func(h *host)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fn(h)
+}
+
+// done returns what was done by scripts since the last call.
+func (h *host) done() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	did := h.did
+	h.did = nil
+	return did
+}
+
+func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
+	stdin, err := io.ReadAll(x.Stdin)
+	if err != nil {
+		return 1, ""
+	}
+	if h.w.event("ssh "+h.name) != nil {
+		return sshtest.Silent, ""
+	}
+	script := string(stdin)
+	mark := ""
+	if m := regexp.MustCompile(`(?m)^machine_mark=(\S+)$`).FindStringSubmatch(script); m != nil {
+		mark = m[1]
+	}
+	switch {
+	case strings.HasSuffix(script, "\nprobe\n}\nmachine_main </dev/null\nexit\n"):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		fmt.Fprintf(x.Stdout, "%s begin\n", mark)
+		for _, fact := range h.facts() {
+			fmt.Fprintf(x.Stdout, "%s %s\n", fact[0], base64.StdEncoding.EncodeToString([]byte(fact[1])))
+		}
+		fmt.Fprintf(x.Stdout, "%s end\n", mark)
+		return 0, ""
+	case mark != "" && strings.Contains(script, "\nevidence "):
+		fmt.Fprintln(x.Stdout, "docker.service: fake evidence of "+h.name)
+		return 0, ""
+	case mark != "":
+		return h.apply(mark, script, x.Stdout), ""
+	case strings.Contains(script, "pf clock"):
+		return h.preflight(script, x.Stdout), ""
+	}
+	fmt.Fprintln(x.Stderr, "unknown command: "+x.Command)
+	return 127, ""
+}
+
+const (
+	dropIn   = "/etc/systemd/system/docker.service.d/10-machine.conf"
+	unitExec = "/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock"
+)
+
+// facts are what the probe prints.
+func (h *host) facts() [][2]string {
+	state, owner := "inactive", ""
+	if h.serving != nil {
+		state, owner = "active", "dockerd (pid 4711)"
+	}
+	facts := [][2]string{
+		{"os-release", "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"},
+		{"machine", "x86_64"}, {"kernel", "6.1.0"}, {"hostname", h.name}, {"clock", strconv.FormatInt(time.Now().Unix(), 10)},
+		{"uid", "0"}, {"init", "systemd"}, {"packager", "apt-get"}, {"free-etc", "9000"}, {"free-var", "9000"},
+		{"dockerd", "/usr/bin/dockerd"}, {"engine-version", "Docker version " + h.version + ", build 0000000"},
+		{"package", "docker-ce"}, {"package-version", "5:" + h.version + "-1~debian.12~bookworm"}, {"repository", "yes"},
+		{"engine-state", state}, {"exec-start", unitExec}, {"port-owner", owner},
+	}
+	add := func(key, value string, is bool) {
+		if is {
+			facts = append(facts, [2]string{key, value})
+		}
+	}
+	add("enabled", "enabled", h.enabled)
+	add("restart-due", "yes", h.due)
+	for key, file := range map[string]string{"daemon-json": "/etc/docker/daemon.json", "record": "/etc/docker/machine.json", "our-options": dropIn} {
+		add(key, h.files[file], h.files[file] != "")
+	}
+	add("ours", dropIn, h.files[dropIn] != "")
+	for _, name := range []string{"ca.pem", "server.pem", "server-key.pem"} {
+		data, ok := h.files["/etc/docker/"+name]
+		add("tls-"+name, fmt.Sprintf("%x", sha256.Sum256([]byte(data))), ok)
+	}
+	return slices.DeleteFunc(facts, func(f [2]string) bool { return f[1] == "" })
+}
+
+// apply does a script's steps and says so as the script would.
+func (h *host) apply(mark, script string, out io.Writer) int {
+	m := regexp.QuoteMeta(mark)
+	document := `(?:''|\$\(cat <<'` + m + `'\n(.*?)\n` + m + `\n\))`
+	steps := regexp.MustCompile(`(?s)step_unless=` + document + `\nstep_run=` + document + `\nstep (\d+) (?:</dev/null|decode <<'` + m + `'\n(.*?)` + m + `)\n`)
+	fmt.Fprintf(out, "\n%s begin\n", mark)
+	for _, s := range steps.FindAllStringSubmatch(script, -1) {
+		if h.w.event("before "+h.name+" does "+s[2]) != nil {
+			return sshtest.Silent
+		}
+		fmt.Fprintf(out, "\n%s start %s\n", mark, s[3])
+		stdin, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(s[4], "\n", ""))
+		code := 1
+		if err == nil {
+			code = h.do(s[1], s[2], string(stdin), out)
+		}
+		if h.w.event("after "+h.name+" did "+s[2]) != nil {
+			return sshtest.Silent
+		}
+		fmt.Fprintf(out, "\n%s end %s %d\n", mark, s[3], code)
+		if code != 0 {
+			fmt.Fprintf(out, "\n%s done\n", mark)
+			return code
+		}
+	}
+	fmt.Fprintf(out, "\n%s done\n", mark)
+	return 0
+}
+
+func (h *host) do(unless, run, stdin string, out io.Writer) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if strings.HasPrefix(unless, "engine_current") && !h.due && h.serving != nil {
+		return 0
+	}
+	for line := range strings.Lines(run) {
+		words := strings.Fields(line)
+		for i := range words {
+			words[i] = strings.Trim(words[i], "'")
+		}
+		h.did = append(h.did, strings.Join(words, " "))
+		code, ok := h.fail[words[0]]
+		if !ok {
+			code = h.call(words, stdin)
+		}
+		if code != 0 {
+			fmt.Fprintf(out, "%s ends with %d\n", words[0], code)
+			return code
+		}
+	}
+	return 0
+}
+
+// call does what a function of provision's scripts does.
+func (h *host) call(words []string, stdin string) int {
+	name, args := words[0], append(words[1:], "", "", "")
+	switch name {
+	case "write_tls":
+		for part := range strings.SplitSeq(strings.TrimPrefix(stdin, "== "), "\n== ") {
+			file, data, _ := strings.Cut(part, "\n")
+			h.files[path.Join(args[0], file)] = strings.TrimRight(data, "\n") + "\n"
+		}
+		h.due = true
+	case "write_daemon_json":
+		record, data, _ := strings.Cut(stdin, "==\n")
+		h.write("/etc/docker/machine.json", record)
+		h.write("/etc/docker/daemon.json", data)
+	case "write_drop_in":
+		unit := unitExec
+		if args[1] == "with-socket" && !strings.Contains(unit, " -H") {
+			unit += " -H unix:///var/run/docker.sock"
+		}
+		h.write(args[0], strings.ReplaceAll(stdin, "@UNIT@", unit))
+	case "start_engine", "restart_engine":
+		if !h.start() && name == "start_engine" {
+			return 79
+		}
+		h.due = false
+	case "enable_engine":
+		h.enabled = true
+	case "restart_due":
+		h.due = true
+	case "rm":
+		for _, file := range args {
+			delete(h.files, file)
+		}
+	case "apt_engine": // repo PACKAGE WANT ...
+		h.version = args[2]
+		if h.version == "" {
+			h.version = h.newest
+		}
+		h.due = true
+	case "check_flags":
+	default:
+		return 127
+	}
+	return 0
+}
+
+func (h *host) write(file, data string) {
+	h.files[file] = data
+	if data == "" {
+		delete(h.files, file)
+	}
+	h.due = true
+}
+
+// preflight answers swarmboot's probe of the network.
+func (h *host) preflight(script string, out io.Writer) int {
+	fmt.Fprintf(out, "pf clock %d\n", time.Now().Unix())
+	for _, p := range regexp.MustCompile(`(?m)^peer (\d+) '([^']*)' (.*)$`).FindAllStringSubmatch(script, -1) {
+		blocked := false
+		for _, other := range h.w.hosts {
+			other.set(func(o *host) { blocked = blocked || o.peer == p[2] && o.blocked })
+		}
+		for subject := range strings.FieldsSeq(p[3]) {
+			switch {
+			case subject == "mtu":
+				fmt.Fprintf(out, "pf path %s 1500 passes\n", p[1])
+			case blocked:
+				fmt.Fprintf(out, "pf probe %s %s timeout\n", p[1], subject)
+			default:
+				fmt.Fprintf(out, "pf probe %s %s open\n", p[1], subject)
+			}
+		}
+	}
+	return 0
+}

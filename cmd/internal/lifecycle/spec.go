@@ -1,0 +1,173 @@
+package lifecycle
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/store"
+)
+
+// spec is a checked CreateRequest: what each record will hold.
+type spec struct {
+	req     CreateRequest
+	factory drivers.Factory
+	config  json.RawMessage
+	secrets json.RawMessage
+	options store.HostOptions
+	names   []string
+}
+
+// check validates a request as a whole; nothing is written.
+func (m *Manager) check(req CreateRequest) (*spec, error) {
+	if len(req.Names) == 0 {
+		return nil, fmt.Errorf("%w: no machine name", ErrUsage)
+	}
+	for i, name := range req.Names {
+		if err := store.ValidName(name); err != nil {
+			return nil, err
+		}
+		if slices.Contains(req.Names[:i], name) {
+			return nil, fmt.Errorf("%w: machine %q is named twice", ErrUsage, name)
+		}
+	}
+	for _, san := range req.SANs {
+		if err := certs.CheckHost(san); err != nil {
+			return nil, fmt.Errorf("--tls-san %w", err)
+		}
+	}
+	s := &spec{req: req, names: req.Names}
+	var err error
+	if s.factory, err = m.Drivers.Lookup(req.Driver); err != nil {
+		return nil, err
+	}
+	if s.config, s.secrets, err = s.factory.Configure(req.Options); err != nil {
+		return nil, err
+	}
+	s.options = store.HostOptions{
+		EngineOptions: req.Engine,
+		SwarmOptions:  req.Swarm,
+		AuthOptions:   store.AuthOptions{ServerCertSANs: req.SANs},
+	}
+	s.options.EngineOptions.TLSVerify = true
+	if err := m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkSwarm resolves the name of the swarm that a request is about.
+func (m *Manager) checkSwarm(o *SwarmOptions, names []string) error {
+	if !o.IsSwarm && !o.Master {
+		return nil
+	}
+	o.IsSwarm = true
+	if o.Master {
+		if o.Name == "" {
+			o.Name = names[0]
+		}
+		return store.ValidName(o.Name)
+	}
+	c, err := m.findCluster(o.Name)
+	if err != nil {
+		return err
+	}
+	o.Name = c.Name
+	return nil
+}
+
+// resumes returns why the request is not one that a recorded machine can be continued by.
+func (s *spec) resumes(rec store.Record) error {
+	switch rec.Phase {
+	case store.Ready:
+		return fmt.Errorf("create %q: %w", rec.Name, store.ErrExist)
+	case store.Removing:
+		return fmt.Errorf("create %q: %w: its removal has begun", rec.Name, store.ErrExist)
+	}
+	if diff := s.differs(rec); len(diff) > 0 {
+		return &SpecError{Machine: rec.Name, Diff: diff}
+	}
+	return nil
+}
+
+// differs tells by which flags the request is another one than that of a record.
+func (s *spec) differs(rec store.Record) []string {
+	var diff []string
+	if rec.DriverName != s.factory.Name() {
+		diff = append(diff, fmt.Sprintf("--driver: %s → %s", rec.DriverName, s.factory.Name()))
+	} else {
+		diff = drivers.Diff(s.factory, rec.Driver, s.config)
+	}
+	diff = append(diff, differ(rec.HostOptions.EngineOptions, s.options.EngineOptions, engineFlags())...)
+	diff = append(diff, differ(rec.HostOptions.SwarmOptions, s.options.SwarmOptions, swarmFlags())...)
+	return append(diff, differ(rec.HostOptions.AuthOptions, s.options.AuthOptions, map[string]string{"ServerCertSANs": "tls-san"})...)
+}
+
+// engineFlags and swarmFlags tell by which flag of create each option is given. An option may hold
+// a password if it is an address, a variable or a flag of the engine: "!" keeps its value unsaid.
+func engineFlags() map[string]string {
+	return map[string]string{
+		"ArbitraryFlags": "!engine-opt", "Env": "!engine-env", "InsecureRegistry": "engine-insecure-registry", "Labels": "engine-label",
+		"RegistryMirror": "!engine-registry-mirror", "StorageDriver": "engine-storage-driver", "InstallURL": "!engine-install-url",
+		"TLSVerify": "tls-verify", "Version": "engine-version", "Source": "engine-source", "RepoURL": "!engine-repo-url", "Port": "engine-port",
+		"HTTPProxy": "!engine-http-proxy", "HTTPSProxy": "!engine-https-proxy", "NoProxy": "engine-no-proxy",
+	}
+}
+
+func swarmFlags() map[string]string {
+	return map[string]string{
+		"IsSwarm": "swarm", "Master": "swarm-master", "Name": "swarm-name", "Advertise": "swarm-advertise-addr", "Listen": "swarm-listen-addr",
+		"DataPath": "swarm-data-path-addr", "Availability": "swarm-availability", "Labels": "swarm-node-label",
+		"AddrPool": "swarm-default-addr-pool", "SubnetSize": "swarm-subnet-size",
+	}
+}
+
+// differ returns a line for each field by which two structs of one type differ.
+func differ[T any](a, b T, flags map[string]string) (lines []string) {
+	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
+	for i := range x.NumField() {
+		from, to := x.Field(i).Interface(), y.Field(i).Interface()
+		if sameJSON(from, to) {
+			continue
+		}
+		name := x.Type().Field(i).Name
+		flag, ok := flags[name]
+		switch silent, hidden := strings.CutPrefix(flag, "!"); {
+		case !ok:
+			lines = append(lines, name)
+		case hidden:
+			lines = append(lines, "--"+silent)
+		default:
+			lines = append(lines, fmt.Sprintf("--%s: %s → %s", flag, show(from), show(to)))
+		}
+	}
+	return lines
+}
+
+// show is a value as it is given on a command line.
+func show(v any) string {
+	text := fmt.Sprint(v)
+	if list, ok := v.([]string); ok {
+		text = strings.Join(list, ",")
+	}
+	if text == "" || text == "0" {
+		return "none"
+	}
+	return text
+}
+
+// SpecError is a machine that exists, unfinished, with other options. It wraps ErrSpec.
+type SpecError struct {
+	Machine string
+	Diff    []string
+}
+
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("create %q: %v: %s", e.Machine, ErrSpec, joinWords(e.Diff))
+}
+
+func (e *SpecError) Unwrap() error { return ErrSpec }
