@@ -136,7 +136,7 @@ func TestUsage(t *testing.T) {
 			if tt.code != 0 {
 				text, other = r.stderr, ""
 			}
-			if !strings.Contains(text, tt.says) || other != "" {
+			if !strings.Contains(unwrapped(text), unwrapped(tt.says)) || other != "" {
 				t.Errorf("%q is not said\nstdout: %s\nstderr: %s", tt.says, r.stdout, r.stderr)
 			}
 			if exist(root) {
@@ -145,6 +145,9 @@ func TestUsage(t *testing.T) {
 		})
 	}
 }
+
+// unwrapped is a text without regard to where its lines break.
+func unwrapped(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // TestHelpIsComplete: no command is without help, and nothing in it is wider than it
 // says.
