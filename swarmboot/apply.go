@@ -155,10 +155,11 @@ func (b *boot) settle(ctx context.Context, manager Engine, id string, n Node) er
 }
 
 func (b *boot) update(ctx context.Context, a Action) error {
-	manager, cluster, err := b.orders(ctx, a.Via)
+	g, _, err := b.guide(ctx, a.Via)
 	if err != nil {
 		return err
 	}
+	manager := g.engine
 	if err := updateNode(ctx, manager, a.NodeID, func(s *nodeSpec) bool {
 		changed := a.Node.spec(s)
 		if s.Role != a.Node.Role {
@@ -168,7 +169,7 @@ func (b *boot) update(ctx context.Context, a Action) error {
 	}); err != nil {
 		return err
 	}
-	b.reached(a.Node.Name, a.NodeID, cluster)
+	b.reached(a.Node.Name, a.NodeID, g.cluster)
 	if err := waitRole(ctx, manager, a.NodeID, a.Node.Role); err != nil {
 		return err
 	}
@@ -188,24 +189,4 @@ func (b *boot) controls(ctx context.Context, e Engine) error {
 		return fmt.Errorf("wait for the manager to take orders: %w", err)
 	}
 	return nil
-}
-
-// orders returns the first of the managers that takes orders.
-func (b *boot) orders(ctx context.Context, via []string) (Engine, string, error) {
-	var errs []error
-	for _, name := range via {
-		g, err := b.ask(ctx, name)
-		if err == nil {
-			return g.engine, g.cluster, nil
-		}
-		errs = append(errs, err)
-	}
-	return nil, "", noneAnswers(errs)
-}
-
-func noneAnswers(errs []error) error {
-	if len(errs) == 0 {
-		return fmt.Errorf("%w: none is known", ErrNoManager)
-	}
-	return fmt.Errorf("%w: %w", ErrNoManager, errors.Join(errs...))
 }

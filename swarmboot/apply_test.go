@@ -240,6 +240,44 @@ func TestNobodyToAsk(t *testing.T) {
 	})
 }
 
+// TestElection: that the managers elect a leader is waited for, that they have lost their quorum is not, for long.
+func TestElection(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(2, 2)
+		actions := f.plan(t)
+		if _, err := swarmboot.Apply(t.Context(), actions[:2], f.engines(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		m1, m2 := f.made["m1"], f.made["m2"]
+		m2.SetDown(true)
+		time.AfterFunc(8*time.Second, func() { m2.SetDown(false) })
+		res, err := swarmboot.Apply(t.Context(), actions[2:3], f.engines(), nil, nil)
+		if err != nil || res.NodeIDs["w1"] == "" {
+			t.Errorf("got %+v, %v, want w1 to join after the election", res, err)
+		}
+		m2.SetDown(true)
+		start := time.Now()
+		time.AfterFunc(8*time.Second, func() { m2.SetDown(false) })
+		if err := swarmboot.Remove(t.Context(), res.NodeIDs["w1"], f.made["w1"], m1, time.Minute, nil); err != nil || time.Since(start) < 8*time.Second {
+			t.Errorf("got %v after %s, want w1 removed after the election", err, time.Since(start))
+		}
+		m2.SetDown(true)
+		start = time.Now()
+		_, err = swarmboot.Apply(t.Context(), actions[3:], f.engines(), nil, nil)
+		if !errors.Is(err, swarmboot.ErrNoLeader) || !errors.Is(err, swarmboot.ErrNoManager) || time.Since(start) > time.Minute {
+			t.Errorf("got %v after %s, want ErrNoLeader", err, time.Since(start))
+		}
+		t.Log(err)
+		m1.SetDown(true)
+		start = time.Now()
+		_, err = swarmboot.Apply(t.Context(), actions[3:], f.engines(), nil, nil)
+		if !errors.Is(err, swarmboot.ErrNoManager) || time.Since(start) > time.Second {
+			t.Errorf("got %v after %s, want ErrNoManager at once", err, time.Since(start))
+		}
+		t.Log(err)
+	})
+}
+
 // TestTokensStaySecret: whatever an engine or a transport says, no error, step or action has a token.
 func TestTokensStaySecret(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -118,7 +118,7 @@ func Members(ctx context.Context, e Engine) ([]Member, error) {
 		return nil, fmt.Errorf("list nodes: %w", leaderless(err))
 	}
 	var tasks []taskObject
-	path := "/tasks?filters=" + url.QueryEscape(`{"desired-state":["running"]}`)
+	path := "/tasks?filters=" + url.QueryEscape(`{"desired-state":{"running":true}}`)
 	if err := call(ctx, e, http.MethodGet, path, nil, &tasks); err != nil {
 		return nil, fmt.Errorf("list tasks: %w", leaderless(err))
 	}

@@ -59,6 +59,42 @@ func (b *boot) ask(ctx context.Context, name string) (guide, error) {
 	return g, nil
 }
 
+// guide returns the first of the managers that takes orders, and those after it. It waits while they elect a leader.
+func (b *boot) guide(ctx context.Context, via []string) (g guide, rest []string, err error) {
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
+		errs := []error{ErrNoManager}
+		for i, name := range via {
+			found, err := b.ask(ctx, name)
+			if err == nil {
+				g, rest = found, via[i+1:]
+				return true, nil
+			}
+			errs = append(errs, err)
+		}
+		return false, &noGuide{errs}
+	})
+	return g, rest, err
+}
+
+// noGuide is why none of the managers takes orders: ErrNoManager and the reason of each.
+type noGuide struct{ errs []error }
+
+func (e *noGuide) Error() string {
+	if len(e.errs) == 1 {
+		return ErrNoManager.Error() + ": none is known"
+	}
+	why := make([]string, len(e.errs)-1)
+	for i, err := range e.errs[1:] {
+		why[i] = err.Error()
+	}
+	return ErrNoManager.Error() + ": " + strings.Join(why, "; ")
+}
+
+func (e *noGuide) Unwrap() []error { return e.errs }
+
+// final: waiting for managers is for those that elect a leader.
+func (e *noGuide) final() bool { return !errors.Is(e, ErrNoLeader) }
+
 // join brings a node in. An engine tries only the first of the addresses it is given, so the managers
 // are tried one after another.
 func (b *boot) join(ctx context.Context, a Action) error {
@@ -66,36 +102,30 @@ func (b *boot) join(ctx context.Context, a Action) error {
 	if e == nil {
 		return fmt.Errorf("%w: no connection", ErrNode)
 	}
-	reset := a.Reset
-	var errs []error
-	for i, name := range a.Via {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		g, err := b.ask(ctx, name)
+	reset, via := a.Reset, a.Via
+	var unanswered []error
+	for {
+		g, rest, err := b.guide(ctx, via)
 		if err != nil {
-			errs = append(errs, err)
-			continue
+			return errors.Join(append(unanswered, err)...)
 		}
 		if reset {
 			if err := leave(ctx, e, true); err != nil {
 				return err
 			}
 		}
-		another := i+1 < len(a.Via)
-		id, err := b.joinAt(ctx, e, a.Node, g, another)
+		id, err := b.joinAt(ctx, e, a.Node, g, len(rest) > 0)
 		if errors.Is(err, errUnanswered) {
-			errs = append(errs, err)
-			reset = true
+			unanswered = append(unanswered, err)
+			reset, via = true, rest
 			continue
 		}
 		if err != nil {
-			return err
+			return errors.Join(append(unanswered, err)...)
 		}
 		b.reached(a.Node.Name, id, g.cluster)
 		return b.settle(ctx, g.engine, id, a.Node)
 	}
-	return noneAnswers(errs)
 }
 
 // errUnanswered: the node got no answer at the manager's address, and another may be tried.

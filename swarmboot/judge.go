@@ -23,6 +23,9 @@ const usualMTU = 1500
 func judge(hosts []Host, reports []report) []Finding {
 	var fs []Finding
 	for i := range hosts {
+		if hosts[i].Runner == nil {
+			continue
+		}
 		if reports[i].err != "" {
 			fs = append(fs, Finding{From: hosts[i].Name, Subject: "probe", Verdict: verdictUnknown, Detail: reports[i].err})
 		}
@@ -38,7 +41,7 @@ func judge(hosts []Host, reports []report) []Finding {
 				case subject == "mtu":
 					f.Verdict, f.Detail = judgePath(reports[i].paths[j])
 				default:
-					f.Verdict, f.Detail = judgeProbe(reports[i], reports[j], j, subject)
+					f.Verdict, f.Detail = judgeProbe(reports[i], reports[j], hosts[j].Joining, j, subject)
 				}
 				f.Fatal = f.Verdict == verdictBlocked && subject == "2377/tcp"
 				fs = append(fs, f)
@@ -56,7 +59,7 @@ func (r report) tells(peer int, subject string) bool {
 }
 
 // judgeProbe weighs what from got by what to says of its listeners.
-func judgeProbe(from, to report, peer int, subject string) (verdict, detail string) {
+func judgeProbe(from, to report, toJoining bool, peer int, subject string) (verdict, detail string) {
 	a, ok := from.probes[probe{peer, subject}]
 	proto := subject[strings.IndexByte(subject, '/')+1:]
 	listens := to.listens[subject]
@@ -67,8 +70,10 @@ func judgeProbe(from, to report, peer int, subject string) (verdict, detail stri
 		return verdictOK, ""
 	case a.word == "refused" && listens:
 		return verdictBlocked, "refused, although the host listens there: a firewall rejects it"
-	case a.word == "refused":
+	case a.word == "refused" && (toJoining || to.listing[proto]):
 		return verdictOK, "nobody listens yet"
+	case a.word == "refused":
+		return verdictUnknown, "refused, and whether the host listens is not known"
 	case a.word == "silent" && listens:
 		return verdictOK, "not verified: the host listens, and does not answer strangers"
 	case a.word == "silent" && !to.listing[proto]:
@@ -141,7 +146,7 @@ func judgeClocks(hosts []Host, reports []report) []Finding {
 		}
 		f := Finding{From: hosts[i].Name, To: hosts[ref].Name, Subject: "clock", Verdict: verdictOK}
 		if !told(i) {
-			if reports[i].err == "" {
+			if reports[i].err == "" && hosts[i].Runner != nil {
 				f.Verdict, f.Detail = verdictUnknown, "its clock was not told"
 				fs = append(fs, f)
 			}

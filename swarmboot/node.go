@@ -87,7 +87,7 @@ func Drain(ctx context.Context, manager Engine, id string) (former string, err e
 
 // tasksOn names the tasks that have not ended on a node, those included that shall end.
 func tasksOn(ctx context.Context, manager Engine, id string) ([]string, error) {
-	filter, err := json.Marshal(map[string][]string{"node": {id}})
+	filter, err := json.Marshal(map[string]map[string]bool{"node": {id: true}})
 	if err != nil {
 		return nil, err
 	}

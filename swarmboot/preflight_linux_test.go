@@ -61,23 +61,30 @@ func toolbox(t *testing.T, tools ...string) string {
 	return dir
 }
 
-// on calls fn in the network of host i: what it opens stays there.
+// on calls fn in the network of host i: what it opens stays there. The thread goes back to where it was and is not
+// ended, because the engines that it may have started would end with it.
 func (l *lab) on(i int, fn func() error) {
 	l.t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		f, err := os.Open("/run/netns/" + l.netns(i))
-		if err == nil {
-			defer f.Close()
-			err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = fn()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer home.Close()
+	there, err := os.Open("/run/netns/" + l.netns(i))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		l.t.Fatal(err)
+	}
+	err = fn()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(back) // every later test would be in the wrong network
+	}
+	if err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hostsmith/machine/swarmboot"
 )
 
@@ -151,8 +153,24 @@ func TestPreflightAsksOnlyWhatIsNew(t *testing.T) {
 		if fs := swarmboot.Preflight(t.Context(), []swarmboot.Host{{Name: "m1", Addr: "10.0.0.1", Runner: alone, Joining: true, Role: mgr}}); len(fs) != 0 || alone.cmd != "" {
 			t.Errorf("got %v and %q, want nothing for one host", fs, alone.cmd)
 		}
-		if fs := swarmboot.Preflight(t.Context(), []swarmboot.Host{{Name: "m1", Addr: "10.0.0.1", Role: mgr}, {Name: "w1", Addr: "10.0.0.2", Role: wrk, Joining: true}}); len(fs) != 2 || fs[0].Verdict != "unknown" || fs[1].Detail != "no connection" {
-			t.Errorf("got %v for hosts without connection", fs)
+	})
+}
+
+// TestPreflightOfSilentManager: a manager that nobody can log in to is probed all the same.
+func TestPreflightOfSilentManager(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w1 := &told{text: "pf clock %CLOCK%\npf tool bash\npf probe 0 2377/tcp refused\npf probe 0 7946/tcp timeout\npf probe 0 7946/udp silent\npf probe 0 4789/udp refused\npf path 0 1500 passes\n"}
+		hosts := []swarmboot.Host{{Name: "m1", Addr: "10.0.0.1", Role: mgr}, {Name: "w1", Addr: "10.0.0.2", Role: wrk, Joining: true, Runner: w1}}
+		var got []string
+		for _, f := range swarmboot.Preflight(t.Context(), hosts) {
+			got = append(got, f.From+" "+f.To+" "+f.Subject+" "+f.Verdict)
+			if f.Fatal {
+				t.Errorf("%v is fatal", f)
+			}
+		}
+		want := []string{"w1 m1 2377/tcp unknown", "w1 m1 7946/tcp blocked", "w1 m1 7946/udp unknown", "w1 m1 4789/udp unknown", "w1 m1 mtu ok"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
 }

@@ -29,7 +29,11 @@ func Remove(ctx context.Context, id string, self, manager Engine, drainWait time
 		}
 		return r.leave(ctx, true)
 	}
-	n, err := node(ctx, manager, id)
+	var n nodeObject
+	err := poll(ctx, func(ctx context.Context) (ok bool, err error) {
+		n, err = node(ctx, manager, id)
+		return err == nil, err
+	})
 	switch {
 	case gone(err):
 		return r.leave(ctx, true) // the swarm has done with it; it may not know

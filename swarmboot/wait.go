@@ -2,6 +2,7 @@ package swarmboot
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -44,6 +45,10 @@ func poll(ctx context.Context, fn func(context.Context) (done bool, err error)) 
 // permanent reports whether asking again cannot help: the engine understood and refused.
 // What it says while it elects or while others write comes as 4xx in some releases.
 func permanent(err error) bool {
+	var f interface{ final() bool }
+	if errors.As(err, &f) {
+		return f.final()
+	}
 	s := status(err)
 	return s >= 400 && s < 500 && s != 408 && s != 429 && !noLeader(err) && !outOfSequence(err)
 }

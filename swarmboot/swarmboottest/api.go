@@ -209,7 +209,7 @@ func (e *Engine) object(x *node) any {
 }
 
 func (e *Engine) tasks(u *url.URL) (any, error) {
-	var f map[string][]string
+	var f map[string]map[string]bool
 	if q := u.Query().Get("filters"); q != "" {
 		if err := json.Unmarshal([]byte(q), &f); err != nil {
 			return nil, refuse(http.StatusBadRequest, "invalid filter: %v", err)
@@ -224,10 +224,10 @@ func (e *Engine) tasks(u *url.URL) (any, error) {
 				state = "shutdown"
 			}
 		}
-		if ids := f["node"]; len(ids) > 0 && !slices.Contains(ids, t.node.id) {
+		if ids := f["node"]; len(ids) > 0 && !ids[t.node.id] {
 			continue
 		}
-		if ds := f["desired-state"]; len(ds) > 0 && !slices.Contains(ds, desired) {
+		if ds := f["desired-state"]; len(ds) > 0 && !ds[desired] {
 			continue
 		}
 		list = append(list, map[string]any{"ID": t.id, "ServiceID": t.service, "NodeID": t.node.id, "Slot": t.slot,
