@@ -20,6 +20,10 @@ const minAPI = "1.41"
 // answerWithin bounds how long an engine may take to say that it is there.
 const answerWithin = 15 * time.Second
 
+// answerStarts bounds how long an engine may take to begin an answer; builds begin theirs at
+// once. An engine that hangs would otherwise keep a command for ever, and nobody would know why.
+const answerStarts = 4 * time.Minute
+
 // connect returns a client for the engine at ep, which has answered. The
 // client's own negotiation refuses engines that are old but good enough, so
 // the version is chosen here.
@@ -50,16 +54,17 @@ func connect(ctx context.Context, ep Endpoint) (*client.Client, error) {
 
 // newClient returns a client for ep that has not spoken with it.
 func newClient(ep Endpoint, opts ...client.Opt) (*client.Client, error) {
-	all := []client.Opt{client.WithHost(ep.Host)}
+	// A client of our own, so that no proxy of the environment comes between.
+	transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: answerStarts}
+	own := client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect})
+	all := []client.Opt{own, client.WithHost(ep.Host)}
 	if ep.scheme() == "ssh" {
 		target, err := parseSSH(ep.Host)
 		if err != nil {
 			return nil, fmt.Errorf("connect to engine: %w: %w", drivers.ErrOption, err)
 		}
-		// A client of our own, so that no proxy of the environment comes between.
-		transport := &http.Transport{MaxIdleConns: 6, IdleConnTimeout: 30 * time.Second}
 		all = []client.Opt{
-			client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
+			own,
 			client.WithHost("tcp://" + client.DummyHost),
 			client.WithDialContext(target.dial),
 			client.WithScheme("http"),

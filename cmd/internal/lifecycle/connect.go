@@ -21,6 +21,7 @@ const (
 	ownKeyFile     = "ssh_key"    // a copy of the user's key, for hosts that are the user's own
 	hostKeyFile    = "host_ed25519"
 
+	hostDeadline     = 30 * time.Minute
 	sshDeadline      = 5 * time.Minute
 	ownSSHDeadline   = 30 * time.Second // a host that exists already answers soon or is not there
 	engineDeadline   = time.Minute
@@ -80,6 +81,12 @@ func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", t.User+"@"+t.Host, err)
+	}
+	if t.Pin && x.rec.SSH.HostKey == "" { // pinned by a command that ended before it could record that
+		x.rec.SSH.HostKey = "pinned"
+		if err := x.put(); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
 	}
 	return conn, nil
 }

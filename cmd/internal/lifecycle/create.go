@@ -257,6 +257,8 @@ func (x *making) allocate(ctx context.Context) error {
 	if req.UserData, err = x.txn.ReadFile(userDataFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	ctx, cancel := within(ctx, x.m.Wait.Host, hostDeadline, "create the host")
+	defer cancel()
 	err = x.m.Step(ctx, "create the host", func(ctx context.Context) error { return x.drv.Create(ctx, req) })
 	if err != nil {
 		return fmt.Errorf("create host: %w", err)

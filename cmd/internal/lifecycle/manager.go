@@ -39,6 +39,7 @@ type Manager struct {
 
 // Deadlines bound the phases of work on one machine. Zero means the default.
 type Deadlines struct {
+	Host   time.Duration // for the driver to make the host, an image included: 30 min
 	SSH    time.Duration // until SSH answers: 5 min
 	Engine time.Duration // until the engine answers over TLS: 2 min
 	Swarm  time.Duration // for a node to be ready in its swarm: 2 min
