@@ -27,7 +27,9 @@ func TestReference(t *testing.T) {
 	var stderr bytes.Buffer
 	code := cli.Run(t.Context(), []string{"machine", "docs", dir}, cli.Env{
 		Stdout: &stderr, Stderr: &stderr,
-		Getenv:  func(name string) string { return map[string]string{"HOME": t.TempDir(), "USERPROFILE": t.TempDir()}[name] },
+		Getenv: func(name string) string {
+			return map[string]string{"HOME": t.TempDir(), "USERPROFILE": t.TempDir()}[name]
+		},
 		Drivers: all.Table(), Now: time.Now,
 	})
 	if code != 0 {
