@@ -175,6 +175,7 @@ func TestKeyFileErrors(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{})
 	key := private(t, "rsa")
+	withPassphrase := locked(t, key)
 	otherAgent := env("SSH_AUTH_SOCK", startAgent(t, private(t, "ed25519")))
 	deaf := env("SSH_AUTH_SOCK", "/nonexistent")
 	for _, test := range []struct {
@@ -187,9 +188,9 @@ func TestKeyFileErrors(t *testing.T) {
 		{"empty", file(t, ""), nil, "no key found", "OpenSSH or PEM"},
 		{"garbage", file(t, "-----BEGIN X-----\nAAAA\n-----END X-----\n"), nil, "unsupported", "OpenSSH or PEM"},
 		{"PuTTY", file(t, "PuTTY-User-Key-File-3: ssh-ed25519\n"), nil, "PuTTY", "puttygen"},
-		{"locked, no agent", file(t, locked(t, key)), nil, "passphrase", "ssh-add"},
-		{"locked, dead agent", file(t, locked(t, key)), deaf, "passphrase", "ssh-add"},
-		{"locked, not in the agent", file(t, locked(t, key)), otherAgent, "passphrase", "ssh-add"},
+		{"locked, no agent", file(t, withPassphrase), nil, "passphrase", "ssh-add"},
+		{"locked, dead agent", file(t, withPassphrase), deaf, "passphrase", "ssh-add"},
+		{"locked, not in the agent", file(t, withPassphrase), otherAgent, "passphrase", "ssh-add"},
 		{"locked in the old format", file(t, lockedPEM(t, key)), otherAgent, "public half", "ssh-keygen -y"},
 		{"public half, not in the agent", file(t, public(t, key)), otherAgent, "no private key", "ssh-add"},
 	} {

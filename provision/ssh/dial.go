@@ -179,7 +179,7 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, *failure) {
 	}
 	var open *gossh.OpenChannelError
 	switch {
-	case errors.As(err, &open) && open.Reason != gossh.ConnectionFailed:
+	case errors.As(err, &open) && (open.Reason == gossh.Prohibited || open.Reason == gossh.UnknownChannelType):
 		return nil, &failure{state: NoRoute, final: true, err: &JumpError{
 			Host: d.hop.addr(), Err: fmt.Errorf("it does not forward connections: %s", open.Message),
 		}}
@@ -256,7 +256,8 @@ func (t *told) failed(f *failure) {
 	defer t.mu.Unlock()
 	t.stop()
 	detail := ""
-	if f.err != nil && f.state != Refused && f.state != TimedOut {
+	var jump *JumpError
+	if f.err != nil && (f.state != Refused && f.state != TimedOut || errors.As(f.err, &jump)) {
 		detail = plain(f.err).Error()
 	}
 	t.tell(f.state, detail)

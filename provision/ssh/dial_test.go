@@ -105,7 +105,7 @@ func TestDialReadyWaitsForTheServer(t *testing.T) {
 	}
 	defer c.Close()
 	// 100 ms between attempts, and slack for a loaded machine.
-	if late := time.Since(<-started); late > 600*time.Millisecond {
+	if late := time.Since(<-started); late > 1500*time.Millisecond {
 		t.Errorf("logged in %s after the server was up", late)
 	}
 	if got, want := told.String(), "connection refused|; ready|"; got != want {
@@ -250,6 +250,28 @@ func TestDialReadyRetriesBrokenHandshakes(t *testing.T) {
 	if n := server.Connections(); n < 3 {
 		t.Errorf("%d attempts", n)
 	}
+}
+
+// A host that still boots closes the connection after the key was accepted; that is no refusal.
+func TestDialReadyWaitsForTheEndOfTheBoot(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{Booting: "System is booting up.\nPlease come back later."})
+	target := server.Target()
+	var told states
+	target.Waiting = told.add
+	_, err := ssh.DialReady(within(t, 500*time.Millisecond), target)
+	var got *ssh.NotReadyError
+	if !errors.As(err, &got) || got.State != ssh.Authentication || errors.Is(err, ssh.ErrAuth) {
+		t.Fatalf("got %v", err)
+	}
+	for _, text := range []string{err.Error(), told.String()} {
+		if !strings.Contains(text, `the host says "System is booting up. Please come back later."`) {
+			t.Errorf("got %q", text)
+		}
+	}
+	timer := time.AfterFunc(300*time.Millisecond, func() { server.SetBooting("") })
+	defer timer.Stop()
+	connect(t, target)
 }
 
 func TestDialReadyCancelled(t *testing.T) {

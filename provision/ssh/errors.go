@@ -74,7 +74,7 @@ func (e *NotReadyError) Unwrap() []error {
 // Hint advises what to look at.
 func (e *NotReadyError) Hint() string {
 	var jump *JumpError
-	if errors.As(e.Err, &jump) && jump.Hint() != "" {
+	if errors.As(e.Err, &jump) {
 		return jump.Hint()
 	}
 	switch e.State {
@@ -195,13 +195,13 @@ func (e *JumpError) Error() string { return fmt.Sprintf("jump host %s: %v", e.Ho
 // Unwrap gives ErrJump and the cause.
 func (e *JumpError) Unwrap() []error { return []error{ErrJump, e.Err} }
 
-// Hint gives the cause's hint.
+// Hint gives the cause's hint, or tells where to look.
 func (e *JumpError) Hint() string {
 	var h interface{ Hint() string }
 	if errors.As(e.Err, &h) {
 		return h.Hint()
 	}
-	return ""
+	return fmt.Sprintf("check the jump host: is %s its address, and does it let you log in and connect onwards?", e.Host)
 }
 
 // ExitError is a remote command that exited non-zero or by a signal.

@@ -77,9 +77,17 @@ type running struct {
 	done   chan error
 	broken chan error
 	over   chan struct{} // closed when the caller is gone
+	phase  atomic.Int32
 	stdout *gate
 	stderr *gate
 }
+
+// The phases of an execution: who leaves the first decides whether the command starts.
+const (
+	opening int32 = iota
+	starting
+	abandoned
+)
 
 // perform opens a session, runs the command and waits for its end.
 func (r *running) perform() error {
@@ -88,12 +96,10 @@ func (r *running) perform() error {
 		return err
 	}
 	defer s.Close()
-	select {
-	case <-r.over:
+	if !r.phase.CompareAndSwap(opening, starting) {
 		return nil
-	default:
-		r.opened <- s
 	}
+	r.opened <- s
 	stdin, err := s.StdinPipe()
 	if err != nil {
 		return err
@@ -187,6 +193,15 @@ func (r *running) feed(to io.WriteCloser) {
 func (r *running) supervise(ctx context.Context) (int, error) {
 	var s *gossh.Session
 	var why error // why we end the command
+	took := func(session *gossh.Session) {
+		s = session
+		r.client.open.Add(1)
+	}
+	defer func() {
+		if s != nil {
+			r.client.open.Add(-1)
+		}
+	}()
 	cancelled, signals := ctx.Done(), r.x.signals
 	timer := time.NewTimer(0)
 	if !timer.Stop() {
@@ -194,20 +209,18 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 	}
 	defer timer.Stop()
 	closing := false
+	// end asks the command to end; when the timer is up its session is closed.
 	end := func(cause error) {
-		why, closing = cause, true
-		if s != nil {
-			go s.Close() // which blocks while the host reads nothing
-		}
-		timer.Reset(closure)
+		why = cause
+		go s.Signal(gossh.SIGTERM) // which blocks while the host reads nothing
+		timer.Reset(farewell)
 	}
 	resize := r.x.tty.watch()
 	defer resize.stop()
 	for {
 		select {
-		case s = <-r.opened:
-			r.client.open.Add(1)
-			defer r.client.open.Add(-1)
+		case session := <-r.opened:
+			took(session)
 		case err := <-r.done:
 			if why != nil {
 				return 0, why
@@ -238,16 +251,19 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 				continue
 			}
 			if s == nil {
-				return 0, context.Cause(ctx)
+				if r.phase.CompareAndSwap(opening, abandoned) {
+					return 0, context.Cause(ctx)
+				}
+				took(<-r.opened)
 			}
-			why = context.Cause(ctx)
-			go s.Signal(gossh.SIGTERM)
-			timer.Reset(farewell)
+			end(context.Cause(ctx))
 		case <-timer.C:
 			if closing {
 				return 0, why
 			}
-			end(why)
+			closing = true
+			go s.Close()
+			timer.Reset(closure)
 		}
 	}
 }

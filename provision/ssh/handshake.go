@@ -32,23 +32,20 @@ func handshake(ctx context.Context, conn net.Conn, e endpoint, v *verifier, c *c
 	stop := context.AfterFunc(ctx, func() { staged.expire(context.Cause(ctx)) })
 	defer stop()
 
-	var refused error // by the verifier
 	config := &gossh.ClientConfig{
 		User:              e.user,
 		ClientVersion:     "SSH-2.0-machine",
 		HostKeyAlgorithms: v.algorithms(),
 		HostKeyCallback: func(addr string, remote net.Addr, key gossh.PublicKey) error {
-			if refused = v.check(addr, remote, key); refused == nil {
-				staged.move(Authentication)
-			}
-			return refused
+			return staged.judge(func() error { return v.check(addr, remote, key) })
 		},
+		BannerCallback: staged.note,
 	}
 	if len(c.signers) > 0 {
 		config.Auth = []gossh.AuthMethod{gossh.PublicKeys(c.signers...)}
 	}
 	raw, channels, requests, err := gossh.NewClientConn(staged, e.addr(), config)
-	state, expired := staged.finish()
+	state, refused, expired := staged.finish(err == nil)
 	switch {
 	case err == nil && expired == nil:
 		return gossh.NewClient(raw, channels, requests), nil
@@ -64,7 +61,7 @@ func handshake(ctx context.Context, conn net.Conn, e endpoint, v *verifier, c *c
 			Host: e.host, User: e.user, Keys: slices.Clone(c.offered), Skipped: slices.Clone(c.skipped),
 		}}
 	}
-	return nil, &failure{state: state, err: trimHandshake(err)}
+	return nil, &failure{state: state, err: staged.explain(trimHandshake(err))}
 }
 
 // isRefusal tells a login that the server refused from a connection that broke. A host that
@@ -89,14 +86,54 @@ func trimHandshake(err error) error {
 type stagedConn struct {
 	net.Conn
 	limits limits
-	enter  func(State) // may be nil
+	enter  func(State)
+	line   []byte // start of the line being read before the banner
 
 	mu      sync.Mutex
 	state   State
 	timer   *time.Timer
 	done    bool
 	expired error
-	line    []byte // start of the line being read before the banner
+	message string // last words of the server to its user
+
+	// verdict is held while the host key is judged, which may go on when the connection is
+	// closed already, and happens again in the connection's life.
+	verdict   sync.Mutex
+	refused   error
+	abandoned bool
+}
+
+// judge lets check decide about the host key, unless the handshake failed meanwhile: a key
+// must not be pinned for a caller that is gone.
+func (c *stagedConn) judge(check func() error) error {
+	c.verdict.Lock()
+	defer c.verdict.Unlock()
+	if c.abandoned {
+		return net.ErrClosed
+	}
+	c.refused = check()
+	if c.refused == nil {
+		c.move(Authentication)
+	}
+	return c.refused
+}
+
+// note keeps what the server tells the user during login.
+func (c *stagedConn) note(message string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.message = message
+	return nil
+}
+
+// explain adds what the server said before it broke off: a host that still boots tells so.
+func (c *stagedConn) explain(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if words := strings.Join(strings.Fields(c.message), " "); words != "" {
+		return fmt.Errorf("%w: the host says %q", err, brief(words))
+	}
+	return err
 }
 
 // Read watches for the server's banner; lines before it are allowed.
@@ -130,17 +167,16 @@ func (c *stagedConn) bannerIn(b []byte) bool {
 func (c *stagedConn) move(s State) {
 	limit := map[State]time.Duration{Banner: c.limits.banner, HostKey: c.limits.hostKey, Authentication: c.limits.auth}[s]
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return
+	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}
 	c.state = s
-	if !c.done {
-		c.timer = time.AfterFunc(limit, func() { c.expire(fmt.Errorf("no progress within %s", limit)) })
-	}
-	c.mu.Unlock()
-	if c.enter != nil {
-		c.enter(s)
-	}
+	c.timer = time.AfterFunc(limit, func() { c.expire(fmt.Errorf("no progress within %s", limit)) })
+	c.enter(s)
 }
 
 // expire ends the handshake unless it is over.
@@ -154,11 +190,14 @@ func (c *stagedConn) expire(why error) {
 	c.Conn.Close()
 }
 
-// finish returns the state that was reached, and why the handshake was ended, if it was.
-func (c *stagedConn) finish() (State, error) {
+// finish returns the state that was reached, and why the verifier or the clock ended the
+// handshake, if they did.
+func (c *stagedConn) finish(ok bool) (state State, refused, expired error) {
+	c.verdict.Lock()
+	defer c.verdict.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.done = true
+	c.done, c.abandoned = true, !ok
 	c.timer.Stop()
-	return c.state, c.expired
+	return c.state, c.refused, c.expired
 }

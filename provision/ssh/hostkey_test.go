@@ -212,6 +212,29 @@ func TestPinHoldsForTheWait(t *testing.T) {
 	}
 }
 
+// OnPin is never at work for a caller that has its answer.
+func TestPinIsOverWhenDialReturns(t *testing.T) {
+	t.Parallel()
+	server := sshtest.New(t, sshtest.Options{})
+	target := server.Target()
+	target.KnownHosts, target.Pin = "", true
+	over := false
+	ctx := within(t, 500*time.Millisecond)
+	target.OnPin = func(string, string) error {
+		<-ctx.Done()
+		timer := time.NewTimer(200 * time.Millisecond) // a slow disk
+		<-timer.C
+		over = true
+		return nil
+	}
+	if _, err := ssh.DialReady(ctx, target); !errors.Is(err, errOutOfTime) {
+		t.Errorf("got %v", err)
+	}
+	if !over { // and no data race
+		t.Error("OnPin is still at work")
+	}
+}
+
 func TestHostWithSeveralKeys(t *testing.T) {
 	t.Parallel()
 	keys := map[string][]byte{}

@@ -49,6 +49,16 @@ func TestJump(t *testing.T) {
 	if hop.Logins() != 1 || host.Logins() != 1 || len(hop.Commands()) != 0 {
 		t.Errorf("%d logins on the jump host, %d on the host, commands %q on the jump host", hop.Logins(), host.Logins(), hop.Commands())
 	}
+	t.Run("is closed with the connection", func(t *testing.T) {
+		c := connect(t, target)
+		if hop.Open() != 2 {
+			t.Fatalf("%d connections to the jump host, want 2", hop.Open())
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		eventually(t, "the connection to the jump host is closed", func() bool { return hop.Open() == 1 && host.Open() == 1 })
+	})
 	t.Run("its end is the connection's end", func(t *testing.T) {
 		hop.DropAll()
 		if err := c.Run(t.Context(), "true", nil, nil); !errors.Is(err, ssh.ErrLost) {

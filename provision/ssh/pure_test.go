@@ -173,10 +173,10 @@ func TestTail(t *testing.T) {
 func TestBrief(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"true":                             "true",
-		"one\ntwo":                         "one…",
-		strings.Repeat("x", 81):            strings.Repeat("x", 80) + "…",
-		"  padded \n":                      "padded",
+		"true":                              "true",
+		"one\ntwo":                          "one…",
+		strings.Repeat("x", 81):             strings.Repeat("x", 80) + "…",
+		"  padded \n":                       "padded",
 		strings.Repeat("x", 79) + "é" + "y": strings.Repeat("x", 79) + "…",
 	} {
 		if got := brief(in); got != want {

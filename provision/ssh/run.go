@@ -12,12 +12,12 @@ const stdinGrace = 100 * time.Millisecond
 
 // Run implements the runner of other packages: it runs cmd by the login shell; see
 // provision.Runner for the contract. Errors: *ExitError, ErrLost, what stdin or stdout
-// returned, and the cause of ctx. A command whose input cannot be read to its end is not given
-// an end of file: its session is closed. When ctx ends the command's process group gets
-// SIGTERM, and after a second its session is closed; many servers pass no signals on (OpenSSH
-// of many years does not to root's commands), so a command that must not go on has to notice by
-// its closed streams. Nothing is written to stdout after Run returned; a Read of stdin or a Write
-// to stdout that blocks may outlive it.
+// returned, and the cause of ctx. When ctx ends, or stdin or stdout breaks, the command's
+// process group gets SIGTERM, and a second later its session is closed; only then does its
+// input end. Many servers pass no signals on (OpenSSH of many years does not to root's
+// commands): a command that must not go on, or not with half of its input, has to see to
+// that by itself. Nothing is written to stdout after Run returned; a Read of stdin or a
+// Write to stdout that blocks may outlive it.
 func (c *Client) Run(ctx context.Context, cmd string, stdin io.Reader, stdout io.Writer) error {
 	var stderr tail
 	code, err := c.execute(ctx, execution{

@@ -44,7 +44,7 @@ func (s *Server) listen() {
 	})
 }
 
-func (s *Server) config() *gossh.ServerConfig {
+func (s *Server) config(conn net.Conn) *gossh.ServerConfig {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &gossh.ServerConfig{
@@ -52,6 +52,9 @@ func (s *Server) config() *gossh.ServerConfig {
 		PublicKeyCallback: func(meta gossh.ConnMetadata, key gossh.PublicKey) (*gossh.Permissions, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
+			if s.opts.Booting != "" {
+				conn.Close()
+			}
 			if s.refuse || meta.User() != s.opts.User {
 				return nil, errors.New("refused")
 			}
@@ -63,6 +66,10 @@ func (s *Server) config() *gossh.ServerConfig {
 			}
 			return nil, errors.New("unknown key")
 		},
+	}
+	if s.opts.Booting != "" {
+		words := s.opts.Booting
+		c.BannerCallback = func(gossh.ConnMetadata) string { return words }
 	}
 	for _, k := range s.hostKeys {
 		c.AddHostKey(k)
@@ -87,7 +94,7 @@ func (s *Server) serve(conn net.Conn) {
 		defer timer.Stop()
 		<-timer.C
 	}
-	raw, channels, requests, err := gossh.NewServerConn(&badConn{Conn: conn, server: s}, s.config())
+	raw, channels, requests, err := gossh.NewServerConn(&badConn{Conn: conn, server: s}, s.config(conn))
 	if err != nil {
 		return
 	}

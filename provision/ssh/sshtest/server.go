@@ -27,6 +27,7 @@ type Options struct {
 	HostKeys   [][]byte      // private keys; nil: a new ed25519 key
 	Handler    Handler       // runs the commands; nil: the local shell in a temporary folder
 	RefuseAuth bool          // refuse every login
+	Booting    string        // say this at each login and break the connection off, as a host that still boots does
 	Forward    bool          // let clients connect onwards, as a jump host does
 	MaxAuth    int           // logins that a connection may try; 0: 6
 	Banner     time.Duration // wait before the first line; negative: say nothing at all
@@ -163,6 +164,13 @@ func (s *Server) SetRefuse(refuse bool) {
 	s.refuse = refuse
 }
 
+// SetBooting changes Options.Booting; empty: booted.
+func (s *Server) SetBooting(words string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Booting = words
+}
+
 // Freeze stops reading from all connections, or goes on: a host that fell off the network.
 func (s *Server) Freeze(frozen bool) {
 	s.mu.Lock()
@@ -182,6 +190,13 @@ func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accepted
+}
+
+// Open returns how many connections are open now.
+func (s *Server) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
 }
 
 // Logins returns how many connections logged in.
