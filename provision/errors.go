@@ -109,23 +109,21 @@ func sentinelOf(code int, output string) error {
 	case exitConfig:
 		return ErrConfig
 	}
-	for _, p := range tellingOutput {
-		if p.text.MatchString(output) {
-			return p.err
-		}
+	switch {
+	case lockedOutput.MatchString(output):
+		return ErrLock
+	case unreachableOutput.MatchString(output):
+		return ErrMirror
 	}
 	return nil
 }
 
 var diskFull = regexp.MustCompile(`(?i)no space left on device|not enough (free )?(disk )?space|disk quota exceeded|needs \d+ ?[KMG]i?B (more space )?on the .* filesystem`)
 
-var tellingOutput = []struct {
-	text *regexp.Regexp
-	err  error
-}{
-	{regexp.MustCompile(`Could not get lock|Waiting for cache lock|database is locked|unable to lock database|System management is locked`), ErrLock},
-	{regexp.MustCompile(`Failed to fetch|Temporary failure (in name resolution|resolving)|Could not resolve|Unable to fetch|Cannot download|Failed to download|failed retrieving file|temporary error \(try again later\)|Curl error`), ErrMirror},
-}
+var (
+	lockedOutput      = regexp.MustCompile(`Could not get lock|Waiting for cache lock|database is locked|unable to lock database|System management is locked`)
+	unreachableOutput = regexp.MustCompile(`Failed to fetch|Temporary failure (in name resolution|resolving)|Could not resolve|Unable to fetch|Cannot download|Failed to download|failed retrieving file|temporary error \(try again later\)|Curl error`)
+)
 
 // tellingLine returns the line of a script's output that a person reads first.
 func tellingLine(output string) string {
@@ -149,29 +147,27 @@ func tellingLine(output string) string {
 
 // adviceOn returns what to do about a sentinel when a step has no advice of its own.
 func adviceOn(err error) string {
-	for _, a := range advice {
+	for _, a := range []struct {
+		err  error
+		text string
+	}{
+		{ErrDiskFull, "free space on the host (df -h; apt-get clean; docker system prune) and run the command again"},
+		{ErrMirror, "check that the host resolves names and reaches the address; behind a proxy give --engine-http-proxy, or name a mirror with --engine-repo-url"},
+		{ErrLock, "another process installs packages on the host; run the command again when it has finished"},
+		{ErrNoPackage, "ask for one of the listed versions, or for another source of the engine"},
+		{ErrScript, "read the script's output; another script can be given with --engine-install-url"},
+		{ErrCloudInit, "read /var/log/cloud-init-output.log on the host, mend the user data, and create the machine again"},
+		{ErrOption, "correct the option that the engine does not accept; nothing was restarted"},
+		{ErrConfig, "mend /etc/docker/daemon.json on the host; the engine was not restarted"},
+		{ErrEngineStart, "read the journal lines above; on the host: journalctl -u docker"},
+		{ErrDowngrade, "insist with --force; data written by the newer engine may not be readable by the older one"},
+		{ErrNoRoot, rootAdvice},
+	} {
 		if errors.Is(err, a.err) {
 			return a.text
 		}
 	}
 	return ""
-}
-
-var advice = []struct {
-	err  error
-	text string
-}{
-	{ErrDiskFull, "free space on the host (df -h; apt-get clean; docker system prune) and run the command again"},
-	{ErrMirror, "check that the host resolves names and reaches the address; behind a proxy give --engine-http-proxy, or name a mirror with --engine-repo-url"},
-	{ErrLock, "another process installs packages on the host; run the command again when it has finished"},
-	{ErrNoPackage, "ask for one of the listed versions, or for another source of the engine"},
-	{ErrScript, "read the script's output; another script can be given with --engine-install-url"},
-	{ErrCloudInit, "read /var/log/cloud-init-output.log on the host, mend the user data, and create the machine again"},
-	{ErrOption, "correct the option that the engine does not accept; nothing was restarted"},
-	{ErrConfig, "mend /etc/docker/daemon.json on the host; the engine was not restarted"},
-	{ErrEngineStart, "read the journal lines above; on the host: journalctl -u docker"},
-	{ErrDowngrade, "insist with --force; data written by the newer engine may not be readable by the older one"},
-	{ErrNoRoot, rootAdvice},
 }
 
 const rootAdvice = "log in as root, or allow the user sudo without a password: echo 'USER ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/machine"
