@@ -184,12 +184,7 @@ func TestApplyCancel(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		go func() {
-			for {
-				if _, err := os.Stat(dir + "/began"); err == nil || ctx.Err() != nil {
-					break
-				}
-				<-time.After(20 * time.Millisecond)
-			}
+			waitFor(t, dir+"/began")
 			cancel(stop)
 		}()
 		start := time.Now()
@@ -200,13 +195,23 @@ func TestApplyCancel(t *testing.T) {
 		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("the script went on for %s", took)
 		}
-		if _, err := os.Stat(dir + "/interrupted"); err != nil {
-			t.Error("the running step was not interrupted")
-		}
+		waitFor(t, dir+"/interrupted")
 		if _, err := os.Stat(dir + "/next"); err == nil {
 			t.Error("a step ran after the end")
 		}
 	})
+}
+
+// waitFor waits until a step has made a file.
+func waitFor(t *testing.T, file string) {
+	t.Helper()
+	for range 500 {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Errorf("%s is not made", file)
 }
 
 func TestApplyLimit(t *testing.T) {

@@ -104,7 +104,7 @@ func planTLS(f Facts, t TLS, l layout) []Step {
 	same := len(f.TLSLoose) == 0
 	var all bytes.Buffer
 	for _, file := range files {
-		data := append(bytes.TrimRight(file.data, "\n"), '\n')
+		data := slices.Concat(bytes.TrimRight(file.data, "\n"), []byte("\n"))
 		sum := sha256.Sum256(data)
 		same = same && f.TLSHashes[file.name] == hex.EncodeToString(sum[:])
 		all.WriteString("== " + file.name + "\n")

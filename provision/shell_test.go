@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -41,9 +43,9 @@ func eachShell(t *testing.T, fn func(t *testing.T, r shell)) {
 // shell is a Runner that gives scripts to a local shell without root rights.
 type shell struct {
 	words []string
-	cut   int  // bytes of the script that arrive; 0: all
-	mute  bool // nobody reads the output
+	cut   int // bytes of the script that arrive; 0: all
 	cmds  *[]string
+	fakes string // folder of commands that stand for the host's
 }
 
 type exitError struct {
@@ -67,6 +69,9 @@ func (s shell) Run(ctx context.Context, cmd string, stdin io.Reader, stdout io.W
 		script = script[:s.cut]
 	}
 	c := exec.CommandContext(ctx, s.words[0], s.words[1:]...)
+	if s.fakes != "" {
+		c.Env = append(os.Environ(), "PATH="+s.fakes+":"+os.Getenv("PATH"))
+	}
 	var stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr, c.WaitDelay = bytes.NewReader(script), stdout, &stderr, 500*time.Millisecond
 	err = c.Run()
@@ -95,6 +100,17 @@ func (s shell) run(t *testing.T, script, stdin string) (string, int) {
 		t.Fatal(err)
 	}
 	return out.String(), 0
+}
+
+// fake makes commands that stand for the host's, from name to script.
+func (s *shell) fake(t *testing.T, commands map[string]string) {
+	t.Helper()
+	s.fakes = t.TempDir()
+	for name, script := range commands {
+		if err := os.WriteFile(filepath.Join(s.fakes, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // journal is a StepFunc that remembers.

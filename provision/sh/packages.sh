@@ -23,11 +23,12 @@ resolve() {
 	die 77 "no $1 $2; the package sources have:" $all
 }
 
-# refuse_older INSTALLED up|any: ends if $version is older than what is installed.
+# refuse_older INSTALLED up|any: ends if $version is older than what is installed; if that may be,
+# $verb becomes downgrade.
 refuse_older() {
 	[ -n "$1" ] && [ "$1" != "$version" ] || return 0
 	[ "$(printf '%s\n%s\n' "$1" "$version" | newest)" = "$version" ] && return
-	older=yes
+	verb=downgrade
 	[ "$2" = any ] || die 80 "$1 is installed, $version is the newest that is asked for"
 }
 
@@ -71,7 +72,7 @@ dnf_versions() {
 }
 
 dnf_engine() {
-	limit=$6 older=
+	limit=$6 verb=install
 	# The lists are read first, so that a source that cannot be reached is named.
 	dnf_run "$limit" makecache || note 'some package sources of the host cannot be reached'
 	versions=$(dnf_versions "$2")
@@ -95,32 +96,32 @@ dnf_engine() {
 			[ -z "$(dnf_versions "$extra")" ] || pinned="$pinned $extra"
 		done
 	fi
+	locked=$(dnf_or_yum versionlock list 2>/dev/null | grep -F -e "$2-" -e "name: $2") || :
 	# shellcheck disable=SC2086
-	dnf_run "$limit" versionlock delete $packages >/dev/null || :
-	if [ -n "$older" ]; then
-		# shellcheck disable=SC2086
-		dnf_run "$limit" downgrade $pinned
-	else
-		# shellcheck disable=SC2086
-		dnf_run "$limit" install $pinned
-	fi
-	if [ "$1" = repo ] || [ -n "$3" ]; then
+	[ -z "$locked" ] || dnf_run "$limit" versionlock delete $packages
+	code=0
+	# shellcheck disable=SC2086
+	dnf_run "$limit" "$verb" $pinned || code=$?
+	# What fails leaves what was held as it was.
+	if [ -n "$locked" ] || { [ "$code" = 0 ] && { [ "$1" = repo ] || [ -n "$3" ]; }; }; then
 		# shellcheck disable=SC2086
 		dnf_run "$limit" versionlock add $packages ||
 			note "$2 is not held at $version: the host's package manager has no versionlock plugin"
 	fi
+	[ "$code" = 0 ] || return "$code"
 	note "installed $packages $version"
 }
 
 # --- zypper
 
 zypper_engine() {
+	package=$2 want=$3
 	# zypper names the holder of its lock itself when the time is up.
 	ZYPP_LOCK_TIMEOUT=$6
 	export ZYPP_LOCK_TIMEOUT
 	wait_locks "$6" /run/zypp.pid /var/run/zypp.pid
 	zypper -q -n refresh || note 'some package sources of the host cannot be refreshed'
-	older=
+	verb=install
 	# v | docker | package | 28.5.1_ce-150000.1 | x86_64 | name of the repository
 	versions=$(zypper -q -n search -s -x -t package "$2" | sed -n "s/^[^|]*| *$2 *| *package *| *\\([^ |]*\\).*/\\1/p")
 	resolve "$2" "$3" <<-END
@@ -132,10 +133,15 @@ zypper_engine() {
 		return
 	fi
 	refuse_older "$installed" "$5"
-	zypper -q -n removelock "$2" >/dev/null || :
-	zypper -n install --no-recommends --no-confirm ${older:+--oldpackage} "$2=$version"
-	[ -z "$3" ] || zypper -q -n addlock "$2"
-	note "installed $2 $version"
+	locked=$(zypper -q -n locks | grep -F "| $2 ") || :
+	[ -z "$locked" ] || zypper -q -n removelock "$2"
+	case $verb in downgrade) set -- "$@" --oldpackage ;; esac
+	shift 6
+	code=0
+	zypper -n install --no-recommends --no-confirm "$@" "$package=$version" || code=$?
+	if [ -n "$locked" ] || { [ "$code" = 0 ] && [ -n "$want" ]; }; then zypper -q -n addlock "$package"; fi
+	[ "$code" = 0 ] || return "$code"
+	note "installed $package $version"
 }
 
 # --- pacman

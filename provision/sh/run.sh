@@ -9,7 +9,7 @@ below() {
 		pid=${line%% *} name=${line#*(} line=${line##*) }
 		name=${name%%)*}
 		state=${line%% *} line=${line#* }
-		[ "${line%% *}" = "$1" ] && [ "$state" != Z ] && [ "$pid" != "$beat_pid" ] || continue
+		if [ "${line%% *}" != "$1" ] || [ "$state" = Z ] || [ "$pid" = "$beat_pid" ]; then continue; fi
 		case $2/$name in gently/'dpkg') continue ;; esac
 		echo "$pid"
 		(below "$pid" "$2")
@@ -17,24 +17,29 @@ below() {
 }
 
 # beat PID: proves every second that someone still reads, and ends the work if nobody does: a
-# remote shell gets no signal when the connection to it ends. Package tools
-# that are interrupted finish the package at hand; what is deaf to that is terminated.
+# remote shell gets no signal when the connection to it ends. What runs is interrupted,
+# upon which package tools finish the package at hand; what is deaf to that is terminated.
 beat() {
 	trap '' PIPE
+	trap - USR1
 	beat_pid=$(exec sh -c 'echo $PPID')
 	while sleep 1 >/dev/null && kill -0 "$1" 2>/dev/null; do
 		printf '%s beat\n' "$machine_mark" 2>/dev/null && continue
-		kill -STOP "$1" 2>/dev/null # no further step
-		# shellcheck disable=SC2046 # a list of numbers
-		kill -INT $(below "$1" gently) 2>/dev/null
-		grace=0
-		while [ "$grace" -lt 60 ] && [ -n "$(below "$1" all)" ]; do
-			sleep 1 >/dev/null
-			grace=$((grace + 1))
+		kill -USR1 "$1" # no further step
+		all=$(below "$1" all)
+		gently=$(below "$1" gently)
+		kill -KILL "$1"
+		# shellcheck disable=SC2086 # lists of numbers
+		kill -INT $gently
+		for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
+			sleep 5 >/dev/null
+			for pid in $all; do
+				kill -0 "$pid" && continue 2
+			done
+			return
 		done
-		# shellcheck disable=SC2046
-		kill -TERM $(below "$1" all) 2>/dev/null
-		kill -KILL "$1" 2>/dev/null
+		# shellcheck disable=SC2086
+		kill -TERM $all
 		return
 	done
 }
@@ -42,6 +47,7 @@ beat() {
 begin() {
 	set +e
 	printf '\n%s begin\n' "$machine_mark"
+	trap 'exit 130' USR1
 	beat $$ </dev/null 2>/dev/null &
 	beats=$!
 }
