@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -39,7 +40,7 @@ func parseRecord(data []byte) record {
 }
 
 func (r record) encode() []byte {
-	b, err := json.Marshal(r)
+	b, err := marshal(r)
 	if err != nil {
 		panic(err) // strings and raw JSON that was parsed
 	}
@@ -153,9 +154,17 @@ func marshal(v any) (json.RawMessage, error) {
 	return bytes.TrimSpace(b.Bytes()), nil
 }
 
+// sameJSON tells whether two values mean the same, however they are written.
 func sameJSON(a, b json.RawMessage) bool {
-	var x, y bytes.Buffer
-	return json.Compact(&x, a) == nil && json.Compact(&y, b) == nil && bytes.Equal(x.Bytes(), y.Bytes())
+	decode := func(data json.RawMessage) (v any, err error) {
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.UseNumber() // 1 and 1.0 are written by different hands
+		err = d.Decode(&v)
+		return v, err
+	}
+	x, errX := decode(a)
+	y, errY := decode(b)
+	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
 }
 
 // unmerge takes away what r says is ours, unless someone has changed it since.
