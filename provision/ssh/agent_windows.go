@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -12,7 +13,7 @@ const agentPipe = `\\.\pipe\openssh-ssh-agent`
 
 // dialAgent connects to the user's agent: the pipe that SSH_AUTH_SOCK names, else that of
 // the system's OpenSSH.
-func dialAgent(t Target) (io.ReadWriteCloser, error) {
+func dialAgent(_ context.Context, t Target) (io.ReadWriteCloser, error) {
 	pipe := t.getenv("SSH_AUTH_SOCK")
 	if pipe == "" {
 		pipe = agentPipe

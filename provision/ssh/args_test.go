@@ -27,17 +27,20 @@ func TestArgs(t *testing.T) {
 		{"plain", ssh.Target{Host: "h", KnownHosts: "/m/known_hosts"}, []string{"Port=22", "UserKnownHostsFile=/m/known_hosts"}, nil},
 		{"nothing known", ssh.Target{Host: "h"}, []string{"Port=22", "UserKnownHostsFile=none"}, nil},
 		{
-			"key and port", ssh.Target{Host: "h", Port: 2222, Key: "/m/id", KnownHosts: "/m/known_hosts"},
+			"key and port",
+			ssh.Target{Host: "h", Port: 2222, Key: "/m/id", KnownHosts: "/m/known_hosts"},
 			[]string{"Port=2222", "UserKnownHostsFile=/m/known_hosts"},
 			[]string{"IdentityFile=/m/id", "IdentitiesOnly=yes"},
 		},
 		{
-			"unusual paths", ssh.Target{Host: "h", Key: `/my "own" keys/100%`, KnownHosts: "/it's/#1"},
+			"unusual paths",
+			ssh.Target{Host: "h", Key: `/my "own" keys/100%`, KnownHosts: "/it's/#1"},
 			[]string{"Port=22", `UserKnownHostsFile="/it's/#1"`},
 			[]string{`IdentityFile="/my \"own\" keys/100%%"`, "IdentitiesOnly=yes"},
 		},
 		{
-			"jump", ssh.Target{
+			"jump",
+			ssh.Target{
 				Host: "2001:db8::1", Port: 2222, User: "u", Key: "/m/id%h x", KnownHosts: "/m/kh", Jump: "[::1]:2200",
 				Getenv: env("HOME", "/home/me", "USER", "me"),
 			},

@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -47,7 +48,7 @@ func (c *credentials) offer(s gossh.Signer, from string) {
 
 // loadCredentials finds the keys of t: exactly t.Key, or else what the agent holds and the
 // user's default files. Errors: ErrKeyFile, only for t.Key.
-func loadCredentials(t Target) (*credentials, error) {
+func loadCredentials(ctx context.Context, t Target) (*credentials, error) {
 	c := &credentials{}
 	held := &agentKeys{}
 	defer func() {
@@ -56,13 +57,13 @@ func loadCredentials(t Target) (*credentials, error) {
 		}
 	}()
 	if t.Key != "" {
-		if err := c.addFile(t, t.Key, held); err != nil {
-			held.Close()
+		if err := c.addFile(ctx, t, t.Key, held); err != nil {
+			_ = held.Close()
 			return nil, err
 		}
 		return c, nil
 	}
-	if err := held.load(t); err != nil {
+	if err := held.load(ctx, t); err != nil {
 		c.skipped = append(c.skipped, "agent: "+err.Error())
 	}
 	for _, s := range held.signers {
@@ -72,7 +73,7 @@ func loadCredentials(t Target) (*credentials, error) {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 			file := filepath.Join(home, ".ssh", name)
 			var unusable *KeyFileError
-			if err := c.addFile(t, file, held); errors.As(err, &unusable) && !errors.Is(err, fs.ErrNotExist) {
+			if err := c.addFile(ctx, t, file, held); errors.As(err, &unusable) && !errors.Is(err, fs.ErrNotExist) {
 				c.skipped = append(c.skipped, fmt.Sprintf("%s: %v", file, plain(unusable.Err)))
 			}
 		}
@@ -81,14 +82,14 @@ func loadCredentials(t Target) (*credentials, error) {
 }
 
 // addFile offers the key of a file, by the agent if the file alone does not do.
-func (c *credentials) addFile(t Target, file string, held *agentKeys) error {
+func (c *credentials) addFile(ctx context.Context, t Target, file string, held *agentKeys) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return &KeyFileError{File: file, Err: err, advice: "check the path of the private key"}
 	}
 	signer, err := gossh.ParsePrivateKey(data)
 	if err != nil {
-		if signer, err = held.stand(t, file, data, err); err != nil {
+		if signer, err = held.stand(ctx, t, file, data, err); err != nil {
 			return err
 		}
 		c.offer(signer, file+" (agent)")
@@ -133,30 +134,32 @@ type agentKeys struct {
 var errNoAgent = errors.New("no SSH agent runs (SSH_AUTH_SOCK is not set)")
 
 // load asks the agent for its keys, once; that none runs is no error.
-func (a *agentKeys) load(t Target) error {
+func (a *agentKeys) load(ctx context.Context, t Target) error {
 	if a.loaded {
 		return a.err
 	}
 	a.loaded = true
-	a.err = a.list(t)
+	a.err = a.list(ctx, t)
 	if errors.Is(a.err, errNoAgent) {
 		a.err = nil
 	}
 	return a.err
 }
 
-func (a *agentKeys) list(t Target) error {
-	conn, err := dialAgent(t)
+func (a *agentKeys) list(ctx context.Context, t Target) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, agentAnswer, fmt.Errorf("no answer within %s", agentAnswer))
+	defer cancel()
+	conn, err := dialAgent(ctx, t)
 	if err != nil {
 		return err
 	}
-	timer := time.AfterFunc(agentAnswer, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	signers, err := agent.NewClient(conn).Signers()
-	if !timer.Stop() {
-		return fmt.Errorf("no answer within %s", agentAnswer)
+	if !stop() {
+		return context.Cause(ctx)
 	}
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return err
 	}
 	a.conn, a.signers = conn, signers
@@ -173,10 +176,10 @@ func (a *agentKeys) Close() error {
 
 // stand returns the agent's signer for a key file that cannot be used by itself: one with
 // a passphrase, one of a hardware key, or only the public half.
-func (a *agentKeys) stand(t Target, file string, data []byte, why error) (gossh.Signer, error) {
+func (a *agentKeys) stand(ctx context.Context, t Target, file string, data []byte, why error) (gossh.Signer, error) {
 	public := publicHalf(file, data, why)
 	if public != nil {
-		if err := a.load(t); err != nil {
+		if err := a.load(ctx, t); err != nil {
 			t.log().Warn("SSH agent does not answer", "err", err)
 		}
 		i := slices.IndexFunc(a.signers, func(s gossh.Signer) bool { return same(s.PublicKey(), public) })

@@ -49,7 +49,7 @@ func (c *Client) keepAlive(every time.Duration) {
 			return
 		case err := <-answers:
 			if err != nil {
-				c.end(fmt.Errorf("%w: %w", ErrLost, err))
+				_ = c.end(fmt.Errorf("%w: %w", ErrLost, err))
 				return
 			}
 			waiting, missed = false, 0
@@ -63,7 +63,7 @@ func (c *Client) keepAlive(every time.Duration) {
 				continue
 			}
 			if missed++; missed >= keepAliveMisses {
-				c.end(fmt.Errorf("%w: no sign of life from %s for %s", ErrLost, c.addr, every*keepAliveMisses))
+				_ = c.end(fmt.Errorf("%w: no sign of life from %s for %s", ErrLost, c.addr, every*keepAliveMisses))
 				return
 			}
 		}

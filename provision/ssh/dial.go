@@ -49,13 +49,16 @@ func (f *failure) tellsMoreThan(before *failure, took time.Duration) bool {
 
 func dial(ctx context.Context, t Target, lim limits, wait bool) (*Client, error) {
 	began := time.Now()
-	d, err := newDialer(t, lim)
-	if err != nil {
+	d, err := newDialer(ctx, t, lim)
+	switch {
+	case err != nil && ctx.Err() != nil: // the agent was not waited for
+		return nil, fmt.Errorf("connect to %s: %w", t.endpoint().addr(), context.Cause(ctx))
+	case err != nil:
 		return nil, err
 	}
 	defer d.close()
 	// A signature that the agent is asked for must not outlive ctx.
-	defer context.AfterFunc(ctx, func() { d.login.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = d.login.Close() })()
 
 	var last *failure
 	changed := began
@@ -117,7 +120,7 @@ type dialer struct {
 	told    *told
 }
 
-func newDialer(t Target, lim limits) (*dialer, error) {
+func newDialer(ctx context.Context, t Target, lim limits) (*dialer, error) {
 	d := &dialer{target: t, limits: lim, told: &told{fn: t.Waiting}}
 	if t.Host == "" {
 		return nil, errors.New("connect over SSH: no host given")
@@ -134,7 +137,7 @@ func newDialer(t Target, lim limits) (*dialer, error) {
 	if d.host, err = newVerifier(t.endpoint(), t); err != nil {
 		return nil, err
 	}
-	if d.login, err = loadCredentials(t); err != nil {
+	if d.login, err = loadCredentials(ctx, t); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -142,9 +145,9 @@ func newDialer(t Target, lim limits) (*dialer, error) {
 
 func (d *dialer) close() {
 	d.told.close()
-	d.login.Close()
+	_ = d.login.Close()
 	if d.hopConn != nil {
-		d.hopConn.Close()
+		_ = d.hopConn.Close()
 	}
 }
 
@@ -187,7 +190,7 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, *failure) {
 		return nil, &failure{state: networkState(err), err: fmt.Errorf("from jump host %s: %w", d.hop.addr(), err)}
 	}
 	// The connection to the jump host broke: the next attempt makes a new one.
-	d.hopConn.Close()
+	_ = d.hopConn.Close()
 	d.hopConn = nil
 	return nil, &failure{state: NoRoute, err: &JumpError{Host: d.hop.addr(), Err: err}}
 }

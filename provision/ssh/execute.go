@@ -95,7 +95,7 @@ func (r *running) perform() error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // nothing is to be done about it
 	if !r.phase.CompareAndSwap(opening, starting) {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (r *running) feed(to io.WriteCloser) {
 			return // else the command is over, or does not want its input
 		}
 	}
-	to.Close()
+	_ = to.Close()
 }
 
 // supervise waits for the end, and sees to it when ctx, the input or the output ended.
@@ -212,7 +212,7 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 	// end asks the command to end; when the timer is up its session is closed.
 	end := func(cause error) {
 		why = cause
-		go s.Signal(gossh.SIGTERM) // which blocks while the host reads nothing
+		go func() { _ = s.Signal(gossh.SIGTERM) }() // which blocks while the host reads nothing
 		timer.Reset(farewell)
 	}
 	resize := r.x.tty.watch()
@@ -238,7 +238,7 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 				resize.now(s)
 			case s != nil:
 				if name, known := signalName(sig); known {
-					go s.Signal(name)
+					go func() { _ = s.Signal(name) }()
 				}
 			}
 		case <-resize.tick:
@@ -262,7 +262,7 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 				return 0, why
 			}
 			closing = true
-			go s.Close()
+			go func() { _ = s.Close() }()
 			timer.Reset(closure)
 		}
 	}

@@ -50,7 +50,7 @@ func handshake(ctx context.Context, conn net.Conn, e endpoint, v *verifier, c *c
 	case err == nil && expired == nil:
 		return gossh.NewClient(raw, channels, requests), nil
 	case err == nil: // ended in the instant of success
-		raw.Close()
+		_ = raw.Close()
 		return nil, &failure{state: state, err: expired}
 	case refused != nil:
 		return nil, &failure{state: HostKey, err: refused, final: true}
@@ -187,7 +187,7 @@ func (c *stagedConn) expire(why error) {
 		return
 	}
 	c.expired = why
-	c.Conn.Close()
+	_ = c.Conn.Close()
 }
 
 // finish returns the state that was reached, and why the verifier or the clock ended the

@@ -110,13 +110,19 @@ func TestJumpFails(t *testing.T) {
 		text    string
 		forever bool // waiting might heal it
 	}{
-		{name: "malformed", hop: sshtest.New(t, forward), want: ssh.ErrJump, text: "parse jump host",
-			change: func(_ *sshtest.Server, target *ssh.Target) { target.Jump = "-oProxyCommand=x" }},
+		{
+			name: "malformed", hop: sshtest.New(t, forward), want: ssh.ErrJump, text: "parse jump host",
+			change: func(_ *sshtest.Server, target *ssh.Target) { target.Jump = "-oProxyCommand=x" },
+		},
 		{name: "login refused", hop: sshtest.New(t, sshtest.Options{Forward: true, RefuseAuth: true}), want: ssh.ErrAuth, text: "tried"},
-		{name: "host key changed", hop: sshtest.New(t, forward), want: ssh.ErrHostKey, text: "presents",
-			change: func(s *sshtest.Server, _ *ssh.Target) { s.SetHostKeys() }},
-		{name: "host key unknown", hop: sshtest.New(t, forward), want: ssh.ErrUnknownKey, text: "not known",
-			change: func(_ *sshtest.Server, target *ssh.Target) { target.Getenv = env("USER", "tester") }},
+		{
+			name: "host key changed", hop: sshtest.New(t, forward), want: ssh.ErrHostKey, text: "presents",
+			change: func(s *sshtest.Server, _ *ssh.Target) { s.SetHostKeys() },
+		},
+		{
+			name: "host key unknown", hop: sshtest.New(t, forward), want: ssh.ErrUnknownKey, text: "not known",
+			change: func(_ *sshtest.Server, target *ssh.Target) { target.Getenv = env("USER", "tester") },
+		},
 		{name: "does not forward", hop: sshtest.New(t, sshtest.Options{}), want: ssh.ErrJump, text: "does not forward"},
 		{name: "down", hop: sshtest.New(t, sshtest.Options{Forward: true, Stopped: true}), want: ssh.ErrNotReady, text: "refused", forever: true},
 		{name: "silent", hop: sshtest.New(t, sshtest.Options{Forward: true, Banner: -1}), want: ssh.ErrNotReady, text: "no SSH banner", forever: true},

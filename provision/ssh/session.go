@@ -58,7 +58,7 @@ func (s Session) raw() (restore func(), err error) {
 	output := rawOutput(s.Stdout)
 	return func() {
 		output()
-		term.Restore(int(s.Term.Fd()), before)
+		_ = term.Restore(int(s.Term.Fd()), before)
 	}, nil
 }
 
@@ -141,5 +141,5 @@ func (w *watcher) now(s *gossh.Session) {
 		return
 	}
 	w.tty.width, w.tty.height = width, height
-	go s.WindowChange(height, width)
+	go func() { _ = s.WindowChange(height, width) }()
 }

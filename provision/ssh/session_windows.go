@@ -35,6 +35,6 @@ func rawOutput(w io.Writer) (restore func()) {
 	if err := windows.GetConsoleMode(h, &before); err != nil {
 		return func() {} // not a console
 	}
-	windows.SetConsoleMode(h, before|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING)
-	return func() { windows.SetConsoleMode(h, before) }
+	_ = windows.SetConsoleMode(h, before|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING)
+	return func() { _ = windows.SetConsoleMode(h, before) }
 }

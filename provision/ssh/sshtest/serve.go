@@ -35,7 +35,7 @@ func (s *Server) listen() {
 			s.mu.Unlock()
 			s.running.Go(func() {
 				s.serve(conn)
-				conn.Close()
+				_ = conn.Close()
 				s.mu.Lock()
 				delete(s.conns, conn)
 				s.mu.Unlock()
@@ -53,7 +53,7 @@ func (s *Server) config(conn net.Conn) *gossh.ServerConfig {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.opts.Booting != "" {
-				conn.Close()
+				_ = conn.Close()
 			}
 			if s.refuse || meta.User() != s.opts.User {
 				return nil, errors.New("refused")
@@ -98,14 +98,14 @@ func (s *Server) serve(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	defer raw.Close()
+	defer raw.Close() //nolint:errcheck // nothing is to be done about it
 	s.mu.Lock()
 	s.logins++
 	s.mu.Unlock()
 	s.running.Go(func() {
 		for r := range requests {
 			if r.WantReply {
-				r.Reply(r.Type == "keepalive@openssh.com", nil)
+				_ = r.Reply(r.Type == "keepalive@openssh.com", nil)
 			}
 		}
 	})
@@ -122,7 +122,7 @@ func (s *Server) serve(conn net.Conn) {
 		case c.ChannelType() == "direct-streamlocal@openssh.com" && s.opts.Forward:
 			s.running.Go(func() { forwardUnix(ctx, c) })
 		default:
-			c.Reject(gossh.Prohibited, "administratively prohibited")
+			_ = c.Reject(gossh.Prohibited, "administratively prohibited")
 		}
 	}
 }
@@ -135,7 +135,7 @@ func forwardTCP(ctx context.Context, c gossh.NewChannel) {
 		OriginPort uint32
 	}
 	if err := gossh.Unmarshal(c.ExtraData(), &to); err != nil {
-		c.Reject(gossh.ConnectionFailed, "malformed request")
+		_ = c.Reject(gossh.ConnectionFailed, "malformed request")
 		return
 	}
 	forward(ctx, c, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
@@ -148,7 +148,7 @@ func forwardUnix(ctx context.Context, c gossh.NewChannel) {
 		Unused   uint32
 	}
 	if err := gossh.Unmarshal(c.ExtraData(), &to); err != nil {
-		c.Reject(gossh.ConnectionFailed, "malformed request")
+		_ = c.Reject(gossh.ConnectionFailed, "malformed request")
 		return
 	}
 	forward(ctx, c, "unix", to.Path)
@@ -157,25 +157,25 @@ func forwardUnix(ctx context.Context, c gossh.NewChannel) {
 func forward(ctx context.Context, c gossh.NewChannel, network, addr string) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
-		c.Reject(gossh.ConnectionFailed, err.Error())
+		_ = c.Reject(gossh.ConnectionFailed, err.Error())
 		return
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // nothing is to be done about it
 	ch, reqs, err := c.Accept()
 	if err != nil {
 		return
 	}
-	defer ch.Close()
+	defer ch.Close() //nolint:errcheck // nothing is to be done about it
 	go gossh.DiscardRequests(reqs)
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	go func() {
-		io.Copy(conn, ch)
+		_, _ = io.Copy(conn, ch)
 		if half, ok := conn.(interface{ CloseWrite() error }); ok {
-			half.CloseWrite()
+			_ = half.CloseWrite()
 		}
 	}()
-	io.Copy(ch, conn)
+	_, _ = io.Copy(ch, conn)
 }
 
 // badConn is a connection with the faults of the server's options.
@@ -206,7 +206,7 @@ func (c *badConn) Write(b []byte) (int, error) {
 		<-timer.C
 	}
 	if limit := c.server.opts.DropAfter; limit > 0 && c.sent.Add(int64(len(b))) > limit {
-		c.Conn.Close()
+		_ = c.Conn.Close()
 		return 0, net.ErrClosed
 	}
 	return c.Conn.Write(b)

@@ -225,7 +225,7 @@ func (s *Server) DropAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -233,7 +233,7 @@ func (s *Server) DropAll() {
 func (s *Server) Stop() {
 	s.mu.Lock()
 	if s.listener != nil {
-		s.listener.Close()
+		_ = s.listener.Close()
 		s.listener = nil
 	}
 	s.frozen = false

@@ -70,7 +70,7 @@ func (s *Server) session(ctx context.Context, ch gossh.Channel, reqs <-chan *gos
 			s.commands = append(s.commands, p.Command)
 			s.mu.Unlock()
 			if r.WantReply { // before the command can end the session
-				r.Reply(true, nil)
+				_ = r.Reply(true, nil)
 			}
 			x := Exec{Command: p.Command, TTY: terminal, Stdin: ch, Stdout: ch, Stderr: ch.Stderr(), Signals: signals}
 			commands.Go(func() { s.run(ctx, ch, x) })
@@ -79,24 +79,24 @@ func (s *Server) session(ctx context.Context, ch gossh.Channel, reqs <-chan *gos
 			ok = false
 		}
 		if r.WantReply {
-			r.Reply(ok, nil)
+			_ = r.Reply(ok, nil)
 		}
 	}
 }
 
 func (s *Server) run(ctx context.Context, ch gossh.Channel, x Exec) {
-	defer ch.Close()
+	defer ch.Close() //nolint:errcheck // nothing is to be done about it
 	code, signal := s.opts.Handler(ctx, x)
 	switch {
 	case signal != "":
-		ch.SendRequest("exit-signal", false, gossh.Marshal(struct {
+		_, _ = ch.SendRequest("exit-signal", false, gossh.Marshal(struct {
 			Signal string
 			Core   bool
 			Error  string
 			Lang   string
 		}{Signal: signal}))
 	case code != Silent:
-		ch.SendRequest("exit-status", false, gossh.Marshal(struct{ Code uint32 }{uint32(code)}))
+		_, _ = ch.SendRequest("exit-status", false, gossh.Marshal(struct{ Code uint32 }{uint32(code)}))
 	}
 }
 

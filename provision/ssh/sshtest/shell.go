@@ -27,12 +27,12 @@ func Shell(dir string) Handler {
 			err = cmd.Start()
 		}
 		if err != nil {
-			fmt.Fprintln(x.Stderr, err)
+			_, _ = fmt.Fprintln(x.Stderr, err)
 			return 127, ""
 		}
 		go func() {
-			io.Copy(stdin, x.Stdin)
-			stdin.Close()
+			_, _ = io.Copy(stdin, x.Stdin)
+			_ = stdin.Close()
 		}()
 		over := make(chan struct{})
 		defer close(over)
@@ -57,7 +57,7 @@ func Shell(dir string) Handler {
 		case errors.As(err, &exit):
 			return exit.ExitCode(), deathSignal(exit)
 		}
-		fmt.Fprintln(x.Stderr, err)
+		_, _ = fmt.Fprintln(x.Stderr, err)
 		return 126, ""
 	}
 }

@@ -23,7 +23,7 @@ func signals() map[string]syscall.Signal {
 
 func signalGroup(cmd *exec.Cmd, name string) {
 	if sig, ok := signals()[name]; ok {
-		syscall.Kill(-cmd.Process.Pid, sig)
+		_ = syscall.Kill(-cmd.Process.Pid, sig)
 	}
 }
 
