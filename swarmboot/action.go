@@ -23,6 +23,7 @@ type Action struct {
 	Pool       []string
 	SubnetSize int
 	Reset      bool     // the node first leaves what is left of a join that did not end, or of a membership that did
+	Replaces   []string // ids that the node had before; the swarm still lists them as down
 	NodeID     string   // of an update
 	Changes    []string // of an update, for people
 }
@@ -48,6 +49,9 @@ func (a Action) String() string {
 	}
 	if a.Reset {
 		add("after it leaves what is left of a former attempt or membership")
+	}
+	if len(a.Replaces) > 0 {
+		add("in place of its former node %s", strings.Join(a.Replaces, " "))
 	}
 	if len(a.Via) > 0 {
 		add("via %s", strings.Join(a.Via, " or "))

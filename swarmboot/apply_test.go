@@ -240,6 +240,35 @@ func TestNobodyToAsk(t *testing.T) {
 	})
 }
 
+// TestAnswerLost: the connection breaks while the engine joins, which goes on joining.
+func TestAnswerLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(1, 2)
+		actions := f.plan(t)
+		es := f.engines()
+		es["w1"] = lossy{f.made["w1"]}
+		f.made["w2"].Fail("POST /swarm/join", errors.New("broken pipe")) // before the engine got it
+		res, err := swarmboot.Apply(t.Context(), actions, es, nil, nil)
+		if err == nil || err.Error() != "join w2 as worker: broken pipe" || res.NodeIDs["w1"] == "" {
+			t.Errorf("got %+v, %v, want w1 to join and w2 not", res, err)
+		}
+		if ms, err := swarmboot.Members(t.Context(), f.made["m1"]); err != nil || len(ms) != 2 {
+			t.Errorf("got %+v, %v, want two members", ms, err)
+		}
+	})
+}
+
+// lossy is an engine whose answer to a join never arrives.
+type lossy struct{ *swarmboottest.Engine }
+
+func (l lossy) Do(ctx context.Context, method, path string, in, out any) error {
+	err := l.Engine.Do(ctx, method, path, in, out)
+	if path == "/swarm/join" {
+		return errors.New("unexpected EOF")
+	}
+	return err
+}
+
 // TestElection: that the managers elect a leader is waited for, that they have lost their quorum is not, for long.
 func TestElection(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // What of the Engine API is used here, by the API's own names.
 type (
 	engineInfo struct {
+		Name          string
 		ServerVersion string
 		Swarm         struct {
 			LocalNodeState   string

@@ -20,6 +20,7 @@ type Seen struct {
 	Control   bool     // is a manager with access to the store
 	Managers  []string // addresses of managers it knows
 	Nodes     []Member // of managers: the nodes of the swarm (Tasks is not counted); empty when it has no leader
+	Hostname  string   // the host's own name
 	Version   string   // engine version
 }
 
@@ -43,6 +44,7 @@ func Inspect(ctx context.Context, e Engine) Seen {
 		NodeID:    w.NodeID,
 		NodeAddr:  w.NodeAddr,
 		Control:   w.ControlAvailable,
+		Hostname:  i.Name,
 		Version:   i.ServerVersion,
 	}
 	for _, m := range w.RemoteManagers {

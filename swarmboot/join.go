@@ -114,6 +114,11 @@ func (b *boot) join(ctx context.Context, a Action) error {
 				return err
 			}
 		}
+		for _, id := range a.Replaces {
+			if err := Remove(ctx, id, nil, g.engine, 0, nil); err != nil {
+				return fmt.Errorf("former node %s: %w", id, err)
+			}
+		}
 		id, err := b.joinAt(ctx, e, a.Node, g, len(rest) > 0)
 		if errors.Is(err, errUnanswered) {
 			unanswered = append(unanswered, err)
@@ -133,6 +138,16 @@ var errUnanswered = errors.New("no answer yet")
 
 // joinAt joins at one manager and returns the node's id.
 func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bool) (string, error) {
+	watched := watchID(ctx, e)
+	id, err := request(ctx, e, n, g, another)
+	if ghost := watched(); err != nil && status(err) != 0 && ghost != "" {
+		err = errors.Join(err, strikeGhost(ctx, e, g.engine, ghost))
+	}
+	return id, err
+}
+
+// request asks the engine to join, and waits until it has.
+func request(ctx context.Context, e Engine, n Node, g guide, another bool) (string, error) {
 	req := joinRequest{
 		ListenAddr:    listenAddr(n),
 		AdvertiseAddr: n.Advertise,
@@ -141,11 +156,7 @@ func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bo
 		JoinToken:     g.tokens[n.Role],
 		Availability:  n.Availability,
 	}
-	id := b.watchID(ctx, e)
 	err := call(ctx, e, http.MethodPost, "/swarm/join", req, nil)
-	if ghost := id(); err != nil && !inBackground(err) && ghost != "" {
-		err = errors.Join(err, strikeGhost(ctx, g.engine, ghost))
-	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -155,8 +166,12 @@ func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bo
 		if err == nil && another && i.Swarm.LocalNodeState == "pending" && i.Swarm.NodeID == "" {
 			return "", fmt.Errorf("%w: %s at %s: %w", ErrNetwork, n.Name, g.addrs[0], errUnanswered)
 		}
-	default:
+	case status(err) != 0:
 		return "", addressHint(err)
+	default: // the answer got lost; the engine's state tells what it was
+		if i, again := info(ctx, e); again != nil || i.Swarm.LocalNodeState == "inactive" {
+			return "", err
+		}
 	}
 
 	var last engineInfo
@@ -180,14 +195,14 @@ func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bo
 			"open 2377/tcp to the managers, and 7946/tcp, 7946/udp and 4789/udp between all nodes")
 	}
 	if err != nil {
-		return "", fmt.Errorf("wait for the node: %w", err)
+		return "", fmt.Errorf("wait for the node: %w", addressHint(err))
 	}
 	return last.Swarm.NodeID, nil
 }
 
 // watchID looks at the id that an engine has while it joins; the function it returns ends that and tells the id. An
 // engine that fails to become a manager forgets the id, but the swarm goes on listing it.
-func (b *boot) watchID(ctx context.Context, e Engine) func() string {
+func watchID(ctx context.Context, e Engine) func() string {
 	ctx, cancel := context.WithCancel(ctx)
 	id := make(chan string, 1)
 	go func() {
@@ -207,8 +222,12 @@ func (b *boot) watchID(ctx context.Context, e Engine) func() string {
 	}
 }
 
-// strikeGhost removes what a failed join left in the list of nodes, unless it has come to vote.
-func strikeGhost(ctx context.Context, manager Engine, id string) error {
+// strikeGhost removes what a refused join left in the list of nodes, unless it has come to vote. An engine that is
+// not out of it, whatever it answered, keeps its node.
+func strikeGhost(ctx context.Context, e, manager Engine, id string) error {
+	if i, err := info(ctx, e); err != nil || i.Swarm.LocalNodeState != "inactive" {
+		return nil
+	}
 	n, err := node(ctx, manager, id)
 	if gone(err) || err == nil && n.ManagerStatus != nil {
 		return nil
@@ -263,11 +282,7 @@ func listenAddr(n Node) string {
 	if n.Listen != "" {
 		return withPort(n.Listen)
 	}
-	host := n.Advertise
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+	if ip := net.ParseIP(hostOf(n.Advertise)); ip != nil && ip.To4() == nil {
 		return net.JoinHostPort("::", swarmPort)
 	}
 	return net.JoinHostPort("0.0.0.0", swarmPort)

@@ -14,7 +14,36 @@ func (p *planner) join(n Node, reset bool) {
 	if n.Role == Manager {
 		kind = kindJoinManager
 	}
-	p.joins = append(p.joins, Action{Kind: kind, Node: n, Reset: reset})
+	p.joins = append(p.joins, Action{Kind: kind, Node: n, Reset: reset, Replaces: p.former(n)})
+}
+
+// former returns the ids that a host had in the swarm before, when it left or was made anew without being
+// removed: nodes that are down, of its name and at its address. A manager among them would count for the quorum.
+func (p *planner) former(n Node) []string {
+	name, host := p.seen[n.Name].Hostname, hostOf(n.Advertise)
+	if name == "" || host == "" {
+		return nil
+	}
+	used := make(map[string]bool)
+	for _, s := range p.seen {
+		used[s.NodeID] = true
+	}
+	var ids []string
+	for id, m := range p.members {
+		if m.State == "down" && m.Hostname == name && m.Addr == host && !used[id] {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// hostOf is an address without port.
+func hostOf(addr string) string {
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		return h
+	}
+	return addr
 }
 
 // update notes what has to change at a node that is in the swarm.
@@ -115,10 +144,7 @@ func (p *planner) checkAddresses() []error {
 			errs = append(errs, hint(fmt.Errorf("%w: %s", ErrAddress, n.Name), advice))
 			continue
 		}
-		host := n.Advertise
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
+		host := hostOf(n.Advertise)
 		ip := net.ParseIP(host)
 		switch {
 		case ip == nil: // a name of an interface, for the engine to resolve

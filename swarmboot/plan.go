@@ -68,7 +68,7 @@ type planner struct {
 	want     Swarm
 	seen     map[string]Seen
 	id       string            // of the swarm; empty: it is to be made
-	managers []string          // names of managers that take orders, those of want last
+	managers []string          // names of managers that take orders
 	members  map[string]Member // of the swarm by node id
 	addrs    map[string]bool   // of the swarm's managers
 	joins    []Action

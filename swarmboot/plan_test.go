@@ -147,6 +147,16 @@ func planCases() map[string]planCase {
 			want: swarmboot.Swarm{Name: "prod", ID: "c1", Nodes: nodes{node("w9", wrk)}},
 			seen: seen(one().set("x1", cluster("c2", member("x1", mgr), member("w9", wrk))["x1"]).
 				set("w9", cluster("c2", member("x1", mgr), member("w9", wrk))["w9"]))},
+		"former-node": {
+			want: swarmboot.Swarm{ID: "c1", Nodes: nodes{node("m2", mgr), node("w1", wrk)}},
+			seen: func() seen {
+				gone := func(id, name, addr string) swarmboot.Member {
+					return swarmboot.Member{ID: id, Hostname: name, Role: mgr, Addr: addr, State: "down", Reachability: "unreachable"}
+				}
+				s := cluster("c1", member("m1", mgr), gone("old2", "m2", "10.0.0.2"), gone("old1", "m2", "10.0.0.2"),
+					gone("elsewhere", "m2", "10.0.0.7"), gone("other", "w7", "10.0.1.1"))
+				return seen{"m1": s["m1"], "m2": {Reachable: true, State: "inactive", Hostname: "m2"}, "w1": {Reachable: true, State: "inactive", Hostname: "w1"}}
+			}()},
 		"locked-node":    fails(swarmboot.ErrLocked, join(node("m2", mgr), swarmboot.Seen{Reachable: true, State: "locked"})),
 		"error-node":     fails(swarmboot.ErrState, join(node("m2", mgr), swarmboot.Seen{Reachable: true, State: "error", Err: "could not find local IP address"})),
 		"no-swarm-mode":  fails(swarmboot.ErrState, join(node("m2", mgr), swarmboot.Seen{Reachable: true})),

@@ -3,6 +3,8 @@ package swarmboot_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -92,5 +94,40 @@ func main() { signal.Ignore(syscall.SIGTERM); for { time.Sleep(time.Hour) } }`
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRealLocked: a manager whose swarm is locked with a key does not start by itself.
+func TestRealLocked(t *testing.T) {
+	needLab(t, "dockerd")
+	t.Parallel()
+	w := &real{lab: newLab(t), hosts: make(map[string]int), engines: make(map[string]swarmboot.Engine)}
+	s := &teller{t: t, w: w, nodes: make(map[string]swarmboot.Node), ids: make(map[string]string)}
+	s.want(mgr, "m1")
+	s.reach()
+	m1 := w.engine("m1")
+	var c struct {
+		Version struct{ Index uint64 }
+		Spec    map[string]any
+	}
+	if err := m1.Do(t.Context(), http.MethodGet, "/swarm", nil, &c); err != nil {
+		t.Fatal(err)
+	}
+	c.Spec["EncryptionConfig"] = map[string]bool{"AutoLockManagers": true}
+	if err := m1.Do(t.Context(), http.MethodPost, fmt.Sprintf("/swarm/update?version=%d", c.Version.Index), c.Spec, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.stop("m1")
+	w.start("m1")
+	if got := swarmboot.Inspect(t.Context(), m1); got.State != "locked" || got.Control {
+		t.Errorf("got %+v, want it locked", got)
+	}
+	s.want(wrk, "w1")
+	if _, err := s.plan(); !errors.Is(err, swarmboot.ErrLocked) {
+		t.Errorf("join a locked swarm: got %v, want ErrLocked", err)
+	}
+	s.swarm.ID = ""
+	if _, err := s.plan(); !errors.Is(err, swarmboot.ErrLocked) {
+		t.Errorf("new swarm of a locked node: got %v, want ErrLocked", err)
 	}
 }

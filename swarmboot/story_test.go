@@ -368,3 +368,19 @@ func wrongAddress(t *testing.T, s *teller) {
 		t.Errorf("got members %+v", got)
 	}
 }
+
+// madeAnew: a manager has left without a word to the others, and comes again.
+func madeAnew(t *testing.T, s *teller) {
+	s.want(mgr, "m1", "m2", "m3")
+	s.reach()
+	old := s.ids["m3"]
+	if err := s.w.engine("m3").Do(t.Context(), "POST", "/swarm/leave?force=true", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return s.members("m1")["m3"].State == "down" })
+	s.reach()
+	ms := s.members("m1")
+	if s.ids["m3"] == old || names(ms) != "m1 m2 m3" || swarmboot.CountQuorum(list(ms)).Managers != 3 {
+		t.Errorf("got members %+v, want m3 once", ms)
+	}
+}

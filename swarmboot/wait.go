@@ -14,7 +14,7 @@ const patience = 30 * time.Second
 // returned then. An error of fn ends it when it is permanent, or when fn did
 // nothing but fail for as long as patience lasts.
 func poll(ctx context.Context, fn func(context.Context) (done bool, err error)) error {
-	pause := 50 * time.Millisecond
+	gap := 50 * time.Millisecond
 	lastGood := time.Now()
 	for {
 		if ctx.Err() != nil {
@@ -31,14 +31,14 @@ func poll(ctx context.Context, fn func(context.Context) (done bool, err error)) 
 		case permanent(err) || time.Since(lastGood) > patience:
 			return err
 		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(gap)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return context.Cause(ctx)
 		case <-timer.C:
 		}
-		pause = min(pause*3/2, time.Second)
+		gap = min(gap*3/2, time.Second)
 	}
 }
 

@@ -37,6 +37,7 @@ var stories = map[string]func(*testing.T, *teller){
 	"unanswered": unanswered,
 	"drain":      drains,
 	"address":    wrongAddress,
+	"anew":       madeAnew,
 }
 
 func TestStories(t *testing.T) {
