@@ -17,6 +17,7 @@ import (
 // a host from then on.
 type death struct {
 	mu    sync.Mutex
+	from  string // events count from the first that begins with it
 	at    int
 	n     int
 	dead  bool
@@ -29,6 +30,9 @@ func (d *death) event(what string) error {
 	if d.dead {
 		return errKilled
 	}
+	if d.n == 0 && !strings.HasPrefix(what, d.from) {
+		return nil
+	}
 	if d.n++; d.n == d.at {
 		d.dead, d.where = true, what
 		return errKilled
@@ -36,11 +40,20 @@ func (d *death) event(what string) error {
 	return nil
 }
 
-// kill runs act and kills it at event n; where is empty if it came to its end before.
-func (w *world) kill(n int, act func()) (where string) {
-	d := &death{at: n}
+// killing is an act that is killed at each of its events, each time in a world of its own.
+type killing struct {
+	names  []string
+	before func(w *world) // may be nil
+	act    func(w *world)
+	from   string // the first event that counts begins so
+	kinds  string // of events that must be among them
+}
+
+// kill runs the act and kills it at event n; where is empty if it came to its end before.
+func (k killing) kill(w *world, n int) (where string) {
+	d := &death{at: n, from: k.from}
 	w.hooks(nil, d.event)
-	act()
+	k.act(w)
 	w.hooks(nil, nil)
 	for _, h := range w.hosts {
 		h.sshd.DropAll()
@@ -48,9 +61,8 @@ func (w *world) kill(n int, act func()) (where string) {
 	return d.where
 }
 
-// killEach kills act at each of its events in a world of its own, made by before, and then has
-// after look at what there is. kinds are those of events that must be among them.
-func killEach(t *testing.T, names []string, kinds string, before, act func(w *world), after func(t *testing.T, w *world)) {
+// each has after look at what there is after each kill.
+func (k killing) each(t *testing.T, after func(t *testing.T, w *world)) {
 	const atOnce, most = 4, 400
 	stride := 1
 	if testing.Short() {
@@ -64,13 +76,17 @@ func killEach(t *testing.T, names []string, kinds string, before, act func(w *wo
 			for n := 1 + first*stride; n < most; n += atOnce * stride {
 				where := ""
 				t.Run(fmt.Sprintf("event %d", n), func(t *testing.T) {
-					w := newWorld(t, names...)
-					before(w)
-					where = w.kill(n, func() { act(w) })
-					after(t, w)
-					if t.Failed() {
-						t.Logf("killed at event %d: %s", n, where)
+					w := newWorld(t, k.names...)
+					if k.before != nil {
+						k.before(w)
 					}
+					defer func() {
+						if t.Failed() {
+							t.Logf("killed at event %d: %s", n, where)
+						}
+					}()
+					where = k.kill(w, n)
+					after(t, w)
 				})
 				mu.Lock()
 				over = over || where == ""
@@ -88,7 +104,7 @@ func killEach(t *testing.T, names []string, kinds string, before, act func(w *wo
 	if !over {
 		t.Errorf("not over after %d events", most)
 	}
-	for kind := range strings.FieldsSeq(kinds) {
+	for kind := range strings.FieldsSeq(k.kinds) {
 		if !seen[kind] && !testing.Short() {
 			t.Errorf("nothing was killed at %q: the test no longer covers what it says", kind)
 		}
@@ -101,9 +117,12 @@ func TestKilledCreate(t *testing.T) {
 		Names: []string{"m1"}, Driver: fake.Name, UserData: []byte("#cloud-config\n"),
 		Options: drivers.Values{"fake-secret": {"token"}},
 	}
-	before := func(w *world) {}
-	act := func(w *world) { _, _ = w.manager().Create(w.t.Context(), req) }
-	killEach(t, req.Names, "put write provider ssh before after", before, act, func(t *testing.T, w *world) {
+	k := killing{
+		names: req.Names,
+		act:   func(w *world) { _, _ = w.manager().Create(w.t.Context(), req) },
+		kinds: "put write provider ssh before after",
+	}
+	k.each(t, func(t *testing.T, w *world) {
 		rec, err := w.manager().Store.Get("m1")
 		if err != nil && !errors.Is(err, store.ErrNotExist) {
 			t.Errorf("the record does not load: %v", err)
@@ -132,9 +151,6 @@ func TestKilledCreate(t *testing.T) {
 		if n := strings.Count(files["machines/m1/known_hosts"], "\n"); n != 1 {
 			t.Errorf("%d known host keys", n)
 		}
-		if err := w.manager().Provision(t.Context(), []string{"m1"}); err != nil {
-			t.Error(err)
-		}
 		w.removes(t, "m1")
 	})
 }
@@ -142,8 +158,12 @@ func TestKilledCreate(t *testing.T) {
 func TestKilledCreateIsRemoved(t *testing.T) {
 	t.Parallel()
 	req := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Options: drivers.Values{"fake-seed-host-key": {"true"}}}
-	act := func(w *world) { _, _ = w.manager().Create(w.t.Context(), req) }
-	killEach(t, req.Names, "put write provider ssh before after", func(w *world) {}, act, func(t *testing.T, w *world) { w.removes(t, "m1") })
+	k := killing{
+		names: req.Names,
+		act:   func(w *world) { _, _ = w.manager().Create(w.t.Context(), req) },
+		kinds: "put write provider ssh before after",
+	}
+	k.each(t, func(t *testing.T, w *world) { w.removes(t, "m1") })
 }
 
 // removes demands that rm leaves nothing of machines at the provider and in the store.
@@ -165,11 +185,15 @@ func (w *world) removes(t *testing.T, names ...string) {
 
 func TestKilledRemove(t *testing.T) {
 	t.Parallel()
-	before := func(w *world) { w.create(CreateRequest{Names: []string{"m1"}}) }
-	act := func(w *world) {
-		_, _ = w.manager().Remove(context.WithoutCancel(w.t.Context()), RemoveRequest{Names: []string{"m1"}})
+	k := killing{
+		names:  []string{"m1"},
+		before: func(w *world) { w.create(CreateRequest{Names: []string{"m1"}}) },
+		act: func(w *world) {
+			_, _ = w.manager().Remove(w.t.Context(), RemoveRequest{Names: []string{"m1"}})
+		},
+		kinds: "put provider delete",
 	}
-	killEach(t, []string{"m1"}, "put provider delete", before, act, func(t *testing.T, w *world) { w.removes(t, "m1") })
+	k.each(t, func(t *testing.T, w *world) { w.removes(t, "m1") })
 }
 
 // TestSeededHostKeySurvivesAKill kills between the writes that tell of a host key which was seeded.

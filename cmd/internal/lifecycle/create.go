@@ -325,8 +325,9 @@ func (m *Manager) makeSwarm(ctx context.Context, s *spec, works []*making, errs 
 	for k, i := range at {
 		x := works[i]
 		x.timed("swarm")
-		x.out.Swarm, x.out.Role = x.rec.Swarm.Name, x.rec.Swarm.Role
-		if x.rec.Swarm.NodeID == "" {
+		if x.rec.Swarm.NodeID != "" {
+			x.out.Swarm, x.out.Role = x.rec.Swarm.Name, x.rec.Swarm.Role
+		} else {
 			cause := err
 			if cause == nil {
 				cause = fmt.Errorf("join swarm %q: not reached", s.options.SwarmOptions.Name)

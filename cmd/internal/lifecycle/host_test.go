@@ -35,7 +35,8 @@ type host struct {
 	index int
 	sshd  *sshtest.Server
 	front *httptest.Server // of the engine's TLS port
-	port  int
+
+	port, sshPort int // taken for good, unlike those of servers that are stopped and started
 
 	mu      sync.Mutex
 	id      string // at the provider; empty: there is no host
@@ -53,15 +54,30 @@ type host struct {
 	starts  int            // of the engine
 	fail    map[string]int // exit code by the first words of a step
 	blocked bool           // for other hosts
+	orders  bool           // orders to the engine are events
 }
 
 func newHost(w *world, name string, index int) *host {
 	h := &host{w: w, name: name, index: index, version: "28.5.2", newest: "28.5.2", fail: map[string]int{}}
-	h.sshd = sshtest.New(w.t, sshtest.Options{User: "root", Handler: h.run, Stopped: true})
+	h.sshd = sshtest.New(w.t, sshtest.Options{User: "root", Handler: h.run})
+	h.sshPort = h.relay()
 	h.front = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
-		engine := h.engine
+		engine, orders := h.engine, h.orders
 		h.mu.Unlock()
+		if orders && r.Method == http.MethodPost && w.event("engine of "+name+" is called: "+r.URL.Path) != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if orders && r.Method == http.MethodPost {
+			rec := httptest.NewRecorder()
+			engine.ServeHTTP(rec, r)
+			if w.event("engine of "+name+" has answered") != nil {
+				panic(http.ErrAbortHandler)
+			}
+			rw.WriteHeader(rec.Code)
+			_, _ = rec.Body.WriteTo(rw)
+			return
+		}
 		engine.ServeHTTP(rw, r)
 	}))
 	h.front.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -78,6 +94,49 @@ func newHost(w *world, name string, index int) *host {
 	h.port = h.front.Listener.Addr().(*net.TCPAddr).Port
 	w.t.Cleanup(h.front.Close)
 	return h
+}
+
+// relay listens for SSH clients and passes them on while the host is up.
+func (h *host) relay() int {
+	l, err := (&net.ListenConfig{}).Listen(h.w.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		h.w.t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	h.w.t.Cleanup(func() {
+		_ = l.Close()
+		h.sshd.DropAll()
+		running.Wait()
+	})
+	running.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			h.mu.Lock()
+			up := h.up
+			h.mu.Unlock()
+			if !up {
+				_ = client.Close()
+				continue
+			}
+			server, err := net.Dial("tcp", net.JoinHostPort(h.sshd.Host, strconv.Itoa(h.sshd.Port)))
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			running.Go(func() {
+				_, _ = io.Copy(server, client)
+				_ = server.Close()
+			})
+			running.Go(func() {
+				_, _ = io.Copy(client, server)
+				_ = client.Close()
+			})
+		}
+	})
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 // gate closes connections to an engine that does not listen.
@@ -105,7 +164,7 @@ func (g gate) Accept() (net.Conn, error) {
 func (h *host) locate(st *drivers.Status) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	st.Host, st.SSHPort, st.EnginePort, st.Peer, st.User = "127.0.0.1", h.sshd.Port, h.port, h.peer, "root"
+	st.Host, st.SSHPort, st.EnginePort, st.Peer, st.User = "127.0.0.1", h.sshPort, h.port, h.peer, "root"
 }
 
 // become makes the host what the provider says: id is another one when it was made anew.
@@ -127,7 +186,6 @@ func (h *host) become(id string, up bool, r fake.Resource) {
 		}
 	}
 	if up && !h.up {
-		h.sshd.Start()
 		h.up = true
 		if h.enabled {
 			h.start()
@@ -140,10 +198,8 @@ func (h *host) become(id string, up bool, r fake.Resource) {
 
 // halt pulls the plug.
 func (h *host) halt() {
-	if h.up {
-		h.sshd.Stop()
-	}
 	h.up = false
+	h.sshd.DropAll()
 	h.stop()
 }
 

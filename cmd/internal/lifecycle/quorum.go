@@ -149,7 +149,6 @@ func (m *Manager) SwarmStatus(ctx context.Context, name string) (SwarmStatus, er
 }
 
 // leaveSwarm takes a machine out of its swarm in good order. Unless forced, what would lose the quorum is refused.
-// going are machines that leave in the same command: their absence is meant.
 func (m *Manager) leaveSwarm(ctx context.Context, x *machine, force bool) (err error) {
 	if x.rec.Swarm.Name == "" {
 		return nil
@@ -198,9 +197,10 @@ func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cl
 	if asked == nil && seen.Control {
 		asked = self
 	}
+	id := x.rec.Swarm.NodeID
 	if asked == nil {
-		if seen.Reachable && seen.State == "inactive" {
-			return nil // left already, and nobody is left to tell
+		if seen.State == "inactive" || id == "" && len(cluster.Members) == 0 {
+			return nil // left already, or never in, and nobody is left to tell
 		}
 		return merr
 	}
@@ -208,8 +208,13 @@ func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cl
 	if err != nil {
 		return err
 	}
+	if id == "" {
+		if id = x.nodeID(seen, members, cluster); id == "" && seen.State != "pending" {
+			return nil // the join was not begun, or it failed
+		}
+	}
 	if !force {
-		if err := swarmboot.CheckRemoval(members, x.rec.Swarm.NodeID); err != nil {
+		if err := swarmboot.CheckRemoval(members, id); err != nil {
 			return err
 		}
 	}
@@ -227,7 +232,30 @@ func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cl
 	case wait <= 0:
 		wait = drainDeadline
 	}
-	return swarmboot.Remove(ctx, x.rec.Swarm.NodeID, selfEngine, managerEngine, wait, m.Step)
+	return swarmboot.Remove(ctx, id, selfEngine, managerEngine, wait, m.Step)
+}
+
+// nodeID finds the id of a machine whose join was interrupted: the one that its engine says, or that of a
+// node at its address which is no other machine's.
+func (x *machine) nodeID(seen swarmboot.Seen, members []swarmboot.Member, cluster store.Cluster) string {
+	for _, n := range members {
+		if n.ID == seen.NodeID {
+			return n.ID
+		}
+	}
+	if seen.Reachable {
+		return ""
+	}
+	others := map[string]bool{}
+	for _, m := range cluster.Members {
+		others[m.NodeID] = true
+	}
+	for _, n := range members {
+		if n.Addr == x.rec.Address.Peer && n.Addr != "" && !others[n.ID] {
+			return n.ID
+		}
+	}
+	return ""
 }
 
 // SwarmLeave takes machines out of their swarm: workers first, then managers, one after another.

@@ -78,15 +78,17 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 			return err
 		}
 	}
-	if err := txn.Put(cluster); err != nil { // the intent
+	if err := f.intend(txn, cluster); err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, m.Wait.Swarm, 5*time.Minute, "join swarm "+o.Name)
+	joinCtx, cancel := within(ctx, m.Wait.Swarm, 5*time.Minute, "join swarm "+o.Name)
 	defer cancel()
-	res, err := swarmboot.Apply(ctx, f.actions, f.engines, f.addrs, m.Step)
+	res, err := swarmboot.Apply(joinCtx, f.actions, f.engines, f.addrs, m.Step)
 	if err != nil {
 		err = fmt.Errorf("join swarm %q: %w", o.Name, err)
 	}
+	// What was reached is recorded also when the command was interrupted.
+	f.lookAgain(context.WithoutCancel(ctx), res)
 	return errors.Join(err, f.record(txn, cluster, res))
 }
 
@@ -218,6 +220,38 @@ func inspectAll(ctx context.Context, engines map[string]swarmboot.Engine) map[st
 	return seen
 }
 
+// intend records, before anything is done, that the nodes are about to be members. A machine with
+// a swarm and no node id may be one that the swarm counts: it is taken out before it is removed.
+func (f *forming) intend(txn clusterTxn, cluster store.Cluster) error {
+	for _, n := range f.nodes {
+		if n.rec.Swarm.NodeID != "" {
+			continue
+		}
+		n.rec.Swarm = store.Swarm{Name: cluster.Name, Role: string(n.role)}
+		if err := n.put(); err != nil {
+			return err
+		}
+	}
+	return txn.Put(cluster) // last: without a machine that knows of it, nothing would remove it
+}
+
+// lookAgain takes the intent back of nodes that are certain not to have joined.
+func (f *forming) lookAgain(ctx context.Context, res swarmboot.Result) {
+	asked := map[string]swarmboot.Engine{}
+	for _, n := range f.nodes {
+		if res.NodeIDs[n.rec.Name] == "" && n.rec.Swarm.NodeID == "" && f.seen[n.rec.Name].State != "active" {
+			asked[n.rec.Name] = f.engines[n.rec.Name]
+		}
+	}
+	for name, seen := range inspectAll(ctx, asked) {
+		for _, n := range f.nodes {
+			if n.rec.Name == name && seen.State == "inactive" {
+				n.rec.Swarm = store.Swarm{}
+			}
+		}
+	}
+}
+
 // record writes what was reached into the records of the machines and of the swarm.
 func (f *forming) record(txn clusterTxn, cluster store.Cluster, res swarmboot.Result) error {
 	if res.ClusterID != "" {
@@ -233,6 +267,7 @@ func (f *forming) record(txn clusterTxn, cluster store.Cluster, res swarmboot.Re
 			}
 		}
 		if id == "" {
+			errs = append(errs, n.put())
 			continue
 		}
 		cluster.Members[n.rec.Name] = store.Member{Role: string(n.role), NodeID: id}

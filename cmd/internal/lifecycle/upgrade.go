@@ -77,7 +77,7 @@ func (m *Manager) upgradeOne(ctx context.Context, x *machine, req UpgradeRequest
 	}
 	before := x.rec.Installed.Engine
 	run := func(ctx context.Context) error { return x.reprovisionWith(ctx, a, refit{adjust: want}) }
-	if x.rec.Swarm.Name != "" {
+	if x.rec.Swarm.NodeID != "" {
 		err = m.inSwarm(ctx, x, a, want, run)
 	} else {
 		err = run(ctx)
