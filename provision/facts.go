@@ -25,6 +25,7 @@ type Facts struct {
 	Package        string // package that owns dockerd: docker-ce, docker.io, moby-engine, docker ...
 	PackageVersion string
 	Held           bool
+	Unfinished     bool              // the package's installation was cut off
 	EngineState    string            // active, failed, inactive ...
 	Enabled        bool              // the engine starts with the host
 	RestartDue     bool              // the configuration was changed and the engine not restarted

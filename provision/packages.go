@@ -7,10 +7,26 @@ import (
 
 // planPackages decides how the engine that is asked for comes to the host; no steps if it is there.
 func planPackages(f Facts, e Engine) ([]Step, error) {
-	if f.Dockerd == "" {
+	switch {
+	case f.Unfinished:
+		return planRepair(f, e)
+	case f.Dockerd == "":
 		return planInstall(f, e)
 	}
 	return planChange(f, e)
+}
+
+// planRepair installs the engine again where an installation was cut off, from where it was
+// coming unless another source is asked for by name. What is there of it cannot be relied on.
+func planRepair(f Facts, e Engine) ([]Step, error) {
+	if e.Source == SourceAuto || e.Source == SourceKeep {
+		var err error
+		if e.Source, err = changeSource(f, Engine{InstallURL: e.InstallURL}); err != nil {
+			return nil, err
+		}
+	}
+	f.Dockerd, f.Version, f.PackageVersion = "", "", ""
+	return planInstall(f, e)
 }
 
 const ownEngineAdvice = "install an engine on the host by its own means and run the command again: it is kept and secured"

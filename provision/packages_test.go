@@ -237,3 +237,31 @@ const apkFake = `case $* in
 esac
 `
 
+// An engine whose installation was cut off is installed again from where it came, whatever is on
+// the disk of it already.
+func TestPlanRepair(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		pkg    string
+		source Source
+		want   string
+	}{
+		{"docker.io", SourceAuto, "install docker.io"},
+		{"docker.io", SourceKeep, "install docker.io"},
+		{"docker-ce", SourceAuto, "install docker-ce"},
+		{"docker.io", SourceRepo, "install docker-ce"},
+	} {
+		f := Facts{
+			ID: "debian", VersionID: "13", Codename: "trixie", Arch: "amd64", Packager: "apt-get", RepoListed: true,
+			Dockerd: "/usr/sbin/dockerd", Version: "26.1.5", Package: c.pkg, Unfinished: true,
+		}
+		steps, err := planPackages(f, Engine{Source: c.source})
+		if err != nil || len(steps) == 0 || !strings.HasPrefix(steps[len(steps)-1].Name, c.want) {
+			t.Errorf("%s, source %q: got %v, %v", c.pkg, c.source, steps, err)
+		}
+		f.Unfinished = false
+		if steps, err := planPackages(f, Engine{}); err != nil || len(steps) != 0 {
+			t.Errorf("%s as it should be: got %v, %v", c.pkg, steps, err)
+		}
+	}
+}

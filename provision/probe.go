@@ -117,6 +117,8 @@ func (f *Facts) setEngine(key, s string, value []byte) {
 		f.PackageVersion = s
 	case key == "held":
 		f.Held = true
+	case key == "unfinished":
+		f.Unfinished = true
 	case key == "engine-state":
 		f.EngineState = s
 	case key == "enabled":

@@ -86,9 +86,10 @@ probe_package() {
 		owner=${owner%%:*}
 		say package "$owner"
 		# shellcheck disable=SC2016 # the format is dpkg's
-		what=$(dpkg-query -W -f '${db:Status-Want} ${Version}' "$owner" 2>/dev/null) || return 0
-		say package-version "${what#* }"
+		what=$(dpkg-query -W -f '${db:Status-Want} ${db:Status-Status} ${Version}' "$owner" 2>/dev/null) || return 0
+		say package-version "${what##* }"
 		case $what in 'hold '*) say held yes ;; esac
+		case $what in *' installed '* | *' triggers-'*) ;; *) say unfinished yes ;; esac
 	elif has rpm && owner=$(rpm -qf --qf '%{NAME}' "$real" 2>/dev/null); then
 		say package "$owner"
 		say package-version "$(rpm -q --qf '%{VERSION}-%{RELEASE}' "$owner" 2>/dev/null)"
