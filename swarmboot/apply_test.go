@@ -240,13 +240,41 @@ func TestNobodyToAsk(t *testing.T) {
 	})
 }
 
+// TestOtherManagerAnswers: a manager takes orders from us and yet the node does not reach it.
+func TestOtherManagerAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(2, 1)
+		actions := f.plan(t)
+		if _, err := swarmboot.Apply(t.Context(), actions[:2], f.engines(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		f.net.Cut(f.made["m1"], f.made["w1"])
+		start := time.Now()
+		res, err := swarmboot.Apply(t.Context(), actions[2:], f.engines(), nil, nil)
+		if err != nil || res.NodeIDs["w1"] == "" || time.Since(start) > 25*time.Second {
+			t.Errorf("got %+v, %v after %s, want w1 to join through m2", res, err, time.Since(start))
+		}
+		f.net.Cut(f.made["m2"], f.made["w1"])
+		if err := swarmboot.Remove(t.Context(), res.NodeIDs["w1"], f.made["w1"], f.made["m1"], 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("joining"))
+		defer cancel()
+		_, err = swarmboot.Apply(ctx, actions[2:], f.engines(), nil, nil)
+		if !errors.Is(err, swarmboot.ErrNetwork) || !strings.Contains(err.Error(), "10.1.0.1:2377") || !strings.Contains(err.Error(), "10.1.0.2:2377") {
+			t.Errorf("got %v, want ErrNetwork that names both addresses", err)
+		}
+		t.Log(err)
+	})
+}
+
 // TestAnswerLost: the connection breaks while the engine joins, which goes on joining.
 func TestAnswerLost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFleet(1, 2)
 		actions := f.plan(t)
 		es := f.engines()
-		es["w1"] = lossy{f.made["w1"]}
+		es["w1"] = lossy{f.made["w1"], errors.New("unexpected EOF")}
 		f.made["w2"].Fail("POST /swarm/join", errors.New("broken pipe")) // before the engine got it
 		res, err := swarmboot.Apply(t.Context(), actions, es, nil, nil)
 		if err == nil || err.Error() != "join w2 as worker: broken pipe" || res.NodeIDs["w1"] == "" {
@@ -255,18 +283,55 @@ func TestAnswerLost(t *testing.T) {
 		if ms, err := swarmboot.Members(t.Context(), f.made["m1"]); err != nil || len(ms) != 2 {
 			t.Errorf("got %+v, %v, want two members", ms, err)
 		}
+
+		// Something in between answers in the engine's place: the node stays what it has become.
+		es["w2"] = lossy{f.made["w2"], &swarmboottest.Error{Code: 504, Text: "gateway timeout"}}
+		if _, err = swarmboot.Apply(t.Context(), actions[2:], es, nil, nil); err == nil {
+			t.Error("got nil, want the answer")
+		}
+		if again := f.plan(t); len(again) != 0 || f.made["w2"].NodeID() == "" {
+			t.Errorf("got %v, want w2 to be a member", again)
+		}
 	})
 }
 
-// lossy is an engine whose answer to a join never arrives.
-type lossy struct{ *swarmboottest.Engine }
+// lossy is an engine that joins, and whose caller gets err.
+type lossy struct {
+	*swarmboottest.Engine
+	err error
+}
 
 func (l lossy) Do(ctx context.Context, method, path string, in, out any) error {
 	err := l.Engine.Do(ctx, method, path, in, out)
 	if path == "/swarm/join" {
-		return errors.New("unexpected EOF")
+		<-time.After(time.Second)
+		return l.err
 	}
 	return err
+}
+
+// TestRemoveWhatNeverCameToVote: a node may have the role of a manager and not be one.
+func TestRemoveWhatNeverCameToVote(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(1, 1)
+		f.net.RoleDelay = time.Hour
+		res, err := f.apply(t.Context(), t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.nodes[1].Role = mgr
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("promoting"))
+		defer cancel()
+		if _, err := f.apply(ctx, t); err == nil {
+			t.Error("the promotion did not take an hour")
+		}
+		if err := swarmboot.Remove(t.Context(), res.NodeIDs["w1"], f.made["w1"], f.made["m1"], time.Minute, nil); err != nil {
+			t.Error(err)
+		}
+		if ms, err := swarmboot.Members(t.Context(), f.made["m1"]); err != nil || len(ms) != 1 {
+			t.Errorf("got %+v, %v, want one member", ms, err)
+		}
+	})
 }
 
 // TestElection: that the managers elect a leader is waited for, that they have lost their quorum is not, for long.

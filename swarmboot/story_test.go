@@ -360,6 +360,9 @@ func wrongAddress(t *testing.T, s *teller) {
 	if !errors.Is(err, swarmboot.ErrNetwork) {
 		t.Errorf("got %v, want ErrNetwork", err)
 	}
+	if got := s.members("m1"); len(got) != 1 {
+		t.Errorf("got members %+v, want no ghost of m2", got)
+	}
 	n.Advertise = right
 	s.nodes["m2"] = n
 	s.want(mgr)

@@ -89,8 +89,20 @@ func truth(u *url.URL, key string) bool {
 	return v == "1" || v == "true"
 }
 
+// struck: the swarm has removed the node while it was away.
+func (e *Engine) struck() bool { return e.node != nil && !slices.Contains(e.cluster.nodes, e.node) }
+
 func (e *Engine) control() bool {
-	return e.node != nil && e.node.member && (e.state == "active" || e.state == "pending")
+	if e.node == nil || e.state != "active" && e.state != "pending" {
+		return false
+	}
+	if e.struck() {
+		return !e.node.memberAt.IsZero() // a former manager does not know that it is one no more
+	}
+	if at := e.node.memberAt; !at.IsZero() && time.Since(at) < e.net.RoleDelay/2 {
+		return !e.node.member
+	}
+	return e.node.member
 }
 
 // leads is why the engine takes no orders for its swarm.
@@ -102,7 +114,7 @@ func (e *Engine) leads() error {
 		return refuse(http.StatusServiceUnavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
 	case !e.control():
 		return errNotManager
-	case e.cluster.leader(e.net, e) == nil:
+	case e.struck(), e.cluster.leader(e.net, e) == nil:
 		return errNoLeader
 	}
 	return nil
@@ -156,6 +168,9 @@ func index(v uint64) map[string]uint64 { return map[string]uint64{"Index": v} }
 
 func (e *Engine) info() any {
 	s := map[string]any{"LocalNodeState": e.state, "Error": e.problem, "ControlAvailable": e.control()}
+	if e.struck() && e.control() {
+		s["LocalNodeState"] = "pending"
+	}
 	switch {
 	case e.node != nil && e.state != "locked" && e.state != "error":
 		s["NodeID"], s["NodeAddr"] = e.node.id, e.node.addr

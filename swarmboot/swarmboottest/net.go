@@ -106,6 +106,7 @@ type node struct {
 	addr, managerAddr      string
 	member                 bool // of the managers, which follows role after a while
 	roleAt                 time.Time
+	memberAt               time.Time // of the last change of member; the node itself follows a little later
 	readyAt                time.Time
 	leftAt                 time.Time
 }
@@ -128,7 +129,7 @@ func (c *cluster) tick(n *Net) {
 		if x.role == "worker" && !c.spares(n, x) {
 			continue // the managers refuse to lose their quorum
 		}
-		x.member = x.role == "manager"
+		x.member, x.memberAt = x.role == "manager", now
 	}
 	for _, t := range c.tasks {
 		if t.stopAt.IsZero() && t.node.availability == "drain" {
