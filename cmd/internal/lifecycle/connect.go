@@ -123,7 +123,7 @@ func (x *machine) moveKnownHost(old, now store.Address) error {
 	}
 	var out strings.Builder
 	for line := range strings.Lines(string(data)) {
-		out.WriteString(line)
+		out.WriteString(strings.TrimSuffix(line, "\n") + "\n") // also behind a last line that was edited by hand
 		if fields := strings.Fields(line); len(fields) >= 3 && !strings.HasPrefix(line, "#") {
 			moved, err := ssh.KnownHostsLine(now.Host, now.SSHPort, fields[1]+" "+fields[2])
 			if err != nil {

@@ -162,12 +162,12 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	if err := x.put(); err != nil {
 		return err
 	}
-	return x.fail(x.keep(s))
+	return x.fail(x.keepRequest(s))
 }
 
-// keep stores what belongs to a record and is not in it. A resumed create stores it again: the
+// keepRequest stores what belongs to a record and is not in it. A resumed create stores it again: the
 // first one may have ended in between.
-func (x *making) keep(s *spec) error {
+func (x *making) keepRequest(s *spec) error {
 	if len(s.secrets) > 0 && string(s.secrets) != "{}" && string(s.secrets) != "null" {
 		if err := x.txn.PutSecrets(s.secrets); err != nil {
 			return err
@@ -187,7 +187,7 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 	x.rec = rec
 	x.out.Resumed = true
 	x.m.Note(ctx, fmt.Sprintf("continuing an unfinished create (%s)", rec.Phase))
-	if err := x.keep(s); err != nil {
+	if err := x.keepRequest(s); err != nil {
 		return err
 	}
 	return x.open()

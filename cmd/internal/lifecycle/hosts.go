@@ -79,7 +79,8 @@ func (x *machine) sans(hostname string) []string {
 	return slices.Compact(hosts)
 }
 
-// serverPair returns the machine's server certificate: the one on disk while it is good, else a new one, stored.
+// serverPair returns the machine's server certificate: the one on disk while it is good, else a new one, which
+// is not stored.
 func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pair, error) {
 	var pair certs.Pair
 	var err error
@@ -95,18 +96,18 @@ func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pai
 	if pair, err = a.ca.Server(hosts, x.m.Now()); err != nil {
 		return pair, fmt.Errorf("issue server certificate: %w", err)
 	}
-	if err := x.txn.WriteFile(serverKeyFile, pair.Key); err != nil {
-		return pair, err
-	}
-	return pair, x.txn.WriteFile(serverFile, pair.Cert)
+	return pair, nil
 }
 
-// handOut puts what a client needs into the machine's folder.
-func (x *machine) handOut(trust []byte, client certs.Pair) error {
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{caFile, trust}, {keyFile, client.Key}, {certFile, client.Cert}} {
+// file is one of a machine's folder.
+type file struct {
+	name string
+	data []byte
+}
+
+// keep writes files that are not what they should be.
+func (x *machine) keep(files ...file) error {
+	for _, f := range files {
 		if old, err := x.txn.ReadFile(f.name); err == nil && string(old) == string(f.data) {
 			continue
 		}
@@ -115,6 +116,11 @@ func (x *machine) handOut(trust []byte, client certs.Pair) error {
 		}
 	}
 	return nil
+}
+
+// handOut puts what a client needs into the machine's folder.
+func (x *machine) handOut(trust []byte, client certs.Pair) error {
+	return x.keep(file{caFile, trust}, file{keyFile, client.Key}, file{certFile, client.Cert})
 }
 
 // wanted is the engine asked for, in provision's words.
@@ -169,6 +175,9 @@ func (x *machine) provision(ctx context.Context, conn *ssh.Client, a authority, 
 	if r.planned != nil {
 		r.planned(steps)
 	}
+	if err := x.keep(file{serverKeyFile, tls.Key}, file{serverFile, tls.Cert}); err != nil {
+		return err
+	}
 	// The client's side first: it trusts all that the engine may show, before and after.
 	if err := x.handOut(a.trust, a.client); err != nil {
 		return err
@@ -193,7 +202,7 @@ type serverTLS struct {
 	hosts []string
 }
 
-// survey asks the host and plans; it changes nothing on it.
+// survey asks the host and plans; it changes nothing, here or there.
 func (x *machine) survey(ctx context.Context, conn *ssh.Client, a authority, want provision.Engine, r refit) (provision.Facts, serverTLS, []provision.Step, error) {
 	var facts provision.Facts
 	err := x.m.Step(ctx, "probe the host", func(ctx context.Context) (err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hostsmith/machine/certs"
@@ -64,17 +65,28 @@ func (x *machine) back(ctx context.Context) error {
 		return err
 	}
 	if x.covers(a) {
-		if err := x.verifyEngine(ctx, conn, x.wanted()); err != nil {
-			return err
+		err = x.verifyEngine(ctx, conn, x.wanted())
+	} else {
+		if len(x.rec.Installed.Hosts) > 0 {
+			x.m.Note(ctx, "the address changed: the server certificate is issued again")
 		}
-		return x.put()
+		err = x.provision(ctx, conn, a, refit{})
 	}
-	x.m.Note(ctx, "the address changed: the server certificate is issued again")
-	return x.provision(ctx, conn, a, refit{})
+	if err != nil {
+		return err
+	}
+	x.rec.Problem = nil
+	return x.put()
 }
 
-// covers tells whether the server certificate is good for where the machine is now.
+// covers tells whether the engine's server certificate is good for where the machine is now. The
+// one on disk may be newer than the engine's, if a command ended before it came to the host.
 func (x *machine) covers(a authority) bool {
+	for _, host := range x.sans("") {
+		if !slices.Contains(x.rec.Installed.Hosts, host) {
+			return false
+		}
+	}
 	pair, err := readPair(x.path(serverFile), x.path(serverKeyFile))
 	if err != nil {
 		return false
