@@ -56,7 +56,7 @@ func (e *StepError) Error() string {
 	if e.Err != nil {
 		cause = e.Err.Error()
 	}
-	if line := tellingLine(e.Output); line != "" {
+	if line := tellingLine(e.Code, e.Output); line != "" {
 		cause += ": " + line
 	}
 	return e.Step + ": " + cause
@@ -126,8 +126,12 @@ var (
 )
 
 // tellingLine returns the line of a script's output that a person reads first.
-func tellingLine(output string) string {
+func tellingLine(code int, output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
+	last := strings.TrimSpace(lines[len(lines)-1])
+	if code >= exitLock && code <= exitConfig && code != exitEngineStart {
+		return last // the script's own word
+	}
 	for _, line := range lines {
 		for _, want := range []string{"failed to start daemon: ", "unable to configure the Docker daemon "} {
 			if i := strings.LastIndex(line, want); i >= 0 {
@@ -142,7 +146,7 @@ func tellingLine(output string) string {
 			}
 		}
 	}
-	return strings.TrimSpace(lines[len(lines)-1])
+	return last
 }
 
 // adviceOn returns what to do about a sentinel when a step has no advice of its own.

@@ -21,11 +21,19 @@ func (e Engine) repoURL() string {
 	return strings.TrimRight(e.RepoURL, "/")
 }
 
+// defaultInstallURL is docker-machine's, which stored it with every machine.
+const defaultInstallURL = "https://get.docker.com"
+
 func (e Engine) installURL() string {
 	if e.InstallURL == "" {
-		return "https://get.docker.com"
+		return defaultInstallURL
 	}
 	return e.InstallURL
+}
+
+// asksForScript tells whether an install script is asked for by its URL alone.
+func (e Engine) asksForScript() bool {
+	return e.Source == SourceAuto && e.installURL() != defaultInstallURL
 }
 
 // flag is one dockerd flag.

@@ -34,7 +34,7 @@ const ownEngineAdvice = "install an engine on the host by its own means and run 
 // planInstall brings an engine to a host that has none.
 func planInstall(f Facts, e Engine) ([]Step, error) {
 	d, known := distributionOf(f)
-	if e.Source == SourceAuto && e.InstallURL != "" {
+	if e.asksForScript() {
 		e.Source = SourceScript
 	}
 	switch {
@@ -62,10 +62,7 @@ func planChange(f Facts, e Engine) ([]Step, error) {
 		return nil, nil
 	}
 	d, known := distributionOf(f)
-	source, err := changeSource(f, e)
-	if err != nil {
-		return nil, err
-	}
+	source := changeSource(f, e)
 	convert := f.Package != "" && known && (source == SourceRepo && f.Package != repoPackage || source == SourceDistro && f.Package != d.pkg && f.Packager != "apk")
 	fits := e.Version == "" || f.has(e.Version)
 	if fits && !convert && (!e.Upgrade || exact(e.Version)) {
@@ -101,16 +98,16 @@ const repoPackage = "docker-ce"
 
 // changeSource decides where an engine that is installed gets another version: where it came
 // from, unless another source is asked for by name.
-func changeSource(f Facts, e Engine) (Source, error) {
+func changeSource(f Facts, e Engine) Source {
 	switch {
 	case e.Source != SourceAuto:
-		return e.Source, nil
-	case e.InstallURL != "":
-		return SourceScript, nil
+		return e.Source
+	case e.asksForScript():
+		return SourceScript
 	case f.Package == repoPackage:
-		return SourceRepo, nil
+		return SourceRepo
 	}
-	return SourceDistro, nil
+	return SourceDistro
 }
 
 // sourceSteps are the steps that get the engine from a package source.

@@ -74,13 +74,13 @@ func TestPackageManagers(t *testing.T) {
 		{
 			name: "dnf install", run: "dnf_engine repo docker-ce 28.5.2? fresh up 5",
 			fakes: map[string]string{"+dnf": dnfFake, "rpm": "exit 1"},
-			want: `dnf -y -q makecache
-dnf -y -q list --showduplicates docker-ce
-dnf -y -q list --showduplicates docker-buildx-plugin
-dnf -y -q list --showduplicates docker-compose-plugin
-dnf -y -q versionlock list
-dnf -y -q install docker-ce-28.5.2-1.el9 docker-ce-cli-28.5.2-1.el9 containerd.io docker-buildx-plugin
-dnf -y -q versionlock add docker-ce docker-ce-cli containerd.io`,
+			want: `dnf -y makecache
+dnf -y list --showduplicates docker-ce
+dnf -y list --showduplicates docker-buildx-plugin
+dnf -y list --showduplicates docker-compose-plugin
+dnf -y versionlock list
+dnf -y install docker-ce-28.5.2-1.el9 docker-ce-cli-28.5.2-1.el9 containerd.io docker-buildx-plugin
+dnf -y versionlock add docker-ce docker-ce-cli containerd.io`,
 			text: "note installed docker-ce docker-ce-cli containerd.io 28.5.2-1.el9",
 		},
 		{
@@ -91,15 +91,15 @@ dnf -y -q versionlock add docker-ce docker-ce-cli containerd.io`,
 		{
 			name: "dnf held", run: "dnf_engine repo docker-ce 28.5.9 present up 5",
 			fakes: map[string]string{"+dnf": "case $* in *'versionlock list') echo 'docker-ce-3:28.5.2-1.el9.*' ;; *' install '*) exit 9 ;; esac\n" + dnfFake, "rpm": "echo 28.5.2-1.el9"},
-			want: `dnf -y -q versionlock delete docker-ce docker-ce-cli containerd.io
-dnf -y -q install docker-ce-28.5.9-1.el9 docker-ce-cli-28.5.9-1.el9 containerd.io docker-buildx-plugin
-dnf -y -q versionlock add docker-ce docker-ce-cli containerd.io`,
+			want: `dnf -y versionlock delete docker-ce docker-ce-cli containerd.io
+dnf -y install docker-ce-28.5.9-1.el9 docker-ce-cli-28.5.9-1.el9 containerd.io docker-buildx-plugin
+dnf -y versionlock add docker-ce docker-ce-cli containerd.io`,
 			code: 9,
 		},
 		{
 			name: "dnf is there", run: "dnf_engine repo docker-ce 28.5.2 present up 5",
 			fakes: map[string]string{"+dnf": dnfFake, "rpm": "echo 28.5.2-1.el9"},
-			want:  "dnf -y -q makecache\ndnf -y -q list --showduplicates docker-ce", text: "is installed",
+			want:  "dnf -y makecache\ndnf -y list --showduplicates docker-ce", text: "is installed",
 		},
 		{
 			name: "dnf older", run: "dnf_engine repo docker-ce 28.5.2 present up 5",
@@ -109,7 +109,7 @@ dnf -y -q versionlock add docker-ce docker-ce-cli containerd.io`,
 		{
 			name: "dnf older on purpose", run: "dnf_engine repo docker-ce 28.5.2 present any 5",
 			fakes: map[string]string{"+dnf": dnfFake, "rpm": "echo 29.0.0-1.el9"},
-			want:  "dnf -y -q downgrade docker-ce-28.5.2-1.el9 ",
+			want:  "dnf -y downgrade docker-ce-28.5.2-1.el9 ",
 		},
 		{
 			name: "dnf no version", run: "dnf_engine repo docker-ce 30 fresh up 5",
@@ -118,8 +118,8 @@ dnf -y -q versionlock add docker-ce docker-ce-cli containerd.io`,
 		},
 		{
 			name: "dnf no mirror", run: "dnf_engine repo docker-ce 28 fresh up 5",
-			fakes: map[string]string{"+dnf": "echo \"Error: Failed to download metadata for repo 'docker-ce-stable': http://x\"; exit 1", "rpm": "exit 1"},
-			code:  exitMirror, text: "http://x",
+			fakes: map[string]string{"+dnf": "case $* in *makecache*) echo 'Errors during downloading metadata'; echo ' - Curl error (7) for http://x/y'; echo 'Ignoring repositories: docker-ce-stable' ;; esac", "rpm": "exit 1"},
+			code:  exitMirror, text: "http://x/y",
 		},
 		{
 			name: "dnf without versionlock", run: "dnf_engine distro docker 25 fresh up 5",

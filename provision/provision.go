@@ -45,7 +45,7 @@ const (
 type Engine struct {
 	Version            string // exact, or a prefix such as 28 or 28.5; empty: what is there, else DefaultVersion
 	Source             Source
-	InstallURL         string   // of the script for SourceScript
+	InstallURL         string   // of the script for SourceScript, or with SourceAuto instead of a package unless it is https://get.docker.com
 	RepoURL            string   // base of Docker's repository or a mirror; empty: https://download.docker.com/linux
 	Port               int      // 0: DefaultPort
 	Options            []string // dockerd flags, flag=value or flag

@@ -3,9 +3,16 @@
 # and installs the engine or brings it to the wanted version. WANT is a version or a prefix of
 # one, with a question mark if the newest will do; empty means the newest.
 
+# unreachable TEXT: remembers what a package manager said of a source that it could not reach,
+# for the case that something is missing then.
+unreachable() {
+	mirror_said=$(printf '%s\n' "$1" | grep -i -E 'error|failed|cannot|temporar|ignoring' | grep -m 1 http) || mirror_said=$1
+	note 'some package sources of the host cannot be reached'
+}
+
 # resolve PACKAGE WANT: sets $version to the newest of the versions on stdin that is wanted.
 resolve() {
-	all=$(cat)
+	all=$(sort -V -u)
 	version=$(printf '%s\n' "$all" | while read -r one; do
 		if [ -n "$one" ] && { [ -z "$2" ] || wanted "$one" "${2%\?}"; }; then echo "$one"; fi
 	done | newest)
@@ -18,6 +25,7 @@ resolve() {
 		;;
 	esac
 	[ -n "$version" ] && return
+	[ -z "${mirror_said-}" ] || die 76 "$mirror_said"
 	[ -n "$all" ] || die 77 "the package sources have no package $1"
 	# shellcheck disable=SC2086 # one line
 	die 77 "no $1 $2; the package sources have:" $all
@@ -49,7 +57,7 @@ dnf_run() {
 	return "$dnf_code"
 }
 
-dnf_or_yum() { if has dnf; then dnf -y -q "$@"; else yum -y -q "$@"; fi; }
+dnf_or_yum() { if has dnf; then dnf -y "$@"; else yum -y "$@"; fi; }
 
 # dnf_repository BASE DISTRIBUTION RELEASE SECONDS: lists Docker's repository with its key.
 dnf_repository() {
@@ -74,11 +82,10 @@ dnf_versions() {
 dnf_engine() {
 	limit=$6 verb=install
 	# The lists are read first, so that a source that cannot be reached is named.
-	dnf_run "$limit" makecache || note 'some package sources of the host cannot be reached'
+	# Where a source may be missing that is no failure, but said.
+	dnf_run "$limit" makecache || unreachable "$said"
+	case $said in *'Ignoring repositories'* | *'Failed to download'*) unreachable "$said" ;; esac
 	versions=$(dnf_versions "$2")
-	if [ -z "$versions" ]; then
-		case $said in *rror*) die 76 "$(printf '%s\n' "$said" | grep -i -m 1 error)" ;; esac
-	fi
 	resolve "$2" "$3" <<-END
 		$versions
 	END
@@ -120,14 +127,14 @@ zypper_engine() {
 	ZYPP_LOCK_TIMEOUT=$6
 	export ZYPP_LOCK_TIMEOUT
 	wait_locks "$6" /run/zypp.pid /var/run/zypp.pid
-	zypper -q -n refresh || note 'some package sources of the host cannot be refreshed'
+	said=$(zypper -q -n refresh 2>&1) || unreachable "$said"
 	verb=install
 	# v | docker | package | 28.5.1_ce-150000.1 | x86_64 | name of the repository
 	versions=$(zypper -q -n search -s -x -t package "$2" | sed -n "s/^[^|]*| *$2 *| *package *| *\\([^ |]*\\).*/\\1/p")
 	resolve "$2" "$3" <<-END
 		$versions
 	END
-	installed=$(rpm -q --qf '%{VERSION}-%{RELEASE}' "$2" 2>/dev/null) || installed=
+	installed=$(rpm -q --qf '%|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}' "$2" 2>/dev/null) || installed=
 	if [ "$installed" = "$version" ]; then
 		echo "$2 $version is installed"
 		return
@@ -169,7 +176,7 @@ pacman_engine() {
 # --- apk
 
 apk_engine() {
-	apk --wait "$6" update
+	said=$(apk --wait "$6" update 2>&1) || unreachable "$said"
 	# docker-28.3.3-r0 x86_64 {docker} (Apache-2.0)
 	resolve "$2" "$3" <<-END
 		$(apk list -a "$2" 2>/dev/null | sed -n "s/^$2-\\([0-9][^ ]*\\) .*/\\1/p")
