@@ -94,8 +94,7 @@ func lockedPEM(t *testing.T, private []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	//nolint:staticcheck // what users still have
-	block, err := x509.EncryptPEMBlock(nilReader{}, "RSA PRIVATE KEY", der, []byte("secret"), x509.PEMCipherAES128)
+	block, err := x509.EncryptPEMBlock(nilReader{}, "RSA PRIVATE KEY", der, []byte("secret"), x509.PEMCipherAES128) //nolint:staticcheck // what users still have
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,9 @@ func dial(ctx context.Context, t Target, lim limits, wait bool) (*Client, error)
 		}
 		start := time.Now()
 		c, f := d.attempt(ctx)
+		if deadline, ok := ctx.Deadline(); f != nil && ok && !time.Now().Before(deadline) {
+			<-ctx.Done() // the network's clock may be a moment ahead of the context's
+		}
 		switch {
 		case f == nil:
 			d.told.reached(Ready)
