@@ -159,23 +159,52 @@ func (m *Manager) leaveSwarm(ctx context.Context, x *machine, force bool) (err e
 	}
 	defer func() { err = errors.Join(err, txn.Close()) }()
 	if err := m.leaveCluster(ctx, x, cluster, force); err != nil {
-		if !force {
+		if !force || context.Cause(ctx) != nil {
 			return fmt.Errorf("leave swarm %q: %w", cluster.Name, err)
 		}
 		m.Note(ctx, "left the swarm by force: "+err.Error())
 	}
-	delete(cluster.Members, x.rec.Name)
-	if len(cluster.Members) == 0 {
-		err = txn.Delete()
-	} else {
-		err = txn.Put(cluster)
-	}
-	if err != nil {
+	if err := strike(txn, cluster, x.rec.Name); err != nil {
 		return err
 	}
 	x.rec.Swarm = store.Swarm{}
 	x.rec.HostOptions.SwarmOptions = SwarmOptions{}
 	return x.put()
+}
+
+// strike takes a machine off the record of a swarm; a swarm without members is not recorded.
+func strike(txn clusterTxn, cluster store.Cluster, name string) error {
+	delete(cluster.Members, name)
+	if len(cluster.Members) == 0 {
+		return txn.Delete()
+	}
+	if j, err := readJournal(cluster); err == nil {
+		delete(j, name)
+		cluster.Upgrade = j.encode()
+	}
+	return txn.Put(cluster)
+}
+
+// forget takes a machine whose record is of no use off the records of swarms.
+func (m *Manager) forget(ctx context.Context, name string) error {
+	all, err := m.Store.Clusters()
+	if err != nil {
+		m.Log.Warn("not all swarms can be read", "err", err)
+	}
+	for _, c := range all {
+		if _, ok := c.Members[name]; !ok {
+			continue
+		}
+		txn, cluster, err := m.lockCluster(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		m.Note(ctx, fmt.Sprintf("swarm %s was not told: machine swarm status %s shows what it counts", c.Name, c.Name))
+		if err := errors.Join(strike(txn, cluster, name), txn.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cluster, force bool) error {

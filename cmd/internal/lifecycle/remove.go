@@ -73,6 +73,9 @@ func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err e
 		}
 		// Nothing at a provider can be released by a record that cannot be read: that is said.
 		m.Note(ctx, "removed the record only: "+err.Error())
+		if err := m.forget(ctx, name); err != nil {
+			return err
+		}
 		return txn.Delete()
 	}
 	return m.removeLocked(ctx, x, force)

@@ -102,6 +102,28 @@ func (m *Manager) upgradeOne(ctx context.Context, x *machine, req UpgradeRequest
 // journal is what an upgrade of a swarm must put back: the availability that drained nodes had.
 type journal map[string]string
 
+func readJournal(c store.Cluster) (journal, error) {
+	j := journal{}
+	if len(c.Upgrade) == 0 {
+		return j, nil
+	}
+	if err := json.Unmarshal(c.Upgrade, &j); err != nil {
+		return nil, fmt.Errorf("read upgrade journal of swarm %q: %w", c.Name, err)
+	}
+	return j, nil
+}
+
+func (j journal) encode() json.RawMessage {
+	if len(j) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(j)
+	if err != nil {
+		panic(err) // strings
+	}
+	return data
+}
+
 // inSwarm runs work on a member that is drained for it and activated again afterwards. A plan
 // without steps drains nothing.
 func (m *Manager) inSwarm(ctx context.Context, x *machine, a authority, want func(*provision.Engine), work func(context.Context) error) error {
@@ -110,21 +132,12 @@ func (m *Manager) inSwarm(ctx context.Context, x *machine, a authority, want fun
 		return err
 	}
 	defer txn.Close()
-	j := journal{}
-	if len(cluster.Upgrade) > 0 {
-		if err := json.Unmarshal(cluster.Upgrade, &j); err != nil {
-			return fmt.Errorf("read upgrade journal of swarm %q: %w", cluster.Name, err)
-		}
+	j, err := readJournal(cluster)
+	if err != nil {
+		return err
 	}
 	save := func() error {
-		cluster.Upgrade = nil
-		if len(j) > 0 {
-			data, err := json.Marshal(j)
-			if err != nil {
-				return err
-			}
-			cluster.Upgrade = data
-		}
+		cluster.Upgrade = j.encode()
 		return txn.Put(cluster)
 	}
 	eng, via, err := m.aManager(ctx, cluster, "", x.rec.Name)
