@@ -33,9 +33,22 @@ type TLSFiles struct {
 
 // authority is who signs and who is trusted.
 type authority struct {
-	ca     *certs.CA
-	trust  []byte // bundle: the authority, and during a rotation the next or the former one
+	ca     *certs.CA // who signs; nil when the private key is kept elsewhere
+	cert   []byte    // the authority's certificate
+	trust  []byte    // bundle: the authority, and during a rotation the next or the former one
 	client certs.Pair
+}
+
+// errNoCAKey is the error of an authority that is there and cannot sign. It is never replaced by a
+// new one unasked: all engines trust it.
+func errNoCAKey(dir string) error {
+	return fmt.Errorf("%w: %s", ErrNoCAKey, filepath.Join(dir, caKeyFile))
+}
+
+// ended tells whether the authority has expired.
+func (m *Manager) ended(a authority) bool {
+	info, err := certs.Inspect(a.cert)
+	return err == nil && !m.Now().Before(info.NotAfter)
 }
 
 // certFolder is the right to write the certs folder; *store.SharedTxn is one.
@@ -56,15 +69,20 @@ func (m *Manager) loadAuthority(read func(string) ([]byte, error)) (authority, e
 	if err != nil {
 		return authority{}, err
 	}
-	key, err := read(caKeyFile)
-	if err != nil {
+	a := authority{cert: cert, trust: certs.Bundle(cert)} // the whole file: it holds two for a moment of a rotation
+	switch key, err := read(caKeyFile); {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := certs.Inspect(cert); err != nil {
+			return authority{}, fmt.Errorf("read authority: %w", err)
+		}
+	case err != nil:
 		return authority{}, err
+	default:
+		if a.ca, err = certs.ParseCA(cert, key); err != nil {
+			return authority{}, fmt.Errorf("read authority: %w", err)
+		}
+		a.cert = a.ca.Pair().Cert
 	}
-	ca, err := certs.ParseCA(cert, key)
-	if err != nil {
-		return authority{}, fmt.Errorf("read authority: %w", err)
-	}
-	a := authority{ca: ca, trust: certs.Bundle(cert)} // the whole file: it holds two for a moment of a rotation
 	for _, name := range []string{nextFile, oldFile} {
 		other, err := read(name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +136,7 @@ func (m *Manager) handOutAll(ctx context.Context, a authority) {
 			continue // it has none of its own
 		}
 		err := m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
-			if err := x.handOut(a.trust, a.client); err != nil {
+			if err := x.keep(file{keyFile, a.client.Key}, file{certFile, a.client.Cert}); err != nil {
 				return err
 			}
 			m.refreshContext(ctx, x)
@@ -136,6 +154,8 @@ func (m *Manager) makeAuthority(ctx context.Context, txn certFolder) (authority,
 	case err == nil && m.usable(a) == nil:
 		return a, nil // another command was first
 	case a.ca != nil: // only the client pair is missing or due
+	case a.cert != nil:
+		return authority{}, fmt.Errorf("issue client certificate: %w", errNoCAKey(m.Store.CertsDir()))
 	case errors.Is(err, fs.ErrNotExist):
 		if _, kerr := txn.ReadCert(caKeyFile); kerr == nil || !errors.Is(kerr, fs.ErrNotExist) {
 			// The key is written first, so a key alone is a half-made authority that signed nothing.
@@ -182,7 +202,7 @@ func (m *Manager) newAuthority(ctx context.Context, txn certFolder) (authority, 
 	if err := writePair(txn, caFile, caKeyFile, ca.Pair()); err != nil {
 		return authority{}, err
 	}
-	return authority{ca: ca, trust: ca.Pair().Cert}, nil
+	return authority{ca: ca, cert: ca.Pair().Cert, trust: ca.Pair().Cert}, nil
 }
 
 // organisation names the user in certificates, as docker-machine did.

@@ -151,18 +151,36 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	if err := x.openWith(s.factory, s.secrets); err != nil {
 		return err
 	}
+	if s.req.DockerContext {
+		if err := x.wouldMakeContext(ctx); err != nil {
+			return err
+		}
+	}
 	err = m.Step(ctx, "check", func(ctx context.Context) error { return x.drv.Check(ctx) })
 	x.timed("check")
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return cause
-		}
-		return fmt.Errorf("%w: %w", ErrCheck, err)
+		return checkError(ctx, err)
 	}
 	if err := x.put(); err != nil {
 		return err
 	}
 	return x.fail(x.keepRequest(s))
+}
+
+// checkError is why nothing was made: the check's answer, unless the command was interrupted.
+func checkError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ErrCheck, err)
+}
+
+// wouldMakeContext returns why the docker context cannot be made, before anything else is.
+func (x *making) wouldMakeContext(ctx context.Context) error {
+	if err := x.m.checkContext(ctx, x.rec.Name); err != nil {
+		return checkError(ctx, err)
+	}
+	return nil
 }
 
 // keepRequest stores what belongs to a record and is not in it. A resumed create stores it again: the
@@ -187,6 +205,12 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 	x.rec = rec
 	x.out.Resumed = true
 	x.m.Note(ctx, fmt.Sprintf("continuing an unfinished create (%s)", rec.Phase))
+	if s.req.DockerContext && !rec.DockerContext {
+		if err := x.wouldMakeContext(ctx); err != nil {
+			return err
+		}
+		x.rec.DockerContext = true // recorded with the next step, before the context is made
+	}
 	if err := x.keepRequest(s); err != nil {
 		return err
 	}
@@ -195,8 +219,8 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 
 // makeHost brings a recorded machine to a verified engine.
 func (x *making) makeHost(ctx context.Context) error {
-	a, err := x.m.ensureAuthority(ctx)
-	if err != nil {
+	// First, because a store without authority must not get a host that costs money.
+	if _, err := x.m.ensureAuthority(ctx); err != nil {
 		return err
 	}
 	if err := x.allocate(ctx); err != nil {
@@ -214,17 +238,36 @@ func (x *making) makeHost(ctx context.Context) error {
 		}
 	}
 	x.timed("host")
+	var err error
 	if x.conn, err = x.dial(ctx); err != nil {
 		return err
 	}
 	x.timed("ssh")
-	if err := x.provision(ctx, x.conn, a, refit{planned: func(steps []provision.Step) {
-		x.m.Log.Debug("plan", "machine", x.rec.Name, "steps", len(steps))
-	}}); err != nil {
-		return err
-	}
+	err = x.secure(ctx)
 	x.timed("provision")
-	return nil
+	return err
+}
+
+// secure provisions with the authority as it is now, and again if it was rotated meanwhile: the
+// rotation may have passed this machine by.
+func (x *making) secure(ctx context.Context) error {
+	for {
+		a, err := x.m.ensureAuthority(ctx)
+		if err != nil {
+			return err
+		}
+		err = x.provision(ctx, x.conn, a, refit{planned: func(steps []provision.Step) {
+			x.m.Log.Debug("plan", "machine", x.rec.Name, "steps", len(steps))
+		}})
+		if err != nil {
+			return err
+		}
+		now, err := x.m.readAuthority()
+		if err != nil || string(now.trust) == string(a.trust) {
+			return err
+		}
+		x.m.Note(ctx, "the authority was rotated meanwhile")
+	}
 }
 
 // allocate makes the host, or makes it run if it exists.

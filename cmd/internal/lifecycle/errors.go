@@ -11,5 +11,6 @@ var (
 	ErrSpec       = errors.New("machine exists with other options")
 	ErrNoActive   = errors.New("no active host found")
 	ErrTLS        = errors.New("engine does not answer over TLS")
+	ErrNoCAKey    = errors.New("the authority's private key is missing")
 	ErrNoSwarm    = errors.New("no such swarm")
 )

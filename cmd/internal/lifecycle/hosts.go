@@ -82,16 +82,16 @@ func (x *machine) sans(hostname string) []string {
 // serverPair returns the machine's server certificate: the one on disk while it is good, else a new one, which
 // is not stored.
 func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pair, error) {
-	var pair certs.Pair
-	var err error
-	if pair.Cert, err = x.txn.ReadFile(serverFile); err == nil && !renew {
-		if pair.Key, err = x.txn.ReadFile(serverKeyFile); err == nil {
-			err = certs.Verify(pair, certs.Need{Roots: a.ca.Pair().Cert, Hosts: hosts, Now: x.m.Now()})
-			if err == nil {
-				return pair, nil
-			}
-			x.m.Log.Info("server certificate is issued again", "machine", x.rec.Name, "why", err)
+	pair, err := readPair(x.path(serverFile), x.path(serverKeyFile))
+	if err == nil && !renew {
+		err = certs.Verify(pair, certs.Need{Roots: a.cert, Hosts: hosts, Now: x.m.Now()})
+		if err == nil {
+			return pair, nil
 		}
+		x.m.Log.Info("server certificate is issued again", "machine", x.rec.Name, "why", err)
+	}
+	if a.ca == nil {
+		return pair, fmt.Errorf("issue server certificate: %w", errNoCAKey(x.m.Store.CertsDir()))
 	}
 	if pair, err = a.ca.Server(hosts, x.m.Now()); err != nil {
 		return pair, fmt.Errorf("issue server certificate: %w", err)
@@ -175,15 +175,16 @@ func (x *machine) provision(ctx context.Context, conn *ssh.Client, a authority, 
 	if r.planned != nil {
 		r.planned(steps)
 	}
-	if err := x.keep(file{serverKeyFile, tls.Key}, file{serverFile, tls.Cert}); err != nil {
-		return err
-	}
 	// The client's side first: it trusts all that the engine may show, before and after.
 	if err := x.handOut(a.trust, a.client); err != nil {
 		return err
 	}
 	if err := provision.Apply(ctx, conn, steps, x.m.Step); err != nil {
 		return fmt.Errorf("provision %s: %w", facts.Pretty, err)
+	}
+	// The copy here is of what the engine has: expiry and addresses are judged by it.
+	if err := x.keep(file{serverKeyFile, tls.Key}, file{serverFile, tls.Cert}); err != nil {
+		return err
 	}
 	x.rec.Installed.OS = facts.Pretty
 	x.rec.Installed.Arch = facts.Arch
@@ -194,7 +195,13 @@ func (x *machine) provision(ctx context.Context, conn *ssh.Client, a authority, 
 	if err := x.put(); err != nil {
 		return err
 	}
-	return x.verifyEngine(ctx, conn, want)
+	if err := x.verifyEngine(ctx, conn, want); err != nil {
+		return err
+	}
+	if r.trust != nil {
+		return x.handOut(r.trust, a.client) // the engine shows what is of this trust only, as was just seen
+	}
+	return nil
 }
 
 type serverTLS struct {

@@ -92,6 +92,7 @@ func reasons() []row {
 		{is(swarmboot.ErrQuorum), Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; --force goes on all the same.", ExitFailure}},
 		{is(swarmboot.ErrAddress), Reason{"SWARM_ADDRESS", "The address that other nodes reach the node at is not known.", "Name it with --swarm-addr.", ExitFailure}},
 		{is(ErrNoSwarm, store.ErrNoCluster), Reason{"SWARM_UNKNOWN", "There is no such swarm in the store.", "machine swarm ls", ExitFailure}},
+		{is(ErrNoCAKey), Reason{"AUTHORITY_KEY_MISSING", "The certificate authority is there and its private key is not, so nothing can be signed.", "Put the key back where the message says, or machine regenerate-certs --rotate-ca makes a new authority.", ExitFailure}},
 		{is(certs.ErrExpired), Reason{"CERTIFICATE_EXPIRED", "A certificate has expired.", "machine regenerate-certs NAME; for the authority: machine regenerate-certs --rotate-ca", ExitFailure}},
 		{is(certs.ErrNotYetValid), Reason{"CERTIFICATE_NOT_YET_VALID", "A certificate is not valid yet: a clock is wrong.", "Set the clock of this computer.", ExitFailure}},
 		{is(certs.ErrAuthority, certs.ErrKey, certs.ErrMalformed, certs.ErrMalformedKey, certs.ErrHosts, certs.ErrUsage), Reason{"CERTIFICATE_UNUSABLE", "A certificate or key of the store does not fit the others.", "Restore the certs folder from a backup, or machine regenerate-certs NAME.", ExitFailure}},

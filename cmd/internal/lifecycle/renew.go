@@ -41,11 +41,18 @@ func (m *Manager) RegenerateCerts(ctx context.Context, req CertsRequest) error {
 
 // renewClient replaces the client pair by a new one of the same authority, for all machines.
 func (m *Manager) renewClient(ctx context.Context) error {
-	a, err := m.ensureAuthority(ctx)
-	if err != nil {
+	if _, err := m.ensureAuthority(ctx); err != nil {
 		return err
 	}
-	err = m.shared(ctx, func(txn sharedTxn) error {
+	var a authority
+	err := m.shared(ctx, func(txn sharedTxn) (err error) {
+		// Read under the lock: the authority may have changed a moment ago.
+		if a, err = m.loadAuthority(txn.ReadCert); err != nil {
+			return fmt.Errorf("read authority: %w", err)
+		}
+		if a.ca == nil {
+			return fmt.Errorf("issue client certificate: %w", errNoCAKey(m.Store.CertsDir()))
+		}
 		if a.client, err = a.ca.Client(m.organisation(), m.Now()); err != nil {
 			return fmt.Errorf("issue client certificate: %w", err)
 		}
@@ -74,71 +81,79 @@ func (m *Manager) shared(ctx context.Context, fn func(sharedTxn) error) error {
 //  3. Every engine gets a server certificate of it and trusts it alone, then its client does.
 //
 // A machine that cannot be reached stops the rotation before move 2, or is left for the next
-// call in move 3. Calling again continues.
+// call in move 3. Calling again continues. An authority that has expired protects nobody any
+// more: then there is no move 1, and the machines are brought back over SSH.
 func (m *Manager) rotateCA(ctx context.Context, names []string) error {
+	if err := m.exist(names); err != nil {
+		return err
+	}
 	all, err := m.Store.Names()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if !slices.Contains(all, name) {
-			_, err := m.Store.Get(name)
-			return err
-		}
-	}
 	if len(names) > 0 && len(names) < len(all) {
 		return fmt.Errorf("%w: all machines share one authority: --rotate-ca takes no names", ErrUsage)
 	}
-	names = m.provisioned(all)
-	if _, err := m.ensureAuthority(ctx); err != nil {
-		return err
+	a, err := m.readAuthority()
+	ended := a.cert != nil && m.ended(a)
+	if err != nil && a.cert == nil {
+		if a, err = m.ensureAuthority(ctx); err != nil {
+			return err
+		}
 	}
 	if m.hasCert(nextFile) || !m.hasCert(oldFile) {
 		if err := m.shared(ctx, func(txn sharedTxn) error { return m.makeNext(txn) }); err != nil {
 			return err
 		}
-		err := m.rotateEach(ctx, names, func(a authority) refit { return refit{} })
-		if err != nil {
-			return fmt.Errorf("rotate authority: both are trusted where that was possible, nothing is locked out: %w", err)
+		if !ended {
+			if err := m.rotateEach(ctx, func(authority) refit { return refit{} }); err != nil {
+				return fmt.Errorf("rotate authority: both are trusted where that was possible, nothing is locked out: %w", err)
+			}
 		}
 		if err := m.shared(ctx, func(txn sharedTxn) error { return m.promote(txn) }); err != nil {
 			return err
 		}
-		m.Note(ctx, "the new authority is trusted everywhere and signs from now on")
+		m.Note(ctx, "the new authority signs from now on")
 	}
-	err = m.rotateEach(ctx, names, func(a authority) refit { return refit{trust: a.ca.Pair().Cert} })
-	if err != nil {
+	if err := m.rotateEach(ctx, func(a authority) refit { return refit{trust: a.cert} }); err != nil {
 		return fmt.Errorf("rotate authority: the new one signs, and machines that were not reached still trust both: %w", err)
 	}
-	if err := m.shared(ctx, func(txn sharedTxn) error { return txn.RemoveCert(oldFile) }); err != nil {
-		return err
-	}
-	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
-		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
-			a, err := m.readAuthority()
-			if err != nil {
-				return err
-			}
-			if err := x.handOut(a.trust, a.client); err != nil {
-				return err
-			}
-			m.refreshContext(ctx, x)
-			return nil
-		})
-	})
+	return m.shared(ctx, func(txn sharedTxn) error { return txn.RemoveCert(oldFile) })
 }
 
-// rotateEach provisions all machines with the authority as it is now.
-func (m *Manager) rotateEach(ctx context.Context, names []string, how func(authority) refit) error {
+// rotateEach provisions all machines with the authority as it is now, also those that another
+// command makes meanwhile.
+func (m *Manager) rotateEach(ctx context.Context, how func(authority) refit) error {
 	a, err := m.readAuthority()
 	if err != nil {
 		return err
 	}
-	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
-		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
-			return x.fail(x.reprovisionWith(ctx, a, how(a)))
+	done := map[string]bool{}
+	for {
+		all, err := m.Store.Names()
+		if err != nil {
+			return err
+		}
+		names := slices.DeleteFunc(m.provisioned(all), func(name string) bool { return done[name] })
+		if len(names) == 0 {
+			return nil
+		}
+		err = m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
+			return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
+				if err := x.fail(x.reprovisionWith(ctx, a, how(a))); err != nil {
+					return err
+				}
+				m.refreshContext(ctx, x)
+				return nil
+			})
 		})
-	})
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			done[name] = true
+		}
+	}
 }
 
 // provisioned leaves out machines that have no engine of ours.
