@@ -20,10 +20,7 @@ func planPackages(f Facts, e Engine) ([]Step, error) {
 // coming unless another source is asked for by name. What is there of it cannot be relied on.
 func planRepair(f Facts, e Engine) ([]Step, error) {
 	if e.Source == SourceAuto || e.Source == SourceKeep {
-		var err error
-		if e.Source, err = changeSource(f, Engine{InstallURL: e.InstallURL}); err != nil {
-			return nil, err
-		}
+		e.Source = changeSource(f, Engine{InstallURL: e.InstallURL})
 	}
 	f.Dockerd, f.Version, f.PackageVersion = "", "", ""
 	return planInstall(f, e)

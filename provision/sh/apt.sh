@@ -100,6 +100,11 @@ apt_resolve() {
 # the wanted version.
 apt_engine() {
 	limit=$6
+	if [ "$4" = fresh ] && [ -d /run/systemd/system ]; then
+		# The engine starts once, when its configuration is there.
+		systemctl mask --runtime --quiet docker.service docker.socket
+		trap 'systemctl unmask --runtime --quiet docker.service docker.socket' EXIT
+	fi
 	# What an interrupted run left half-done stops every other.
 	if [ -n "$(ls /var/lib/dpkg/updates 2>/dev/null)" ] || [ -n "$(dpkg --audit 2>/dev/null)" ]; then
 		# shellcheck disable=SC2086
@@ -146,17 +151,12 @@ apt_engine() {
 	set -- "$@" --no-install-recommends
 	[ -z "$suite" ] || set -- "$@" -t "$suite"
 	[ "$5" = up ] || set -- "$@" --allow-downgrades
-	fresh=$4 exact=$3 source=$1
+	exact=$3 source=$1
 	shift 6
 	# The engine may come from another source than before.
 	held=$(apt-mark showhold docker-ce docker-ce-cli containerd.io docker.io)
 	# shellcheck disable=SC2086
 	[ -z "$held" ] || apt-mark -qq unhold $held
-	if [ "$fresh" = fresh ] && [ -d /run/systemd/system ]; then
-		# The engine starts once, when its configuration is there.
-		systemctl mask --runtime --quiet docker.service docker.socket
-		trap 'systemctl unmask --runtime --quiet docker.service docker.socket' EXIT
-	fi
 	code=0
 	# shellcheck disable=SC2086
 	apt "$limit" install "$@" $pinned || code=$?
