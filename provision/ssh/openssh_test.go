@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/provision/ssh/sshtest"
 )
 
 // sshd is a real OpenSSH server on a loopback port.
@@ -49,13 +50,7 @@ func newSSHD(t *testing.T, config string) *sshd {
 			t.Skip("OpenSSH server cannot run:", err)
 		}
 	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-
+	port := sshtest.FreePort(t)
 	s := &sshd{t: t, bin: bin, dir: filepath.Join(t.TempDir(), "100% of it"), keys: map[string][]byte{}}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -5,21 +5,45 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 )
 
+// FreePort returns a port of 127.0.0.1 on which nothing listens. Systems do not hand such
+// ports out by themselves, so it stays free until the test uses it, unlike one that
+// was listened on and given back.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 20000 + rand.IntN(12000) // below what Linux, macOS and Windows hand out
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
 func (s *Server) listen() {
 	s.t.Helper()
+	s.mu.Lock()
+	if s.held != nil {
+		_ = s.held.Close()
+		s.held = nil
+	}
+	s.mu.Unlock()
 	l, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.Port = l.Addr().(*net.TCPAddr).Port
 	s.mu.Lock()
 	s.listener = l
 	s.mu.Unlock()

@@ -33,7 +33,7 @@ type Options struct {
 	Banner     time.Duration // wait before the first line; negative: say nothing at all
 	DropAfter  int64         // close each connection after that many bytes were sent; 0: never
 	Slow       time.Duration // wait before every packet that is sent
-	Stopped    bool          // the address is taken, but nothing listens until Start
+	Stopped    bool          // nothing listens until Start
 }
 
 // Server is an SSH server on a loopback address. It stops when the test ends.
@@ -48,6 +48,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	listener net.Listener
+	held     *os.File // keeps the port while nothing listens; may be nil
 	hostKeys []gossh.Signer
 	refuse   bool
 	frozen   bool
@@ -70,7 +71,7 @@ func New(t testing.TB, o Options) *Server {
 		o.User = "tester"
 	}
 	s := &Server{
-		Host: "127.0.0.1", t: t, opts: o, refuse: o.RefuseAuth,
+		Host: "127.0.0.1", Port: FreePort(t), t: t, opts: o, refuse: o.RefuseAuth,
 		dir: t.TempDir(), home: t.TempDir(), conns: map[net.Conn]struct{}{},
 	}
 	if len(o.HostKeys) == 0 {
@@ -88,11 +89,11 @@ func New(t testing.TB, o Options) *Server {
 	}
 	s.opts.Authorized = append([]string{login.Authorized}, o.Authorized...)
 	s.write("id_ed25519", login.Private)
-	s.write("known_hosts", nil)
-	s.listen()
 	s.write("known_hosts", []byte(s.KnownHosts()))
 	if o.Stopped {
-		s.Stop()
+		s.held = hold(s.Port)
+	} else {
+		s.listen()
 	}
 	t.Cleanup(func() {
 		s.Stop()
@@ -235,6 +236,10 @@ func (s *Server) Stop() {
 	if s.listener != nil {
 		_ = s.listener.Close()
 		s.listener = nil
+	}
+	if s.held != nil {
+		_ = s.held.Close()
+		s.held = nil
 	}
 	s.frozen = false
 	s.mu.Unlock()
