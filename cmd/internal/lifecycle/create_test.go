@@ -281,7 +281,7 @@ func TestBadRequests(t *testing.T) {
 func TestPlanCreateWritesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "m2")
-	planned, err := w.manager().PlanCreate(t.Context(), CreateRequest{
+	planned, err := w.managerWith(&contexts{}).PlanCreate(t.Context(), CreateRequest{
 		Names: []string{"m1", "m2"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true}, DockerContext: true,
 	})
 	if err != nil || len(planned) != 2 {

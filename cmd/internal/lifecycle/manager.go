@@ -34,14 +34,15 @@ type Manager struct {
 	Wait    Deadlines
 	TLS     TLSFiles // taken over when the store makes its first authority
 
-	testLocks locks // instead of those of Store
+	testLocks  locks                                // instead of those of Store
+	testDocker func(args ...string) (string, error) // instead of the docker client
 }
 
 // Deadlines bound the phases of work on one machine. Zero means the default.
 type Deadlines struct {
 	Host   time.Duration // for the driver to make the host, an image included: 30 min
 	SSH    time.Duration // until SSH answers: 5 min
-	Engine time.Duration // until the engine answers over TLS: 2 min
+	Engine time.Duration // until the engine answers over TLS: 1 min
 	Swarm  time.Duration // for a node to be ready in its swarm: 2 min
 	Drain  time.Duration // for a node's tasks to end: 2 min
 }

@@ -30,8 +30,12 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned,
 		if err := x.openWith(s.factory, s.secrets); err != nil {
 			return nil, err
 		}
-		if err := x.drv.Check(ctx); err != nil {
-			return nil, nameError(name, len(s.names), fmt.Errorf("%w: %w", ErrCheck, err))
+		err := x.drv.Check(ctx)
+		if err == nil && req.DockerContext {
+			err = m.checkContext(ctx, name)
+		}
+		if err != nil {
+			return nil, nameError(name, len(s.names), checkError(ctx, err))
 		}
 		p.Steps = append(p.Steps, x.steps(i)...)
 		out = append(out, p)
@@ -110,8 +114,8 @@ func (m *Manager) PlanProvision(ctx context.Context, names []string) ([]Planned,
 
 func (x *machine) planProvision(ctx context.Context) (Planned, error) {
 	p := Planned{Machine: x.rec.Name}
-	if _, ok := x.drv.(drivers.Unmanaged); ok {
-		return p, fmt.Errorf("provision: %w: driver %s has no SSH", drivers.ErrUnsupported, x.rec.DriverName)
+	if err := x.managed("provision"); err != nil {
+		return p, err
 	}
 	a, err := x.m.ensureAuthority(ctx)
 	if err != nil {
