@@ -26,6 +26,8 @@ const (
 	ownSSHDeadline   = 30 * time.Second // a host that exists already answers soon or is not there
 	engineDeadline   = time.Minute
 	versionDeadline  = 20 * time.Second // of a single question to an engine
+	leaveDeadline    = 3 * time.Minute  // for the managers to let a node go, its tasks aside
+	lockDeadline     = 30 * time.Minute // for another command on the same swarm, which may upgrade it
 	bootPollDeadline = 5 * time.Minute
 	drainDeadline    = 2 * time.Minute // for a node's tasks to end
 	engineGone       = 2 * time.Minute // for a restarted engine to be back in its swarm
@@ -205,8 +207,8 @@ func (m *Manager) Login(ctx context.Context, name string) (Login, error) {
 	if err != nil {
 		return Login{}, err
 	}
-	if _, ok := x.drv.(drivers.Unmanaged); ok {
-		return Login{}, fmt.Errorf("log in on %q: %w: driver %s has no SSH", name, drivers.ErrUnsupported, x.rec.DriverName)
+	if err := x.managed(fmt.Sprintf("log in on %q", name)); err != nil {
+		return Login{}, err
 	}
 	if x.rec.Address.Host == "" {
 		return Login{}, fmt.Errorf("log in on %q: %w", name, ErrNotRunning)

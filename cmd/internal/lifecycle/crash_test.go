@@ -22,6 +22,7 @@ type death struct {
 	n     int
 	dead  bool
 	where string
+	end   context.CancelCauseFunc // of the command: it does not go on trying either
 }
 
 func (d *death) event(what string) error {
@@ -35,6 +36,7 @@ func (d *death) event(what string) error {
 	}
 	if d.n++; d.n == d.at {
 		d.dead, d.where = true, what
+		d.end(errKilled)
 		return errKilled
 	}
 	return nil
@@ -44,16 +46,18 @@ func (d *death) event(what string) error {
 type killing struct {
 	names  []string
 	before func(w *world) // may be nil
-	act    func(w *world)
+	act    func(ctx context.Context, w *world)
 	from   string // the first event that counts begins so
 	kinds  string // of events that must be among them
 }
 
 // kill runs the act and kills it at event n; where is empty if it came to its end before.
 func (k killing) kill(w *world, n int) (where string) {
-	d := &death{at: n, from: k.from}
+	ctx, end := context.WithCancelCause(w.t.Context())
+	defer end(nil)
+	d := &death{at: n, from: k.from, end: end}
 	w.hooks(nil, d.event)
-	k.act(w)
+	k.act(ctx, w)
 	w.hooks(nil, nil)
 	for _, h := range w.hosts {
 		h.sshd.DropAll()
@@ -119,7 +123,7 @@ func TestKilledCreate(t *testing.T) {
 	}
 	k := killing{
 		names: req.Names,
-		act:   func(w *world) { _, _ = w.manager().Create(w.t.Context(), req) },
+		act:   func(ctx context.Context, w *world) { _, _ = w.manager().Create(ctx, req) },
 		kinds: "put write provider ssh before after",
 	}
 	k.each(t, func(t *testing.T, w *world) {
@@ -160,7 +164,7 @@ func TestKilledCreateIsRemoved(t *testing.T) {
 	req := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Options: drivers.Values{"fake-seed-host-key": {"true"}}}
 	k := killing{
 		names: req.Names,
-		act:   func(w *world) { _, _ = w.manager().Create(w.t.Context(), req) },
+		act:   func(ctx context.Context, w *world) { _, _ = w.manager().Create(ctx, req) },
 		kinds: "put write provider ssh before after",
 	}
 	k.each(t, func(t *testing.T, w *world) { w.removes(t, "m1") })
@@ -188,8 +192,8 @@ func TestKilledRemove(t *testing.T) {
 	k := killing{
 		names:  []string{"m1"},
 		before: func(w *world) { w.create(CreateRequest{Names: []string{"m1"}}) },
-		act: func(w *world) {
-			_, _ = w.manager().Remove(w.t.Context(), RemoveRequest{Names: []string{"m1"}})
+		act: func(ctx context.Context, w *world) {
+			_, _ = w.manager().Remove(ctx, RemoveRequest{Names: []string{"m1"}})
 		},
 		kinds: "put provider delete",
 	}

@@ -169,8 +169,10 @@ func newEngine(name, base string, conf *tls.Config, dial dialFunc) *engine {
 		DialContext:         dial,
 		TLSClientConfig:     conf,
 		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConns:        2,
-		IdleConnTimeout:     30 * time.Second,
+		// An engine takes 20 s to answer a join that finds nobody; one that hangs never answers.
+		ResponseHeaderTimeout: time.Minute,
+		MaxIdleConns:          2,
+		IdleConnTimeout:       30 * time.Second,
 	}}}
 }
 

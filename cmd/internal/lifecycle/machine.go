@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
 )
 
 // machine is one machine at work: its record, its driver and, if it may be
@@ -209,10 +210,16 @@ func (m *Manager) swarmGroups(names []string) [][]string {
 	return groups
 }
 
-// eachInTurn is each for work that restarts engines: members of one swarm go one
-// after another, and the first failure stops the rest of that swarm.
+// eachInTurn is each for work that restarts engines: members of one swarm go one after another,
+// workers first, each once the one before is ready in the swarm again; the first failure stops
+// the rest of that swarm.
 func (m *Manager) eachInTurn(ctx context.Context, names []string, fn func(ctx context.Context, name string) error) error {
-	groups := m.swarmGroups(names)
+	return m.inTurn(ctx, names, fn, m.settle)
+}
+
+// inTurn is eachInTurn with another wait between members of one swarm.
+func (m *Manager) inTurn(ctx context.Context, names []string, fn, settle func(ctx context.Context, name string) error) error {
+	groups := m.swarmGroups(m.workersFirst(names))
 	leads := make([]string, len(groups))
 	index := map[string]int{}
 	for i, g := range groups {
@@ -224,14 +231,20 @@ func (m *Manager) eachInTurn(ctx context.Context, names []string, fn func(ctx co
 	_ = m.each(ctx, leads, func(ctx context.Context, lead string) error {
 		group := groups[index[lead]]
 		for i, name := range group {
-			err := fn(OnMachine(ctx, name), name)
+			ctx := OnMachine(ctx, name)
+			err := fn(ctx, name)
+			if err == nil && i+1 < len(group) {
+				err = settle(ctx, name)
+			}
 			mu.Lock()
 			byName[name] = nameError(name, len(names), err)
+			if err != nil {
+				for _, rest := range group[i+1:] {
+					byName[rest] = &MachineError{rest, fmt.Errorf("%w: %s", errNotContinued, name)}
+				}
+			}
 			mu.Unlock()
 			if err != nil {
-				if rest := group[i+1:]; len(rest) > 0 {
-					m.Note(OnMachine(ctx, name), fmt.Sprintf("not continued with %v of the same swarm", rest))
-				}
 				break
 			}
 		}
@@ -242,6 +255,40 @@ func (m *Manager) eachInTurn(ctx context.Context, names []string, fn func(ctx co
 		errs = append(errs, byName[name])
 	}
 	return errors.Join(append(errs, context.Cause(ctx))...)
+}
+
+// errNotContinued is the error of a member that was not touched because one before it failed.
+var errNotContinued = errors.New("not begun, because of another member of the same swarm")
+
+// settle waits until a member of a swarm whose engine was restarted is ready in it, so that the
+// next one may go without taking the quorum along.
+func (m *Manager) settle(ctx context.Context, name string) error {
+	rec, err := m.Store.Get(name)
+	if err != nil || rec.Swarm.NodeID == "" {
+		return err
+	}
+	cluster, err := m.Store.Cluster(rec.Swarm.Name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
+	defer cancel()
+	return m.Step(ctx, "wait for the node to be ready", func(ctx context.Context) error {
+		return poll(ctx, func(ctx context.Context) (bool, error) {
+			eng, _, err := m.aManager(ctx, cluster, "", name)
+			if errors.Is(err, swarmboot.ErrNoManager) {
+				eng, _, err = m.aManager(ctx, cluster, name) // the only manager looks after itself
+			}
+			if errors.Is(err, swarmboot.ErrNoManager) {
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			defer eng.close()
+			return true, swarmboot.WaitReady(ctx, eng, rec.Swarm.NodeID)
+		})
+	})
 }
 
 // Names returns the names of all machines in natural order; nothing is asked.

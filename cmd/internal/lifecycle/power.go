@@ -243,14 +243,22 @@ func (m *Manager) Provision(ctx context.Context, names []string) error {
 
 // reprovision provisions a machine that exists and runs.
 func (x *machine) reprovision(ctx context.Context, r refit) error {
-	if _, ok := x.drv.(drivers.Unmanaged); ok {
-		return fmt.Errorf("provision: %w: driver %s has no SSH", drivers.ErrUnsupported, x.rec.DriverName)
+	if err := x.managed("provision"); err != nil {
+		return err
 	}
 	a, err := x.m.ensureAuthority(ctx)
 	if err != nil {
 		return err
 	}
 	return x.fail(x.reprovisionWith(ctx, a, r))
+}
+
+// managed returns why what is asked for cannot be done on a machine that is only a URL.
+func (x *machine) managed(what string) error {
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		return fmt.Errorf("%s: %w: driver %s has no SSH", what, drivers.ErrUnsupported, x.rec.DriverName)
+	}
+	return nil
 }
 
 func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) error {

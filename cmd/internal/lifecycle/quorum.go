@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -17,12 +18,28 @@ import (
 // aManager returns the engine of a manager of the swarm that answers and has access to the
 // swarm's state, prefer first, and the machine it is of. The error tells why each did not.
 func (m *Manager) aManager(ctx context.Context, c store.Cluster, prefer string, not ...string) (*engine, *machine, error) {
-	var names []string
+	var managers, workers []string
 	for name, member := range c.Members {
-		if member.Role == string(swarmboot.Manager) && !slices.Contains(not, name) {
-			names = append(names, name)
+		switch {
+		case slices.Contains(not, name):
+		case member.Role == string(swarmboot.Manager):
+			managers = append(managers, name)
+		default:
+			workers = append(workers, name)
 		}
 	}
+	eng, x, err := m.askManagers(ctx, c, prefer, managers)
+	if err != nil && len(workers) > 0 {
+		// Roles may have been changed by other means since they were recorded.
+		if eng, x, werr := m.askManagers(ctx, c, prefer, workers); werr == nil {
+			return eng, x, nil
+		}
+	}
+	return eng, x, err
+}
+
+// askManagers asks the engines of names at once and returns the first, in order, that manages.
+func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer string, names []string) (*engine, *machine, error) {
 	sort.Slice(names, func(i, j int) bool {
 		if (names[i] == prefer) != (names[j] == prefer) {
 			return names[i] == prefer
@@ -142,6 +159,11 @@ func (m *Manager) SwarmStatus(ctx context.Context, name string) (SwarmStatus, er
 			st.Problems = append(st.Problems, who+": "+strings.TrimSpace(n.State+" "+n.Reachability))
 		}
 	}
+	if j, err := readJournal(c); err == nil {
+		for _, name := range slices.Sorted(maps.Keys(j)) {
+			st.Problems = append(st.Problems, name+": drained by an upgrade that did not end: machine upgrade "+name)
+		}
+	}
 	if st.Managers > 1 && st.Managers%2 == 0 {
 		st.Problems = append(st.Problems, fmt.Sprintf("%d managers tolerate no more failures than %d do", st.Managers, st.Managers-1))
 	}
@@ -207,6 +229,14 @@ func (m *Manager) forget(ctx context.Context, name string) error {
 	return nil
 }
 
+// drainLimit is how long a node's tasks may take to end.
+func (m *Manager) drainLimit() time.Duration {
+	if m.Wait.Drain > 0 {
+		return m.Wait.Drain
+	}
+	return drainDeadline
+}
+
 func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cluster, force bool) error {
 	self, err := x.engine(nil)
 	if err != nil {
@@ -233,6 +263,8 @@ func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cl
 		}
 		return merr
 	}
+	ctx, cancel := within(ctx, 0, m.drainLimit()+leaveDeadline, "take the node out of its swarm")
+	defer cancel()
 	members, err := swarmboot.Members(ctx, asked)
 	if err != nil {
 		return err
@@ -254,12 +286,9 @@ func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cl
 	if manager != nil {
 		managerEngine = manager
 	}
-	wait := m.Wait.Drain
-	switch {
-	case force:
+	wait := m.drainLimit()
+	if force {
 		wait = 0 // tasks that do not end are left to the managers
-	case wait <= 0:
-		wait = drainDeadline
 	}
 	return swarmboot.Remove(ctx, id, selfEngine, managerEngine, wait, m.Step)
 }

@@ -86,7 +86,8 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 	if err := m.leaveSwarm(ctx, x, force); err != nil {
 		return x.fail(err)
 	}
-	if err := x.phase(store.Removing); err != nil {
+	// A full store must not keep a host that costs money: the record on disk still leads to it.
+	if err := x.phase(store.Removing); err != nil && !errors.Is(err, store.ErrFull) {
 		return err
 	}
 	if a, ok := x.drv.(drivers.Adopter); ok && a.Deprovision() {

@@ -81,7 +81,11 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 	if err := f.intend(txn, cluster); err != nil {
 		return err
 	}
-	joinCtx, cancel := within(ctx, m.Wait.Swarm, 5*time.Minute, "join swarm "+o.Name)
+	each := m.Wait.Swarm
+	if each <= 0 {
+		each = engineGone
+	}
+	joinCtx, cancel := within(ctx, each*time.Duration(len(f.actions)), 0, "join swarm "+o.Name)
 	defer cancel()
 	res, err := swarmboot.Apply(joinCtx, f.actions, f.engines, f.addrs, m.Step)
 	if err != nil {
@@ -93,7 +97,7 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 }
 
 func (m *Manager) lockCluster(ctx context.Context, name string) (clusterTxn, store.Cluster, error) {
-	txn, err := m.locks().cluster(ctx, name)
+	txn, err := m.waitCluster(ctx, name)
 	if err != nil {
 		return nil, store.Cluster{}, err
 	}
@@ -108,6 +112,20 @@ func (m *Manager) lockCluster(ctx context.Context, name string) (clusterTxn, sto
 		cluster.Members = map[string]store.Member{}
 	}
 	return txn, cluster, nil
+}
+
+// waitCluster waits for the lock of a swarm, and says so when it takes long.
+func (m *Manager) waitCluster(ctx context.Context, name string) (clusterTxn, error) {
+	soon, cancel := within(ctx, 0, 2*time.Second, "lock swarm "+name)
+	txn, err := m.locks().cluster(soon, name)
+	cancel()
+	if err == nil || context.Cause(ctx) != nil || !errors.Is(err, store.ErrLocked) && !errors.Is(err, context.DeadlineExceeded) {
+		return txn, err
+	}
+	m.Note(ctx, "waiting: "+err.Error())
+	ctx, cancel = within(ctx, 0, lockDeadline, "wait for another command on swarm "+name)
+	defer cancel()
+	return m.locks().cluster(ctx, name)
 }
 
 // forming is a swarm about to be formed or extended.
@@ -260,7 +278,7 @@ func (f *forming) record(txn clusterTxn, cluster store.Cluster, res swarmboot.Re
 	var errs []error
 	for _, n := range f.nodes {
 		id := res.NodeIDs[n.rec.Name]
-		if seen := f.seen[n.rec.Name]; id == "" && seen.State == "active" {
+		if seen := f.seen[n.rec.Name]; id == "" && seen.State == "active" && !f.joins(n.rec.Name) {
 			id = seen.NodeID // was a member before
 			if cluster.ID == "" {
 				cluster.ID = seen.ClusterID
@@ -278,6 +296,13 @@ func (f *forming) record(txn clusterTxn, cluster store.Cluster, res swarmboot.Re
 		return errors.Join(append(errs, txn.Delete())...)
 	}
 	return errors.Join(append(errs, txn.Put(cluster))...)
+}
+
+// joins tells whether a node was to be brought in: what it said of itself before was not membership.
+func (f *forming) joins(name string) bool {
+	return slices.ContainsFunc(f.actions, func(a swarmboot.Action) bool {
+		return a.Node.Name == name && a.Kind != "update"
+	})
 }
 
 // preflight probes the network between those who join and the managers.
@@ -298,12 +323,13 @@ func (m *Manager) preflight(ctx context.Context, f *forming) error {
 	if len(hosts) < 2 {
 		return nil
 	}
-	ctx, cancel := within(ctx, 0, 45*time.Second, "probe the network between the hosts")
+	limit := 45*time.Second + time.Duration(len(hosts))*2*time.Second
+	ctx, cancel := within(ctx, 0, limit, "probe the network between the hosts")
 	defer cancel()
 	return m.Step(ctx, "probe the network between the hosts", func(ctx context.Context) error {
 		var fatal []string
 		for _, finding := range swarmboot.Preflight(ctx, hosts) {
-			text := findingText(finding)
+			text := finding.String()
 			switch {
 			case finding.Fatal:
 				fatal = append(fatal, text)
@@ -320,17 +346,6 @@ func (m *Manager) preflight(ctx context.Context, f *forming) error {
 		}
 		return nil
 	})
-}
-
-func findingText(f swarmboot.Finding) string {
-	text := fmt.Sprintf("%s → %s: %s is %s", f.From, f.To, f.Subject, f.Verdict)
-	if f.To == "" {
-		text = fmt.Sprintf("%s: %s is %s", f.From, f.Subject, f.Verdict)
-	}
-	if f.Detail != "" {
-		text += " (" + f.Detail + ")"
-	}
-	return text
 }
 
 // SwarmInit starts a swarm on existing machines, the first initialises, the others join as managers.

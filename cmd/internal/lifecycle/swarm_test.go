@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -166,9 +167,9 @@ func TestKilledJoin(t *testing.T) {
 	k := killing{
 		names:  []string{"m1", "m2"},
 		before: func(w *world) { w.swarm([]string{"m1"}, nil) },
-		act: func(w *world) {
+		act: func(ctx context.Context, w *world) {
 			w.hosts["m2"].set(func(h *host) { h.orders = true })
-			_, _ = w.manager().Create(w.t.Context(), req)
+			_, _ = w.manager().Create(ctx, req)
 			w.hosts["m2"].set(func(h *host) { h.orders = false })
 		},
 		from:  "put record, provisioned", // what is before is TestKilledCreate's
@@ -190,9 +191,9 @@ func TestKilledInit(t *testing.T) {
 	req := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true}}
 	k := killing{
 		names: req.Names,
-		act: func(w *world) {
+		act: func(ctx context.Context, w *world) {
 			w.hosts["m1"].set(func(h *host) { h.orders = true })
-			_, _ = w.manager().Create(w.t.Context(), req)
+			_, _ = w.manager().Create(ctx, req)
 			w.hosts["m1"].set(func(h *host) { h.orders = false })
 		},
 		from:  "put record, provisioned", // what is before is TestKilledCreate's
@@ -224,9 +225,9 @@ func TestKilledInitIsRemoved(t *testing.T) {
 	t.Parallel()
 	k := killing{
 		names: []string{"m1"},
-		act: func(w *world) {
+		act: func(ctx context.Context, w *world) {
 			w.hosts["m1"].set(func(h *host) { h.orders = true })
-			_, _ = w.manager().Create(w.t.Context(), CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true}})
+			_, _ = w.manager().Create(ctx, CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true}})
 		},
 		from:  "put record, provisioned", // what is before is TestKilledCreate's
 		kinds: "put engine",

@@ -20,7 +20,8 @@ func (m *Manager) Upgrade(ctx context.Context, req UpgradeRequest) error {
 		return err
 	}
 	names := m.leaderLast(ctx, m.workersFirst(req.Names))
-	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
+	settled := func(context.Context, string) error { return nil } // inSwarm waits
+	return m.inTurn(ctx, names, func(ctx context.Context, name string) error {
 		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
 			err := m.upgradeOne(ctx, x, req)
 			if err == nil {
@@ -28,7 +29,7 @@ func (m *Manager) Upgrade(ctx context.Context, req UpgradeRequest) error {
 			}
 			return x.fail(err)
 		})
-	})
+	}, settled)
 }
 
 // leaderLast moves the leaders of swarms to the end.
@@ -61,6 +62,9 @@ func (m *Manager) leaderLast(ctx context.Context, names []string) []string {
 }
 
 func (m *Manager) upgradeOne(ctx context.Context, x *machine, req UpgradeRequest) error {
+	if err := x.managed("upgrade"); err != nil {
+		return err
+	}
 	want := func(e *provision.Engine) {
 		e.Upgrade = true
 		e.AllowDowngrade = req.Force
@@ -159,6 +163,9 @@ func (m *Manager) inSwarm(ctx context.Context, x *machine, a authority, want fun
 		m.Log.Info("drained", "machine", x.rec.Name, "former", former, "via", via.rec.Name)
 	}
 	if err := work(ctx); err != nil {
+		if _, drained := j[x.rec.Name]; drained {
+			m.Note(ctx, "stays drained until the upgrade is repeated and succeeds")
+		}
 		return err
 	}
 	wait, cancel := within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
@@ -197,16 +204,18 @@ func (m *Manager) drain(ctx context.Context, x *machine, eng *engine, cluster st
 			others++
 		}
 	}
-	if _, done := j[x.rec.Name]; done || now == "drain" {
-		return now, nil
+	if now == "drain" {
+		return now, nil // by an upgrade that did not end, or by a person, whose wish it stays
 	}
 	if others == 0 {
 		m.Note(ctx, "no other active node: tasks stop during the upgrade")
 		return now, nil
 	}
-	j[x.rec.Name] = now
-	if err := save(); err != nil {
-		return now, err
+	if _, known := j[x.rec.Name]; !known {
+		j[x.rec.Name] = now
+		if err := save(); err != nil {
+			return now, err
+		}
 	}
 	dctx, cancel := within(ctx, m.Wait.Drain, drainDeadline, "wait for the node's tasks to end")
 	defer cancel()
