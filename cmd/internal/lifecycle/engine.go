@@ -16,11 +16,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision"
+	"github.com/hostsmith/machine/provision/ssh"
 )
 
 // engine calls the Docker Engine API of one machine over TLS. It implements
@@ -29,6 +31,7 @@ type engine struct {
 	name   string // the machine's
 	base   string // https://host:port
 	client *http.Client
+	tunnel *tunnel // nil: reached directly
 }
 
 // APIError is an answer of 400 or above of an engine.
@@ -149,7 +152,44 @@ func (x *machine) engine(dial dialFunc) (*engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open engine of %q: %w", x.rec.Name, err)
 	}
-	return newEngine(x.rec.Name, base, conf, dial), nil
+	if dial != nil || x.rec.SSH.Jump == "" {
+		return newEngine(x.rec.Name, base, conf, dial), nil
+	}
+	t := &tunnel{target: x.target()}
+	eng := newEngine(x.rec.Name, base, conf, t.dial)
+	eng.tunnel = t
+	return eng, nil
+}
+
+// tunnel reaches an engine behind a jump host through an SSH connection that is made when it is
+// first needed.
+type tunnel struct {
+	target ssh.Target
+
+	mu   sync.Mutex
+	conn *ssh.Client
+}
+
+func (t *tunnel) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		conn, err := ssh.Dial(ctx, t.target)
+		if err != nil {
+			return nil, err
+		}
+		t.conn = conn
+	}
+	return t.conn.DialContext(ctx, network, addr)
+}
+
+func (t *tunnel) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn != nil {
+		_ = t.conn.Close() // nothing is under way
+		t.conn = nil
+	}
 }
 
 func (x *machine) engineBase() (string, error) {
@@ -177,7 +217,12 @@ func newEngine(name, base string, conf *tls.Config, dial dialFunc) *engine {
 }
 
 // close drops idle connections.
-func (e *engine) close() { e.client.CloseIdleConnections() }
+func (e *engine) close() {
+	e.client.CloseIdleConnections()
+	if e.tunnel != nil {
+		e.tunnel.close()
+	}
+}
 
 // clientTLS reads what a client identifies itself with and whom it trusts.
 func clientTLS(dir string) (*tls.Config, error) {

@@ -86,7 +86,7 @@ func (m *Manager) Endpoint(ctx context.Context, name string, swarm bool) (Endpoi
 	err = ErrNotRunning
 	if x.engineURL() != "" {
 		if err = x.ask(ctx); err == nil {
-			return x.endpoint(), nil
+			return x.endpoint(ctx), nil
 		}
 	}
 	was := x.engineURL()
@@ -99,7 +99,7 @@ func (m *Manager) Endpoint(ctx context.Context, name string, swarm bool) (Endpoi
 	if err != nil {
 		return Endpoint{}, &EngineError{URL: x.engineURL(), Err: err}
 	}
-	return x.endpoint(), nil
+	return x.endpoint(ctx), nil
 }
 
 // ask puts one question to the engine.
@@ -115,7 +115,11 @@ func (x *machine) ask(ctx context.Context) error {
 	return err
 }
 
-func (x *machine) endpoint() Endpoint {
+func (x *machine) endpoint(ctx context.Context) Endpoint {
+	if x.rec.SSH.Jump != "" {
+		x.m.Note(ctx, fmt.Sprintf("%s was asked through the jump host %s; a docker client needs a way of its own, such as: machine ssh %s -N -L %d:localhost:%d",
+			x.rec.Name, x.rec.SSH.Jump, x.rec.Name, x.clientPort(), x.enginePort()))
+	}
 	return Endpoint{
 		Machine:  x.rec.Name,
 		URL:      x.engineURL(),
@@ -148,7 +152,7 @@ func (m *Manager) swarmEndpoint(ctx context.Context, name string) (Endpoint, err
 	if prefer != "" && x.rec.Name != prefer {
 		m.Note(ctx, fmt.Sprintf("manager %s does not answer, using %s of the same swarm", prefer, x.rec.Name))
 	}
-	return x.endpoint(), nil
+	return x.endpoint(ctx), nil
 }
 
 // Active returns the name of the running machine whose engine URL is dockerHost.
