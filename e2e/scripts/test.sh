@@ -64,7 +64,14 @@ documented() {
 	rm -rf "$dir"
 }
 
-# The node images are prepared while the compiler has not much to do with the disk.
+# What the packages do on real hosts and real Engines: a driver's conformance, an
+# installation from the distribution's mirrors, a swarm in network namespaces.
+real() {
+	local image=machine-test-host:bookworm
+	DOCKER_BUILDKIT=0 docker build -q -t "$image" e2e/testdata/host >/dev/null 2>&1 || return
+	MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image go test -count=1 -p 3 -timeout 15m ./drivers/... ./provision ./swarmboot
+}
+
 hosts() { "$scripts/engine.sh" >/dev/null && "$scripts/base-image.sh" bookworm trixie >/dev/null; }
 
 have go || die "go is missing; install Go $(sed -n 's/^go //p' go.mod) or newer: https://go.dev/dl/"
@@ -85,7 +92,7 @@ stage "vet" go vet ./...
 stage "reference is up to date" documented
 stage "other platforms" "$scripts/cross.sh"
 stage "unit tests, race detector" go test -race -shuffle=on -timeout 10m ./...
-stage "driver conformance on a real Engine" env MACHINE_TEST_DOCKER=1 go test -count=1 -timeout 10m ./drivers/...
-stage "fuzzing" "$scripts/fuzz.sh" 5s
+stage "packages on real hosts and Engines" real
+stage "fuzzing" "$scripts/fuzz.sh" 3s
 stage "end to end on real Engines" "$scripts/e2e.sh"
 finish
