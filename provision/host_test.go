@@ -2,202 +2,12 @@ package provision
 
 import (
 	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
-	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
-
-// The tests of this file provision real hosts: system containers of an image with
-// systemd and without an engine, whose name on the local Docker Engine
-// MACHINE_TEST_IMAGE gives. They install packages from the distribution's mirrors.
-
-// node is a system container, and a Runner for it.
-type node struct {
-	name string
-	user string // empty: root
-}
-
-func startNode(t *testing.T) node {
-	t.Helper()
-	image := os.Getenv("MACHINE_TEST_IMAGE")
-	if image == "" {
-		t.Skip("MACHINE_TEST_IMAGE names no image of a system container")
-	}
-	b := make([]byte, 4)
-	_, _ = rand.Read(b)
-	n := node{name: fmt.Sprintf("prov-%x", b)}
-	t.Cleanup(func() {
-		_ = exec.Command("docker", "rm", "-fv", n.name).Run()
-		_ = exec.Command("docker", "volume", "rm", "-f", n.name).Run()
-	})
-	out, err := exec.CommandContext(t.Context(), "docker", "run", "-d", "--name", n.name, "--hostname", n.name, "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
-		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
-		"--device-cgroup-rule", "a *:* rwm", "--cgroupns=private", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec",
-		"-v", n.name+":/var/lib/docker", image).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for range 300 {
-		state, _ := exec.CommandContext(t.Context(), "docker", "exec", n.name, "systemctl", "is-system-running").Output()
-		if s := strings.TrimSpace(string(state)); s == "running" || s == "degraded" {
-			return n
-		}
-		<-time.After(100 * time.Millisecond)
-	}
-	t.Fatal("the container does not come up")
-	return n
-}
-
-func (n node) Run(ctx context.Context, cmd string, stdin io.Reader, stdout io.Writer) error {
-	args := []string{"exec", "-i"}
-	if n.user != "" {
-		args = append(args, "-u", n.user)
-	}
-	c := exec.CommandContext(ctx, "docker", append(args, n.name, "bash", "-c", cmd)...)
-	var stderr bytes.Buffer
-	c.Stdin, c.Stdout, c.Stderr, c.WaitDelay = stdin, stdout, &stderr, 5*time.Second
-	err := c.Run()
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return &exitError{exit.ExitCode(), stderr.String()}
-	}
-	return err
-}
-
-// sh runs a command on the host and returns what it prints.
-func (n node) sh(t *testing.T, script string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", "exec", n.name, "bash", "-c", script).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", script, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// identity is a CA with a server and a client certificate.
-type identity struct {
-	tls    TLS
-	client *tls.Config
-}
-
-func newIdentity(t *testing.T) identity {
-	t.Helper()
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	issue := func(template, parent *x509.Certificate, signer *ecdsa.PrivateKey) (certPEM, keyPEM []byte, key *ecdsa.PrivateKey) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signer == nil {
-			signer = key
-		}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), key
-	}
-	caPEM, _, caKey := issue(ca, ca, nil)
-	leaf := func(usage x509.ExtKeyUsage) ([]byte, []byte) {
-		c, k, _ := issue(&x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour),
-			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage}}, ca, caKey)
-		return c, k
-	}
-	var id identity
-	id.tls.CA = caPEM
-	id.tls.Cert, id.tls.Key = leaf(x509.ExtKeyUsageServerAuth)
-	pair, err := tls.X509KeyPair(leaf(x509.ExtKeyUsageClientAuth))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(caPEM)
-	id.client = &tls.Config{RootCAs: pool, ServerName: "localhost", Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	return id
-}
-
-// version asks the host's engine over TLS.
-func (n node) version(t *testing.T, port int, config *tls.Config) (string, error) {
-	t.Helper()
-	ip, err := exec.CommandContext(t.Context(), "docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", n.name).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+net.JoinHostPort(strings.TrimSpace(string(ip)), fmt.Sprint(port))+"/version", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	_, after, _ := strings.Cut(string(body), `"Version":"`)
-	version, _, _ := strings.Cut(after, `"`)
-	return version, err
-}
-
-// provision does what a caller does, and returns the facts that it began with.
-func (n node) provision(t *testing.T, e Engine, id identity) (*journal, error) {
-	t.Helper()
-	f, err := Probe(t.Context(), n, e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps, err := Plan(f, e, id.tls)
-	if err != nil {
-		return nil, err
-	}
-	var j journal
-	err = Apply(t.Context(), n, steps, j.step)
-	t.Logf("%s\n%v", j.String(), err)
-	return &j, err
-}
-
-// settledPlan fails unless nothing is left to do.
-func (n node) settledPlan(t *testing.T, e Engine, id identity) Facts {
-	t.Helper()
-	f, err := Probe(t.Context(), n, e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps, err := Plan(f, e, id.tls)
-	if err != nil || len(steps) != 0 {
-		t.Errorf("a second plan is not empty: %v\n%s", err, render(steps))
-	}
-	return f
-}
-
-func (n node) starts(t *testing.T) string {
-	return n.sh(t, "journalctl -u docker.service -o cat --no-pager | grep -c 'Daemon has completed initialization' || :")
-}
 
 // TestHostInstall: a bare host gets the distribution's engine with one start, serves TLS to
 // whom it should, and is done.
@@ -375,9 +185,53 @@ func TestHostUpgrade(t *testing.T) {
 	if got := n.starts(t); got != "2" {
 		t.Errorf("the engine started %s times", got)
 	}
+	// This engine can judge a file before it is restarted with it.
+	pid := n.sh(t, "cat /run/docker.pid; sed -i 's/{/{\"no-such-key\": 1,/' /etc/docker/daemon.json")
+	_, err = n.provision(t, Engine{Labels: []string{"a=b"}}, id)
+	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "no-such-key") {
+		t.Errorf("got %v", err)
+	}
+	if got := n.sh(t, "cat /run/docker.pid; grep -q a=b /etc/docker/daemon.json || sed -i 's/\"no-such-key\": 1,//' /etc/docker/daemon.json"); got != pid {
+		t.Error("the engine was restarted")
+	}
+	n.settledPlan(t, e, id)
 	if _, err := n.provision(t, Engine{Version: "20"}, id); !errors.Is(err, ErrDowngrade) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestHostCrash: a host that dies while packages are installed is finished by the next run.
+func TestHostCrash(t *testing.T) {
+	t.Parallel()
+	n, id := startNode(t), newIdentity(t)
+	e := Engine{Source: SourceDistro}
+	f, err := Probe(t.Context(), n, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := Plan(f, e, id.tls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- Apply(t.Context(), n, steps, new(journal).step) }()
+	n.sh(t, "until grep -q ' half-installed docker.io\\| unpacked docker.io' /var/log/dpkg.log; do sleep 0.05; done")
+	for _, args := range [][]string{{"kill", n.name}, {"start", n.name}} {
+		if out, err := exec.CommandContext(t.Context(), "docker", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if err := <-ended; err == nil {
+		t.Error("no error")
+	}
+	n.await(t)
+	if _, err := n.provision(t, e, id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.version(t, DefaultPort, id.client); err != nil {
+		t.Error(err)
+	}
+	n.settledPlan(t, Engine{}, id)
 }
 
 // TestHostFaults: each fault of a host has its own error.
@@ -415,143 +269,4 @@ func TestHostFaults(t *testing.T) {
 	if err := Apply(t.Context(), n, steps, new(journal).step); !errors.Is(err, ErrDiskFull) {
 		t.Errorf("full disk: got %v", err)
 	}
-}
-
-// repositoryScript makes packages as Docker's repository has them out of the distribution's, and
-// a repository of them below /repo, signed.
-const repositoryScript = `set -e
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
-apt-get -qq install -y --no-install-recommends dpkg-dev gnupg apt-utils >/dev/null
-mkdir -p /repo/debian/dists/bookworm/stable/binary-amd64 /repo/debian/pool /build && cd /build
-apt-get -qq download docker.io
-for version in 27.5.1 28.0.4 28.5.2 29.0.0; do
-	rm -rf x && dpkg-deb -R docker.io_*.deb x && rm -f x/DEBIAN/md5sums x/DEBIAN/conffiles
-	mkdir -p x/usr/bin && mv x/usr/sbin/dockerd x/usr/bin/dockerd.real
-	printf '#!/bin/sh\ncase "$*" in *--version*) /usr/bin/dockerd.real "$@" >/dev/null && echo "Docker version %s, build 0" && exit ;; esac\nexec /usr/bin/dockerd.real "$@"\n' $version >x/usr/bin/dockerd
-	chmod +x x/usr/bin/dockerd
-	rm -f x/usr/bin/docker x/etc/default/docker x/etc/init.d/docker
-	sed -i 's,/usr/sbin/dockerd,/usr/bin/dockerd,; s/ $DOCKER_OPTS//; /EnvironmentFile/d' x/lib/systemd/system/docker.service
-	sed -i "s/^Package: .*/Package: docker-ce/; s/^Version: .*/Version: 5:$version-1~debian.12~bookworm/; /^Provides/d; /^Breaks/d; /^Recommends/d; /^Suggests/d; /^Source/d; /^Conflicts/d; /^Replaces/d; s/^Depends: /Depends: docker-ce-cli, /; /^Depends/a Conflicts: docker.io\nReplaces: docker.io" x/DEBIAN/control
-	dpkg-deb -Znone -b x /repo/debian/pool/docker-ce_$version.deb >/dev/null
-	rm -rf y && mkdir -p y/DEBIAN && printf 'Package: docker-ce-cli\nVersion: 5:%s-1~debian.12~bookworm\nArchitecture: amd64\nMaintainer: x <x@x>\nDescription: x\n' $version >y/DEBIAN/control
-	dpkg-deb -Znone -b y /repo/debian/pool/docker-ce-cli_$version.deb >/dev/null
-done
-printf 'Package: containerd.io\nVersion: 1.7.27-1\nArchitecture: amd64\nMaintainer: x <x@x>\nDepends: containerd\nDescription: x\n' >y/DEBIAN/control
-dpkg-deb -Znone -b y /repo/debian/pool/containerd.io.deb >/dev/null
-cd /repo/debian
-dpkg-scanpackages -m pool >dists/bookworm/stable/binary-amd64/Packages 2>/dev/null
-(cd dists/bookworm && apt-ftparchive -o APT::FTPArchive::Release::Suite=bookworm -o APT::FTPArchive::Release::Codename=bookworm -o APT::FTPArchive::Release::Components=stable -o APT::FTPArchive::Release::Architectures=amd64 release . >/build/Release && mv /build/Release .)
-export GNUPGHOME=/build/gnupg && mkdir -m 700 $GNUPGHOME
-gpg --batch -q --passphrase '' --quick-gen-key repo@x ed25519 sign never
-gpg --batch -q --clearsign -o dists/bookworm/InRelease dists/bookworm/Release
-gpg --batch -q --armor --export >gpg
-apt-get -qq purge -y dpkg-dev gnupg >/dev/null && apt-get -qq autoremove -y >/dev/null
-`
-
-// TestHostRepository: from a mirror of Docker's repository comes the version that is asked for,
-// held against every upgrade but ours.
-func TestHostRepository(t *testing.T) {
-	t.Parallel()
-	n, id := startNode(t), newIdentity(t)
-	n.sh(t, repositoryScript)
-	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "docker", "cp", n.name+":/repo/.", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	base := n.serve(t, http.StripPrefix("/linux/", http.FileServer(http.Dir(dir)))) + "/linux"
-	e := Engine{RepoURL: base, Version: "28"}
-
-	_, err := n.provision(t, Engine{RepoURL: base, Version: "28.9"}, id)
-	if !errors.Is(err, ErrNoPackage) || !strings.Contains(err.Error(), "5:28.0.4-1~debian.12~bookworm") {
-		t.Errorf("got %v", err)
-	}
-	e.Version = "28.0"
-	if _, err := n.provision(t, e, id); err != nil {
-		t.Fatal(err)
-	}
-	f := n.settledPlan(t, e, id)
-	if f.Package != "docker-ce" || f.Version != "28.0.4" || !f.Held || f.Dockerd != "/usr/bin/dockerd" || n.starts(t) != "1" {
-		t.Errorf("got %+v", f)
-	}
-	if _, err := n.version(t, DefaultPort, id.client); err != nil {
-		t.Error(err)
-	}
-	n.sh(t, "apt-get -qq -y upgrade")
-	if got := n.sh(t, "dockerd --version"); !strings.Contains(got, "28.0.4") {
-		t.Errorf("an upgrade by others took the engine to %s", got)
-	}
-	for _, c := range []struct {
-		e    Engine
-		want string
-		err  error
-	}{
-		{Engine{Version: "28", Upgrade: true}, "28.5.2", nil},
-		{Engine{Upgrade: true}, "29.0.0", nil},
-		{Engine{Version: "28.5"}, "29.0.0", ErrDowngrade},
-		{Engine{Version: "28.5", AllowDowngrade: true}, "28.5.2", nil},
-		{Engine{Source: SourceDistro, AllowDowngrade: true, Version: "20"}, "20.10.24+dfsg1", nil},
-		{Engine{Source: SourceRepo, Version: "27"}, "27.5.1", nil},
-	} {
-		c.e.RepoURL = base
-		if _, err := n.provision(t, c.e, id); !errors.Is(err, c.err) {
-			t.Errorf("%+v: got %v, want %v", c.e, err, c.err)
-		}
-		f, err := Probe(t.Context(), n, e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f.Version != c.want || !f.Held || f.EngineState != "active" {
-			t.Errorf("%+v: got %s, held %v, %s", c.e, f.Version, f.Held, f.EngineState)
-		}
-		if _, err := n.version(t, DefaultPort, id.client); err != nil {
-			t.Errorf("%+v: %v", c.e, err)
-		}
-	}
-}
-
-// serve serves to the host and returns the base URL.
-func (n node) serve(t *testing.T, h http.Handler) string {
-	t.Helper()
-	server := httptest.NewUnstartedServer(h)
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Listener = l
-	server.Start()
-	t.Cleanup(server.Close)
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return "http://" + n.sh(t, "ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'") + ":" + port
-}
-
-// TestHostScript: an install script is fetched, looked at and run.
-func TestHostScript(t *testing.T) {
-	t.Parallel()
-	n, id := startNode(t), newIdentity(t)
-	scripts := map[string]string{
-		"/page":  "<html>not found</html>\n",
-		"/fails": "#!/bin/sh\necho doing; false | true\nexit 3\n",
-		"/empty": "#!/bin/sh\ntrue\n",
-		"/good":  "#!/bin/bash -e\n[[ $VERSION == 20.10 ]]\napt-get -qq update\napt-get -qq install -y --no-install-recommends docker.io\n",
-	}
-	base := n.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		text, ok := scripts[r.URL.Path]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		_, _ = io.WriteString(w, text)
-	}))
-	for path, want := range map[string]error{"/none": ErrMirror, "/page": ErrScript, "/fails": ErrScript, "/empty": ErrScript} {
-		_, err := n.provision(t, Engine{InstallURL: base + path}, id)
-		if !errors.Is(err, want) || !strings.Contains(err.Error(), base+path) {
-			t.Errorf("%s: got %v, want %v", path, err, want)
-		}
-	}
-	e := Engine{InstallURL: base + "/good", Version: "20.10"}
-	if _, err := n.provision(t, e, id); err != nil {
-		t.Fatal(err)
-	}
-	n.settledPlan(t, e, id)
 }

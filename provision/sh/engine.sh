@@ -48,6 +48,8 @@ write_daemon_json() {
 	dir=/etc/docker
 	mkdir -p "$dir"
 	rm -f "$dir"/*.machine-new
+	# Someone's link stays one.
+	file=$(readlink -f "$dir/daemon.json" 2>/dev/null) || file=$dir/daemon.json
 	(
 		umask 077
 		while IFS= read -r line && [ "$line" != == ]; do
@@ -60,16 +62,16 @@ write_daemon_json() {
 	fi
 	if [ -e "$dir/daemon.json" ]; then
 		[ -e "$dir/machine.json" ] || cp -p "$dir/daemon.json" "$dir/daemon.json.before-machine"
-		mode=$(stat -c %a "$dir/daemon.json")
+		mode=$(stat -c %a "$file")
 	fi
-	chmod "${mode:-644}" "$dir/daemon.json.machine-new"
 	restart_due
 	# The record goes first: it may name more than there is, never less.
 	if [ -s "$dir/machine.json.machine-new" ]; then
 		mv -f "$dir/machine.json.machine-new" "$dir/machine.json"
 	fi
 	if [ -s "$dir/daemon.json.machine-new" ]; then
-		mv -f "$dir/daemon.json.machine-new" "$dir/daemon.json"
+		replace "$file" "${mode:-644}" <"$dir/daemon.json.machine-new"
+		rm -f "$dir/daemon.json.machine-new"
 	else
 		rm -f "$dir/daemon.json" "$dir/daemon.json.machine-new"
 	fi
@@ -119,15 +121,20 @@ engine_active() {
 # engine_current INIT PORT: whether the running engine is the one that is installed and configured.
 engine_current() {
 	[ ! -e "$restart_mark" ] && engine_active "$1" && listening "$2" >/dev/null || return 1
+	case $(readlink "/proc/$(engine_pid "$1")/exe") in *' (deleted)') return 1 ;; esac
+}
+
+# engine_pid INIT: the engine's process; 0 or nothing if there is none.
+engine_pid() {
 	case $1 in
-	systemd) pid=$(systemctl show docker.service -p MainPID) pid=${pid#MainPID=} ;;
-	*) pid=$(cat /run/docker.pid 2>/dev/null || cat /var/run/docker.pid) ;;
+	systemd) systemctl show docker.service -p MainPID | sed 's/^MainPID=//' ;;
+	*) cat /run/docker.pid /var/run/docker.pid 2>/dev/null | head -n 1 ;;
 	esac
-	case $(readlink "/proc/$pid/exe") in *' (deleted)') return 1 ;; esac
 }
 
 # start_engine INIT PORT SECONDS: restarts the engine and waits until it listens.
 start_engine() {
+	before=$(engine_pid "$1")
 	case $1 in
 	systemd)
 		systemctl daemon-reload
@@ -140,7 +147,8 @@ start_engine() {
 	*) /etc/init.d/docker restart </dev/null >/dev/null 2>&1 ;;
 	esac
 	tries=0
-	until engine_active "$1" && listening "$2" >/dev/null; do
+	# The engine of before may answer for a moment still.
+	until engine_active "$1" && [ "$(engine_pid "$1")" != "$before" ] && listening "$2" >/dev/null; do
 		if [ "$1" = systemd ]; then
 			state=$(systemctl is-active docker.service || :)
 			[ "$state" != failed ] || engine_evidence "$1" "engine does not start: docker.service is failed"

@@ -44,4 +44,6 @@ run_install_script() {
 	$interpreter "$script" || code=$?
 	[ "$code" = 0 ] || die 81 "$1 ended with exit code $code"
 	has dockerd || die 81 "$1 ended well, but there is no dockerd"
+	got=$(dockerd --version | sed 's/.*version \([^, ]*\).*/\1/')
+	[ -z "$2" ] || wanted "$got" "$2" || die 81 "$1 installed engine $got, and $2 is asked for"
 }
