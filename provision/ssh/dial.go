@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,12 +40,10 @@ type failure struct {
 }
 
 // tellsMoreThan compares an attempt that ctx cut short after took with the one before it:
-// it says more if it came to another stage of a conversation, or hung for long.
+// it says more if it came further, or hung for long.
 func (f *failure) tellsMoreThan(before *failure, took time.Duration) bool {
-	if f.state == before.state {
-		return false
-	}
-	return f.state == Banner || f.state == HostKey || f.state == Authentication || took > time.Second
+	order := []State{Unresolved, NoRoute, TimedOut, Refused, Banner, HostKey, Authentication}
+	return f.state != before.state && (took > time.Second || slices.Index(order, f.state) > slices.Index(order, before.state))
 }
 
 func dial(ctx context.Context, t Target, lim limits, wait bool) (*Client, error) {
