@@ -95,7 +95,8 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 		return fmt.Errorf("%w: all machines share one authority: --rotate-ca takes no names", ErrUsage)
 	}
 	a, err := m.readAuthority()
-	ended := a.cert != nil && m.ended(a)
+	// A client that is let in nowhere, and cannot be renewed, has as little to lose.
+	ended := a.cert != nil && (m.ended(a) || a.ca == nil && m.usable(a) != nil)
 	if err != nil && a.cert == nil {
 		if a, err = m.ensureAuthority(ctx); err != nil {
 			return err
@@ -118,13 +119,15 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 	if err := m.rotateEach(ctx, func(a authority) refit { return refit{trust: a.cert} }); err != nil {
 		return fmt.Errorf("rotate authority: the new one signs, and machines that were not reached still trust both: %w", err)
 	}
-	return m.shared(ctx, func(txn sharedTxn) error { return txn.RemoveCert(oldFile) })
+	return m.shared(ctx, func(txn sharedTxn) error {
+		return errors.Join(txn.RemoveCert(nextKeyFile), txn.RemoveCert(oldFile)) // the first after a promotion that was killed
+	})
 }
 
 // rotateEach provisions all machines with the authority as it is now, also those that another
 // command makes meanwhile.
 func (m *Manager) rotateEach(ctx context.Context, how func(authority) refit) error {
-	a, err := m.readAuthority()
+	a, err := m.ensureAuthority(ctx) // not as it is on disk: half of a client pair must not be handed out
 	if err != nil {
 		return err
 	}
