@@ -123,20 +123,30 @@ func (x *machine) moveKnownHost(old, now store.Address) error {
 	if err != nil {
 		return err
 	}
+	out, err := moveLines(string(data), old, now)
+	if err != nil {
+		return fmt.Errorf("move known host: %w", err)
+	}
+	return x.txn.WriteFile(knownHostsFile, []byte(out))
+}
+
+// moveLines gives the known_hosts lines of one address to another. Others, such as a jump
+// host's, stay as they are.
+func moveLines(data string, old, now store.Address) (string, error) {
 	var out strings.Builder
-	for line := range strings.Lines(string(data)) {
-		out.WriteString(strings.TrimSuffix(line, "\n") + "\n") // also behind a last line that was edited by hand
-		if fields := strings.Fields(line); len(fields) >= 3 && !strings.HasPrefix(line, "#") {
-			moved, err := ssh.KnownHostsLine(now.Host, now.SSHPort, fields[1]+" "+fields[2])
-			if err != nil {
-				return fmt.Errorf("move known host: %w", err)
-			}
-			if !strings.Contains(string(data), moved) && !strings.Contains(out.String(), moved) {
-				out.WriteString(moved + "\n")
+	for line := range strings.Lines(data) {
+		line = strings.TrimSpace(line)
+		if fields := strings.Fields(line); len(fields) >= 3 {
+			public := fields[1] + " " + fields[2]
+			if was, err := ssh.KnownHostsLine(old.Host, old.SSHPort, public); err == nil && strings.Fields(was)[0] == fields[0] {
+				if line, err = ssh.KnownHostsLine(now.Host, now.SSHPort, public); err != nil {
+					return "", err
+				}
 			}
 		}
+		out.WriteString(line + "\n")
 	}
-	return x.txn.WriteFile(knownHostsFile, []byte(out.String()))
+	return out.String(), nil
 }
 
 // newKeys makes the login key and the host key of a host that is to be made, once.
