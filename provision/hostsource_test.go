@@ -120,7 +120,7 @@ func TestHostScript(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, text)
 	}))
-	for path, want := range map[string]error{"/none": ErrMirror, "/page": ErrScript, "/fails": ErrScript, "/empty": ErrScript} {
+	for path, want := range map[string]error{"/none": ErrScript, "/page": ErrScript, "/fails": ErrScript, "/empty": ErrScript} {
 		_, err := n.provision(t, Engine{InstallURL: base + path}, id)
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), base+path) {
 			t.Errorf("%s: got %v, want %v", path, err, want)

@@ -7,13 +7,32 @@ import (
 
 // planPackages decides how the engine that is asked for comes to the host; no steps if it is there.
 func planPackages(f Facts, e Engine) ([]Step, error) {
+	plan := planChange
 	switch {
 	case f.Unfinished:
-		return planRepair(f, e)
+		plan = planRepair
 	case f.Dockerd == "":
-		return planInstall(f, e)
+		plan = planInstall
 	}
-	return planChange(f, e)
+	steps, err := plan(f, e)
+	if proxies := e.proxies(); len(proxies) > 0 {
+		for i := range steps {
+			steps[i].Run = "use_proxies\n" + steps[i].Run
+			steps[i].Stdin = []byte(strings.Join(proxies, "\n") + "\n")
+		}
+	}
+	return steps, err
+}
+
+// proxies are the variables by which tools that fetch packages know their proxy.
+func (e Engine) proxies() []string {
+	var env []string
+	for _, p := range []struct{ name, value string }{{"http_proxy", e.HTTPProxy}, {"https_proxy", e.HTTPSProxy}, {"no_proxy", e.NoProxy}} {
+		if p.value != "" {
+			env = append(env, p.name+"="+p.value)
+		}
+	}
+	return env
 }
 
 // planRepair installs the engine again where an installation was cut off, from where it was

@@ -104,7 +104,7 @@ func render(steps []Step) []byte {
 		fmt.Fprintf(&b, "run: %s\n", strings.ReplaceAll(s.Run, "\n", "\n     "))
 		switch {
 		case s.Stdin == nil:
-		case strings.HasPrefix(s.Run, "write_tls"):
+		case strings.HasPrefix(s.Run, "write_tls"), strings.HasPrefix(s.Run, "use_proxies"):
 			fmt.Fprintf(&b, "stdin: <%d bytes>\n", len(s.Stdin))
 		default:
 			fmt.Fprintf(&b, "stdin: | %s\n", strings.ReplaceAll(strings.TrimSuffix(string(s.Stdin), "\n"), "\n", "\n       | "))

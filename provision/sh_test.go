@@ -210,3 +210,12 @@ func TestOpenRCOptions(t *testing.T) {
 		}
 	})
 }
+
+func TestUseProxies(t *testing.T) {
+	eachShell(t, func(t *testing.T, r shell) {
+		got, code := r.run(t, "{ use_proxies\nsh -c 'printf \"%s|%s\" \"$http_proxy\" \"$no_proxy\"'; }", "http_proxy=http://u:p=w $x@lan:1\nno_proxy=a,b\n")
+		if got != "http://u:p=w $x@lan:1|a,b" || code != 0 {
+			t.Errorf("got %q, %d", got, code)
+		}
+	})
+}

@@ -56,14 +56,14 @@ apt_repository() {
 			;;
 		esac
 	fi
-	mkdir -p /etc/apt/keyrings
-	fetch "$1/$2/gpg" /etc/apt/keyrings/docker.asc.machine-new || die 76 "cannot fetch $1/$2/gpg"
-	grep -q '^-----BEGIN PGP PUBLIC KEY BLOCK-----' /etc/apt/keyrings/docker.asc.machine-new ||
-		die 76 "$1/$2/gpg is not a PGP key"
-	replace /etc/apt/keyrings/docker.asc 644 </etc/apt/keyrings/docker.asc.machine-new
-	rm -f /etc/apt/keyrings/docker.asc.machine-new
-	echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc] $1/$2 $3 stable" |
-		replace /etc/apt/sources.list.d/docker.list 644
+	key=/etc/apt/keyrings/machine-docker.asc
+	mkdir -p "${key%/*}"
+	trap 'rm -f "$key.fetched"' EXIT
+	fetch "$1/$2/gpg" "$key.fetched" || die 76 "cannot fetch $1/$2/gpg"
+	grep -q '^-----BEGIN PGP PUBLIC KEY BLOCK-----' "$key.fetched" || die 76 "$1/$2/gpg is not a PGP key"
+	replace "$key" 644 <"$key.fetched"
+	echo "deb [arch=$(dpkg --print-architecture) signed-by=$key] $1/$2 $3 stable" |
+		replace /etc/apt/sources.list.d/machine-docker.list 644
 }
 
 # apt_resolve PACKAGE WANT: sets $version to the newest one that is wanted, and $suite to where
@@ -142,7 +142,7 @@ apt_engine() {
 		extras=docker-cli # a package of its own in newer releases
 		;;
 	esac
-	for extra in $extras iptables; do
+	for extra in $extras iptables ca-certificates; do # registries are verified, too
 		[ -z "$(apt-cache madison "$extra")" ] || pinned="$pinned $extra"
 	done
 	if grep -qs Y /sys/module/apparmor/parameters/enabled && ! has apparmor_parser; then

@@ -143,7 +143,10 @@ start_engine() {
 		# Not blocking: some units start without a time limit.
 		systemctl restart --no-block docker.service
 		;;
-	openrc) rc-service docker restart </dev/null >/run/machine-openrc.log 2>&1 || cat /run/machine-openrc.log ;;
+	openrc)
+		rc-service docker restart </dev/null >/run/machine-openrc.log 2>&1 ||
+			engine_evidence openrc "engine does not start: $(cat /run/machine-openrc.log)"
+		;;
 	*) /etc/init.d/docker restart </dev/null >/dev/null 2>&1 ;;
 	esac
 	tries=0

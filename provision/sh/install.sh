@@ -27,12 +27,19 @@ wait_cloud_init() {
 	esac
 }
 
+# use_proxies: stdin is variables of the environment for what follows. They may hold passwords.
+use_proxies() {
+	while IFS='=' read -r name value; do
+		export "$name=$value"
+	done
+}
+
 # run_install_script URL WANT SECONDS: fetches, looks, runs; nothing is piped, so nothing
 # fails unseen.
 run_install_script() {
 	script=$(mktemp)
 	trap 'rm -f "$script"' EXIT
-	fetch "$1" "$script" || die 76 "cannot fetch the install script from $1"
+	fetch "$1" "$script" || die 81 "cannot fetch the install script from $1"
 	interpreter=$(sed -n '1s/^#! *//p' "$script")
 	[ -n "$interpreter" ] || die 81 "$1 is not a script: it does not begin with #!"
 	# shellcheck disable=SC2086 # a list of files

@@ -61,9 +61,9 @@ dnf_or_yum() { if has dnf; then dnf -y "$@"; else yum -y "$@"; fi; }
 
 # dnf_repository BASE DISTRIBUTION RELEASE SECONDS: lists Docker's repository with its key.
 dnf_repository() {
-	replace /etc/yum.repos.d/docker-ce.repo 644 <<-END
-		[docker-ce-stable]
-		name=Docker CE Stable
+	replace /etc/yum.repos.d/machine-docker.repo 644 <<-END
+		[machine-docker]
+		name=Docker Engine, added by machine
 		baseurl=$1/$2/$3/\$basearch/stable
 		enabled=1
 		gpgcheck=1

@@ -79,6 +79,19 @@ probe_firewall() {
 	fi
 }
 
+# repository_listed: whether the repository is among the package sources, and switched on.
+repository_listed() {
+	grep -qs "^[^#]*$repository" /etc/apt/sources.list /etc/apt/sources.list.d/*.list && return
+	for file in /etc/apt/sources.list.d/*.sources /etc/yum.repos.d/*.repo; do
+		grep -qs "^[^#]*$repository" "$file" || continue
+		case $file in
+		*.repo) grep -qs '^enabled *= *1' "$file" && return ;;
+		*) grep -Eiqs '^enabled: *(no|false|0)' "$file" || return 0 ;;
+		esac
+	done
+	return 1
+}
+
 probe_package() {
 	real=$(readlink -f "$dockerd" 2>/dev/null || echo "$dockerd")
 	if has dpkg-query; then
@@ -178,6 +191,6 @@ probe() {
 	fi
 	probe_engine
 	probe_firewall
-	yes repository grep -rqs "$repository" /etc/apt/sources.list /etc/apt/sources.list.d /etc/yum.repos.d
+	yes repository repository_listed
 	printf '%s end\n' "$machine_mark"
 }
