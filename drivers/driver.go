@@ -62,6 +62,13 @@ type HostKeySeeder interface {
 	SeedsHostKey() bool
 }
 
+// UserDataTaker is implemented by drivers whose Create hands
+// CreateRequest.UserData to the host. A create with user data is refused for
+// all others: what is given and not used would be missed too late.
+type UserDataTaker interface {
+	TakesUserData() bool
+}
+
 // SSHAccess is implemented by drivers of hosts that exist already: how to log
 // in there is the user's to say. Other hosts get a key pair of ours.
 type SSHAccess interface {

@@ -42,6 +42,7 @@ type Record struct {
 	Installed     Installed // what provisioning left on the host
 	Swarm         Swarm     // Swarm mode membership; zero: none
 	DockerContext bool      `json:",omitempty"` // a docker context of the machine's name is ours
+	UserData      string    `json:",omitempty"` // SHA-256 of the user data that the host gets at birth; empty: none
 }
 
 // Problem is why the last command on a machine did not finish.

@@ -147,6 +147,7 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 		Creator:       m.Version,
 		HostOptions:   s.options,
 		DockerContext: s.req.DockerContext,
+		UserData:      s.userData,
 	}
 	if err := x.openWith(s.factory, s.secrets); err != nil {
 		return err
@@ -323,7 +324,7 @@ func (x *making) ports() []drivers.Port {
 
 // seedKnownHost stores the host key that the driver put on the host, so that the first
 // contact is verified.
-func (x *making) seedKnownHost() error {
+func (x *machine) seedKnownHost() error {
 	s, ok := x.drv.(drivers.HostKeySeeder)
 	if !ok || !s.SeedsHostKey() || x.rec.SSH.HostKey != "" {
 		return nil
@@ -403,7 +404,7 @@ func (m *Manager) finish(ctx context.Context, x *making) error {
 		return err
 	}
 	x.out.URL = x.engineURL()
-	x.out.IP = x.rec.Address.Host
+	x.out.IP = x.ip()
 	x.out.Engine = x.rec.Installed.Engine
 	x.out.Total = m.Now().Sub(x.started)
 	return nil
@@ -421,8 +422,10 @@ func (m *Manager) removeFailed(ctx context.Context, works []*making, errs []erro
 			continue // what is not recorded was not begun
 		}
 		ctx := OnMachine(ctx, x.rec.Name)
-		if err := m.removeLocked(ctx, x.machine, true); err != nil {
-			errs[i] = errors.Join(errs[i], fmt.Errorf("remove after failure: %w", err))
+		// Not by force: what is refused, or not released by the provider, keeps its record.
+		if err := m.removeLocked(ctx, x.machine, false); err != nil {
+			errs[i] = errors.Join(errs[i], nameError(x.rec.Name, len(works), fmt.Errorf("remove after failure: %w", err)))
+			results[i].Error = errs[i].Error()
 			continue
 		}
 		m.Note(ctx, "removed after the failure")

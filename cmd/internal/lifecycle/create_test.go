@@ -125,7 +125,7 @@ func TestDifferentOptionsAreNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "s1")
 	w.swarm([]string{"s1"}, nil)
-	first := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Engine: EngineOptions{Labels: []string{"tier=a"}, Env: []string{"PASSWORD=hunter2"}}}
+	first := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, UserData: []byte("#cloud-config\n"), Engine: EngineOptions{Labels: []string{"tier=a"}, Env: []string{"PASSWORD=hunter2"}}}
 	w.setenv(fake.EnvFail, "create-after")
 	if _, err := w.manager().Create(t.Context(), first); err == nil {
 		t.Fatal("the fault did not come")
@@ -134,7 +134,7 @@ func TestDifferentOptionsAreNamed(t *testing.T) {
 	for flag, change := range map[string]func(*CreateRequest){
 		"--fake-size: small → large": func(r *CreateRequest) { r.Options = drivers.Values{"fake-size": {"large"}} },
 		"--driver: fake → generic": func(r *CreateRequest) {
-			r.Driver, r.Options = "generic", drivers.Values{"generic-ip-address": {"192.0.2.1"}}
+			r.Driver, r.Options, r.UserData = "generic", drivers.Values{"generic-ip-address": {"192.0.2.1"}}, nil
 		},
 		"--engine-label":         func(r *CreateRequest) { r.Engine.Labels = nil },
 		"--engine-env":           func(r *CreateRequest) { r.Engine.Env = []string{"PASSWORD=hunter3"} },
@@ -143,6 +143,7 @@ func TestDifferentOptionsAreNamed(t *testing.T) {
 		"--swarm":                func(r *CreateRequest) { r.Swarm.IsSwarm = true },
 		"--swarm-master":         func(r *CreateRequest) { r.Swarm.Master = true },
 		"--swarm-advertise-addr": func(r *CreateRequest) { r.Swarm = SwarmOptions{IsSwarm: true, Advertise: "10.0.0.9"} },
+		"--userdata":             func(r *CreateRequest) { r.UserData = []byte("#cloud-config\n# other\n") },
 		"--tls-san":              func(r *CreateRequest) { r.SANs = []string{"m1.example"} },
 	} {
 		before := w.files()
@@ -259,6 +260,8 @@ func TestBadRequests(t *testing.T) {
 		"a bad name":          {CreateRequest{Names: []string{"../m1"}, Driver: fake.Name}, store.ErrName},
 		"an unknown driver":   {CreateRequest{Names: []string{"m1"}, Driver: "nimbus"}, drivers.ErrUnknown},
 		"an unknown option":   {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Options: drivers.Values{"fake-colour": {"red"}}}, drivers.ErrOption},
+		"user data, URL only": {CreateRequest{Names: []string{"m1"}, Driver: "url", Options: drivers.Values{"url": {"tcp://192.0.2.1:2376"}}, UserData: []byte("x")}, ErrUsage},
+		"user data, own host": {CreateRequest{Names: []string{"m1"}, Driver: "generic", Options: drivers.Values{"generic-ip-address": {"192.0.2.1"}}, UserData: []byte("x")}, ErrUsage},
 		"a worker, no swarm":  {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{IsSwarm: true}}, ErrNoSwarm},
 		"a bad swarm name":    {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true, Name: "a/b"}}, store.ErrName},
 		"an unknown swarm":    {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{IsSwarm: true, Name: "s"}}, ErrNoSwarm},

@@ -92,7 +92,7 @@ func TestUnmanagedMachine(t *testing.T) {
 	createURL(t, m, []string{"u1"}, url)
 
 	ep, err := m.Endpoint(t.Context(), "u1", false)
-	if err != nil || ep.URL != url || ep.CertPath != m.Store.CertsDir() {
+	if err != nil || ep.URL != url || ep.IP != "127.0.0.1" || ep.CertPath != m.Store.CertsDir() {
 		t.Errorf("endpoint %+v, %v", ep, err)
 	}
 	if v, err := m.EngineVersion(t.Context(), "u1"); err != nil || v != "28.5.2" {

@@ -36,12 +36,23 @@ func (x *machine) await(ctx context.Context) error {
 	ctx, cancel := within(ctx, x.m.Wait.SSH, sshDeadline, "wait for the host to run")
 	defer cancel()
 	var st drivers.Status
+	var last error
 	err := poll(ctx, func(ctx context.Context) (bool, error) {
-		var err error
-		st, err = x.drv.Status(ctx)
+		now, err := x.drv.Status(ctx)
 		if err != nil {
-			return false, fmt.Errorf("ask for the host's state: %w", err)
+			err = fmt.Errorf("ask for the host's state: %w", err)
+			if refused(err) {
+				return false, err
+			}
+			if ctx.Err() == nil {
+				if last == nil {
+					x.m.Note(ctx, err.Error()+"; asking again")
+				}
+				last = err
+			}
+			return false, nil
 		}
+		st, last = now, nil
 		if x.own() && st.Host != "" {
 			return true, nil // SSH tells better than a state why such a host does not answer
 		}
@@ -51,12 +62,25 @@ func (x *machine) await(ctx context.Context) error {
 		return st.State == drivers.Running && st.Host != "", nil
 	})
 	if err != nil {
+		if last != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", err, last)
+		}
 		return err
 	}
 	return x.setAddress(x.address(st))
 }
 
+// refused tells whether a provider's answer stays the same however often it is asked.
+func refused(err error) bool {
+	return slices.ContainsFunc([]error{drivers.ErrNotFound, drivers.ErrCredentials, drivers.ErrOption, drivers.ErrUnsupported},
+		func(target error) bool { return errors.Is(err, target) })
+}
+
+// setAddress records where the machine is now; an address that is not told does not replace one that was.
 func (x *machine) setAddress(now store.Address) error {
+	if now.Host == "" {
+		return fmt.Errorf("record address: %w: the provider tells no address", ErrNotRunning)
+	}
 	if now == x.rec.Address {
 		return nil
 	}
@@ -189,7 +213,7 @@ func (x *machine) provision(ctx context.Context, conn *ssh.Client, a authority, 
 	x.rec.Installed.OS = facts.Pretty
 	x.rec.Installed.Arch = facts.Arch
 	x.rec.Installed.Hosts = tls.hosts
-	if x.rec.Phase != store.Ready {
+	if x.rec.Phase == store.Pending || x.rec.Phase == store.Created {
 		x.rec.Phase = store.Provisioned
 	}
 	if err := x.put(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/store"
 )
 
 // locked runs fn on each machine with its lock held, some at once. All names must exist before
@@ -55,6 +56,9 @@ func (x *machine) back(ctx context.Context) error {
 	if err := x.await(ctx); err != nil {
 		return err
 	}
+	if err := x.seedKnownHost(); err != nil {
+		return err
+	}
 	conn, err := x.dial(ctx)
 	if err != nil {
 		return err
@@ -75,7 +79,20 @@ func (x *machine) back(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return x.settled(ctx)
+}
+
+// settled records that the engine was seen to be well. A create that did not finish is finished by
+// that, unless there is a swarm yet to join.
+func (x *machine) settled(ctx context.Context) error {
 	x.rec.Problem = nil
+	if p := x.rec.Phase; (p == store.Created || p == store.Provisioned) && (!x.rec.HostOptions.SwarmOptions.IsSwarm || x.rec.Swarm.NodeID != "") {
+		x.m.refreshContext(ctx, x)
+		if err := x.txn.RemoveFile(hostKeyFile); err != nil {
+			return err
+		}
+		x.rec.Phase = store.Ready
+	}
 	return x.put()
 }
 
@@ -270,7 +287,15 @@ func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) err
 	if !x.own() && st.State != drivers.Running {
 		return fmt.Errorf("provision: %w", ErrNotRunning)
 	}
-	if err := x.setAddress(x.address(st)); err != nil {
+	if st.Host == "" {
+		err = x.await(ctx) // it runs and gets its address in a moment
+	} else {
+		err = x.setAddress(x.address(st))
+	}
+	if err != nil {
+		return err
+	}
+	if err := x.seedKnownHost(); err != nil {
 		return err
 	}
 	conn, err := x.dial(ctx)
@@ -281,6 +306,5 @@ func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) err
 	if err := x.provision(ctx, conn, a, r); err != nil {
 		return err
 	}
-	x.rec.Problem = nil
-	return x.put()
+	return x.settled(ctx)
 }

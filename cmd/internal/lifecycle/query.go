@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -115,6 +116,18 @@ func (x *machine) ask(ctx context.Context) error {
 	return err
 }
 
+// ip is where the machine is, by its engine's URL if it is only one.
+func (x *machine) ip() string {
+	if x.rec.Address.Host != "" {
+		return x.rec.Address.Host
+	}
+	u, err := url.Parse(x.engineURL())
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
 func (x *machine) endpoint(ctx context.Context) Endpoint {
 	if x.rec.SSH.Jump != "" {
 		x.m.Note(ctx, fmt.Sprintf("%s was asked through the jump host %s; a docker client needs a way of its own, such as: machine ssh %s -N -L %d:localhost:%d",
@@ -123,7 +136,7 @@ func (x *machine) endpoint(ctx context.Context) Endpoint {
 	return Endpoint{
 		Machine:  x.rec.Name,
 		URL:      x.engineURL(),
-		IP:       x.rec.Address.Host,
+		IP:       x.ip(),
 		CertPath: filepath.Clean(x.credentials()),
 		TLS:      true,
 	}

@@ -1,6 +1,8 @@
 package lifecycle
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -20,6 +22,8 @@ type spec struct {
 	secrets json.RawMessage
 	options store.HostOptions
 	names   []string
+
+	userData string // SHA-256; empty: none
 }
 
 // check validates a request as a whole; nothing is written.
@@ -54,10 +58,30 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 		AuthOptions:   store.AuthOptions{ServerCertSANs: req.SANs},
 	}
 	s.options.EngineOptions.TLSVerify = true
+	if err := m.checkUserData(s); err != nil {
+		return nil, err
+	}
 	if err := m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// checkUserData refuses user data that the driver has no use for.
+func (m *Manager) checkUserData(s *spec) error {
+	if s.req.UserData == nil {
+		return nil
+	}
+	x := &machine{m: m, rec: store.Record{Name: s.names[0], DriverName: s.factory.Name(), Driver: s.config}}
+	if err := x.openWith(s.factory, s.secrets); err != nil {
+		return err
+	}
+	if t, ok := x.drv.(drivers.UserDataTaker); !ok || !t.TakesUserData() {
+		return fmt.Errorf("%w: driver %s cannot give a host user data: leave --userdata out", ErrUsage, s.factory.Name())
+	}
+	sum := sha256.Sum256(s.req.UserData)
+	s.userData = hex.EncodeToString(sum[:])
+	return nil
 }
 
 // checkSwarm resolves the name of the swarm that a request is about.
@@ -101,6 +125,9 @@ func (s *spec) differs(rec store.Record) []string {
 		diff = append(diff, fmt.Sprintf("--driver: %s → %s", rec.DriverName, s.factory.Name()))
 	} else {
 		diff = drivers.Diff(s.factory, rec.Driver, s.config)
+	}
+	if rec.UserData != s.userData {
+		diff = append(diff, "--userdata")
 	}
 	diff = append(diff, differ(rec.HostOptions.EngineOptions, s.options.EngineOptions, engineFlags())...)
 	diff = append(diff, differ(rec.HostOptions.SwarmOptions, s.options.SwarmOptions, swarmFlags())...)

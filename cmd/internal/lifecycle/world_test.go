@@ -238,6 +238,7 @@ type fakeDriver interface {
 	drivers.Driver
 	drivers.Killer
 	drivers.HostKeySeeder
+	drivers.UserDataTaker
 }
 
 // hostDriver is the fake driver whose host is real enough to log in on.

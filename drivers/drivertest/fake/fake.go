@@ -81,6 +81,9 @@ type driver struct {
 // SeedsHostKey tells whether the host will present the key it was born with.
 func (d *driver) SeedsHostKey() bool { return d.config.Seed }
 
+// TakesUserData tells that the host is born with the user data that was given.
+func (d *driver) TakesUserData() bool { return true }
+
 func (d *driver) Check(ctx context.Context) error { return d.at(ctx, "check") }
 
 func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {

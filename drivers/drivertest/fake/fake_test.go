@@ -109,6 +109,9 @@ func TestStatusTellsWhatWasConfigured(t *testing.T) {
 	if !d.(drivers.HostKeySeeder).SeedsHostKey() {
 		t.Error("the host key is not seeded")
 	}
+	if !d.(drivers.UserDataTaker).TakesUserData() {
+		t.Error("user data is not taken")
+	}
 	all, err := p.Resources(t.Context())
 	if err != nil || len(all) != 2 {
 		t.Fatalf("got %v, %v, want a disk and a host", all, err)
