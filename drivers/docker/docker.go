@@ -14,7 +14,9 @@
 // of the program never runs an image of this one. Its base is debian:<suite>-slim
 // (build argument BASE): the official image, which the engine pulls, or any
 // image imported under that name, such as what mmdebstrap makes. Packages that
-// the base lacks are installed with apt.
+// the base lacks are installed with apt. Images of earlier versions go with
+//
+//	docker image prune --all --filter label=com.github.hostsmith.machine.node
 //
 // # What a machine is on the engine
 //

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -566,6 +567,161 @@ func TestImage(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestInterruptedRequestIsSeenThrough cancels while the engine makes the
+// container, which it then has made.
+func TestInterruptedRequestIsSeenThrough(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("interrupted")
+	for _, what := range []string{"containers", "volumes", "networks"} {
+		s := newStub()
+		s.modules = true
+		ctx, cancel := context.WithCancelCause(t.Context())
+		s.before = func(_, path string) {
+			if strings.HasSuffix(path, what+"/create") {
+				cancel(cause)
+			}
+		}
+		m := newHost(t, testFactory(), "m1", on(serve(t, s)))
+		if err := m.Create(ctx, request()); !errors.Is(err, cause) {
+			t.Errorf("%s: got %v, want the cause", what, err)
+		}
+		if what == "containers" && (len(s.containers) != 1 || m.recorded().ID == "") {
+			t.Errorf("containers %v, recorded %q", s.containers, m.recorded().ID)
+		}
+		if err := m.Remove(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if left := s.list(func(map[string]string) bool { return true }); len(left) > 0 {
+			t.Errorf("%s: left %v", what, left)
+		}
+	}
+}
+
+// TestLateContainerIsAdopted has the request of a killed Create come true only
+// while the next one is at work.
+func TestLateContainerIsAdopted(t *testing.T) {
+	t.Parallel()
+	s := newStub()
+	s.modules = true
+	m := newHost(t, testFactory(), "m1", on(serve(t, s)))
+	m.state = json.RawMessage(`{"engine":{"host":"` + m.engine() + `"},"network":{"name":"machine"},"container":"machine-m1-01234567","address":"172.28.0.9/16","rights":"capabilities"}`)
+	m.reopen()
+	var once sync.Once
+	s.before = func(_, path string) {
+		if strings.HasSuffix(path, "/containers/create") {
+			once.Do(func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.containers["late"] = &stubContainer{
+					id: "late", name: "machine-m1-01234567", network: "machine", state: container.StateCreated,
+					address: netip.MustParseAddr("172.28.0.7"), host: &container.HostConfig{},
+					config: &container.Config{Labels: map[string]string{
+						labelStore: testStore, labelMachine: "m1", labelNetwork: "machine", labelAddress: "172.28.0.7/16", labelRights: "minimal",
+					}},
+				}
+			})
+		}
+	}
+	got := m.mustCreate()
+	if st := m.recorded(); got.Host != "172.28.0.7" || st.ID != "late" || st.Rights != minimal || len(s.containers) != 1 {
+		t.Errorf("%+v, recorded %+v", got, st)
+	}
+}
+
+// TestProxyPasswordIsHidden demands that what apt says of a proxy is neither
+// logged nor in the error as it is.
+func TestProxyPasswordIsHidden(t *testing.T) {
+	t.Parallel()
+	s := newStub()
+	s.build = func(w io.Writer) {
+		_, _ = io.WriteString(w, `{"stream":"W: http://me:hunter2@proxy.example.com refuses"}{"errorDetail":{"message":"code 100"}}`)
+	}
+	m := newHost(t, testFactory(), "m1", drivers.Values{"docker-engine": {serve(t, s)}})
+	var log strings.Builder
+	m.env.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	m.env.Getenv = func(k string) string {
+		return map[string]string{"HTTP_PROXY": "http://me:hunter2@proxy.example.com:3128"}[k]
+	}
+	m.reopen()
+	err := m.Create(t.Context(), request())
+	if err == nil || !strings.Contains(err.Error(), "proxy.example.com refuses") || !strings.Contains(log.String(), "proxy.example.com refuses") {
+		t.Fatalf("got %v, logged %s", err, log.String())
+	}
+	if strings.Contains(err.Error()+log.String()+string(m.state), "hunter2") {
+		t.Errorf("the password shows: %v, logged %s", err, log.String())
+	}
+}
+
+// TestKeysAreGivenOnce demands that a host that has run keeps what it made of
+// its files.
+func TestKeysAreGivenOnce(t *testing.T) {
+	t.Parallel()
+	s := newStub()
+	m := newHost(t, testFactory(), "m1", on(serve(t, s)))
+	m.mustCreate()
+	if err := m.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.mustCreate()
+	if len(s.planted) != 1 {
+		t.Errorf("planted %d times", len(s.planted))
+	}
+}
+
+func TestPausedHost(t *testing.T) {
+	t.Parallel()
+	s := newStub()
+	m := newHost(t, testFactory(), "m1", on(serve(t, s)))
+	acts := map[string]func() error{
+		"create": func() error { return m.Create(t.Context(), request()) },
+		"start":  func() error { return m.Start(t.Context()) },
+		"stop":   func() error { return m.Stop(t.Context()) },
+	}
+	for name, act := range acts {
+		m.mustCreate()
+		for _, c := range s.containers {
+			c.state = container.StatePaused
+		}
+		if got, err := m.Status(t.Context()); err != nil || got.State != drivers.Paused {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if err := act(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want := drivers.Running
+		if name == "stop" {
+			want = drivers.Stopped
+		}
+		if got, err := m.Status(t.Context()); err != nil || got.State != want {
+			t.Errorf("after %s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestStateOf(t *testing.T) {
+	t.Parallel()
+	d := &driver{state: &drivers.Durable[State]{}}
+	for name, c := range map[string]struct {
+		state    container.ContainerState
+		restarts int
+		want     drivers.State
+	}{
+		"running":      {container.StateRunning, 0, drivers.Running},
+		"paused":       {container.StatePaused, 0, drivers.Paused},
+		"not started":  {container.StateCreated, 0, drivers.Stopped},
+		"stopped":      {container.StateExited, 0, drivers.Stopped},
+		"reboots":      {container.StateRestarting, 1, drivers.Starting},
+		"keeps dying":  {container.StateRestarting, 7, drivers.Error},
+		"goes away":    {container.StateRemoving, 0, drivers.Stopping},
+		"half removed": {container.StateDead, 0, drivers.Error},
+	} {
+		got := d.statusOf(container.InspectResponse{State: &container.State{Status: c.state}, RestartCount: c.restarts})
+		if got.State != c.want {
+			t.Errorf("%s: got %s, want %s", name, got.State, c.want)
+		}
 	}
 }
 

@@ -53,6 +53,8 @@ func classify(err error) (kind error, advice string) {
 		return drivers.ErrQuota, "free space on the engine's computer: docker system df shows what takes it"
 	case portTaken(err):
 		return drivers.ErrConflict, "choose another port with --docker-publish, or free this one"
+	case says(err, "networks with user configured subnets"):
+		return drivers.ErrConflict, "a machine keeps its address, so name a network that was made with docker network create --subnet, or one that does not exist yet"
 	case says(err, "minimum memory limit", "range of CPUs is from"):
 		return drivers.ErrOption, "see what the engine's computer has: docker info"
 	case errdefs.IsNotFound(err):
@@ -69,12 +71,19 @@ func classify(err error) (kind error, advice string) {
 
 // portTaken tells whether a port that is to be published is taken.
 func portTaken(err error) bool {
-	return says(err, "port is already allocated", "ports are not available", "bind: address already in use", "only one usage of each socket address")
+	return says(err, "port is already allocated", "failed to bind host port", "ports are not available",
+		"bind: address already in use", "only one usage of each socket address")
 }
 
 // addressTaken tells whether the container's address on its network is taken.
 func addressTaken(err error) bool {
 	return says(err, "address already in use", "address is already in use") && !portTaken(err)
+}
+
+// networkChanged tells whether the network is not the one that was recorded:
+// two processes made it at once, and only one of the two stays.
+func networkChanged(err error) bool {
+	return says(err, "is ambiguous", "does not belong to any of this network", "no configured subnet or ip-range contain")
 }
 
 // says tells whether the error's message has one of the phrases, in any case.

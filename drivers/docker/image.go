@@ -148,8 +148,10 @@ func (d *driver) build(ctx context.Context, api *client.Client, ep Endpoint, nam
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	args := map[string]*string{"BASE": &r.base, "ENGINE": &r.engine}
+	var passwords []string
 	for k, v := range proxyArgs(d.env.Getenv) {
 		args[k] = &v
+		passwords = append(passwords, passwordOf(v))
 	}
 	result, err := api.ImageBuild(ctx, bytes.NewReader(body), client.ImageBuildOptions{
 		Tags:        []string{name},
@@ -162,7 +164,7 @@ func (d *driver) build(ctx context.Context, api *client.Client, ep Endpoint, nam
 		return fault(ctx, ep, what, err)
 	}
 	defer result.Body.Close() //nolint:errcheck // only read from
-	output, err := d.follow(result.Body)
+	output, err := d.follow(result.Body, hide(passwords))
 	if err == nil {
 		return nil
 	}
@@ -172,8 +174,9 @@ func (d *driver) build(ctx context.Context, api *client.Client, ep Endpoint, nam
 	return withAdvice(fault(ctx, ep, what, err), buildAdvice(r, err))
 }
 
-// follow logs what a build says, and returns the end of it if it fails.
-func (d *driver) follow(body io.Reader) (string, error) {
+// follow logs what a build says, and returns the end of it if it fails. What
+// apt says of a proxy may hold its password, so secrets are taken out.
+func (d *driver) follow(body io.Reader, secrets *strings.Replacer) (string, error) {
 	var out tail
 	for dec := json.NewDecoder(body); ; {
 		var m jsonstream.Message
@@ -182,7 +185,7 @@ func (d *driver) follow(body io.Reader) (string, error) {
 		} else if err != nil {
 			return out.String(), fmt.Errorf("read output: %w", err)
 		}
-		if line := strings.TrimSpace(m.Stream); line != "" {
+		if line := secrets.Replace(strings.TrimSpace(m.Stream)); line != "" {
 			d.env.Log.Debug("build image", "output", line)
 			_, _ = out.Write([]byte(line + "\n"))
 		}
@@ -242,11 +245,36 @@ func proxyArgs(getenv func(string) string) map[string]string {
 	return args
 }
 
-func onLoopback(proxy string) bool {
+func parseProxy(proxy string) (*url.URL, error) {
 	if !strings.Contains(proxy, "://") {
 		proxy = "http://" + proxy
 	}
-	u, err := url.Parse(proxy)
+	return url.Parse(proxy)
+}
+
+// passwordOf returns the password in a proxy's URL as it stands there; empty: none.
+func passwordOf(proxy string) string {
+	u, err := parseProxy(proxy)
+	if err != nil || u.User == nil {
+		return ""
+	}
+	_, password, _ := strings.Cut(u.User.String(), ":")
+	return password
+}
+
+// hide returns a replacer that takes secrets out of a text.
+func hide(secrets []string) *strings.Replacer {
+	var pairs []string
+	for _, s := range secrets {
+		if s != "" {
+			pairs = append(pairs, s, "REDACTED")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func onLoopback(proxy string) bool {
+	u, err := parseProxy(proxy)
 	if err != nil {
 		return false
 	}

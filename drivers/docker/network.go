@@ -93,7 +93,7 @@ func (d *driver) makeNetwork(ctx context.Context, api *client.Client, name strin
 		return nil, err
 	}
 	for _, subnet := range candidates {
-		_, err := api.NetworkCreate(ctx, name, client.NetworkCreateOptions{
+		err := createNetwork(ctx, api, name, client.NetworkCreateOptions{
 			Driver: "bridge",
 			IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet, Gateway: gateway(subnet)}}},
 			Labels: map[string]string{labelStore: d.env.StoreID, labelCreator: d.env.Creator},
@@ -112,6 +112,13 @@ func (d *driver) makeNetwork(ctx context.Context, api *client.Client, name strin
 		Err:    fmt.Errorf("no subnet is free among %d: %w", len(candidates), drivers.ErrConflict),
 		Advice: "name one with --docker-subnet, or remove unused networks with docker network prune",
 	}
+}
+
+func createNetwork(ctx context.Context, api *client.Client, name string, options client.NetworkCreateOptions) error {
+	through, done := seeThrough(ctx)
+	defer done()
+	_, err := api.NetworkCreate(through, name, options)
+	return err
 }
 
 // candidates returns the subnets that the network may have. One that machines

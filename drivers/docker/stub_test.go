@@ -386,7 +386,7 @@ func (s *stub) inspectContainer(r *http.Request) (any, error) {
 	}
 	return container.InspectResponse{
 		ID: c.id, Name: "/" + c.name, Config: c.config, HostConfig: c.host,
-		State:           &container.State{Status: c.state, Running: c.state == container.StateRunning || c.state == container.StatePaused},
+		State:           &container.State{Status: c.state, Running: c.state == container.StateRunning || c.state == container.StatePaused, Paused: c.state == container.StatePaused},
 		NetworkSettings: &container.NetworkSettings{Ports: c.ports},
 	}, nil
 }

@@ -44,11 +44,18 @@ func (d *driver) ensureVolumes(ctx context.Context, api *client.Client, ep Endpo
 				return err
 			}
 		}
-		if _, err := api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: v.name, Labels: d.labels()}); err != nil {
+		if err := d.createVolume(ctx, api, v.name); err != nil {
 			return fault(ctx, ep, what, err)
 		}
 	}
 	return nil
+}
+
+func (d *driver) createVolume(ctx context.Context, api *client.Client, name string) error {
+	through, done := seeThrough(ctx)
+	defer done()
+	_, err := api.VolumeCreate(through, client.VolumeCreateOptions{Name: name, Labels: d.labels()})
+	return err
 }
 
 // removeVolumes removes the recorded volumes that are the machine's.

@@ -1,0 +1,41 @@
+package docker
+
+import (
+	"context"
+	"time"
+)
+
+// answerLate bounds how long a request that makes something is waited for
+// after the caller has given up.
+const answerLate = 15 * time.Second
+
+// seeThrough returns a context for a request that makes something. It outlives
+// the end of ctx for a while: an engine goes on with what it was asked for, so
+// that who turns away does not learn what it made. The caller calls done.
+func seeThrough(ctx context.Context) (through context.Context, done func()) {
+	through, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	if ctx.Err() != nil { // nothing was asked for yet
+		cancel(context.Cause(ctx))
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if pause(through, answerLate) == nil {
+			cancel(context.Cause(ctx))
+		}
+	})
+	return through, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// pause waits.
+func pause(ctx context.Context, t time.Duration) error {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
