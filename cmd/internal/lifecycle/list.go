@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -126,12 +125,15 @@ func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
 	rows := make([]Row, len(kept))
 	ask := !req.NamesOnly || len(f.states) > 0
 	// One deadline for all: the list ends at its timeout however many machines do not answer.
-	ctx, cancel := within(ctx, req.Timeout, listTimeout, "timeout")
+	bounded, cancel := within(ctx, req.Timeout, listTimeout, "timeout")
 	defer cancel()
 	_ = eachLimit(context.WithoutCancel(ctx), names, listLimit, func(_ context.Context, name string) error {
-		rows[index[name]] = m.row(OnMachine(ctx, name), kept[index[name]], ask, req.DockerHost)
+		rows[index[name]] = m.row(OnMachine(bounded, name), kept[index[name]], ask, req.DockerHost)
 		return nil
 	})
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause // machines that were not waited for are not slow ones
+	}
 	out := rows[:0]
 	for _, r := range rows {
 		if f.matchState(r.State) {
@@ -214,9 +216,6 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	switch {
 	case ctx.Err() != nil:
 		row.State = drivers.Timeout
-		return
-	case errors.Is(err, drivers.ErrNotFound):
-		row.State, row.Error = drivers.Error, oneLine(err.Error())
 		return
 	case err != nil:
 		row.State, row.Error = drivers.Error, oneLine(err.Error())
