@@ -50,6 +50,16 @@ func Apply(ctx context.Context, actions []Action, engines map[string]Engine, add
 	return b.result, errors.Join(errs...)
 }
 
+// NodeError is an action of Apply that failed.
+type NodeError struct {
+	Node   string // machine name
+	Action string // such as "join w1 as worker"
+	Err    error
+}
+
+func (e *NodeError) Error() string { return e.Action + ": " + e.Err.Error() }
+func (e *NodeError) Unwrap() error { return e.Err }
+
 // boot is one Apply at work.
 type boot struct {
 	engines map[string]Engine
@@ -97,7 +107,7 @@ func (b *boot) do(ctx context.Context, a Action) error {
 			err = errors.New("unknown kind of action")
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", a.Name(), err)
+			return &NodeError{Node: a.Node.Name, Action: a.Name(), Err: err}
 		}
 		return nil
 	})

@@ -24,6 +24,7 @@ type making struct {
 	conn    *ssh.Client
 	started time.Time
 	lap     time.Time
+	done    bool // was ready before this create
 }
 
 // timed closes a phase of the time table.
@@ -112,11 +113,22 @@ func (m *Manager) makeOne(ctx context.Context, s *spec, name string, x *making) 
 	if err := x.begin(ctx, s, name); err != nil {
 		return err
 	}
+	if x.done {
+		return x.fail(x.reach(ctx))
+	}
 	if _, ok := x.drv.(drivers.Unmanaged); ok {
 		_, err := m.ensureAuthority(ctx)
 		return x.fail(err)
 	}
 	return x.fail(x.makeHost(ctx))
+}
+
+// reach connects to a machine that is ready, if its engine is reached only that way.
+func (x *making) reach(ctx context.Context) (err error) {
+	if x.rec.SSH.Jump != "" && x.rec.HostOptions.SwarmOptions.IsSwarm {
+		x.conn, err = x.dial(ctx)
+	}
+	return err
 }
 
 // begin takes the lock and either records a new machine or finds the one to be resumed.
@@ -205,6 +217,10 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 	}
 	x.rec = rec
 	x.out.Resumed = true
+	if x.done = s.done(rec); x.done {
+		x.m.Note(ctx, "is ready already")
+		return x.open()
+	}
 	x.m.Note(ctx, fmt.Sprintf("continuing an unfinished create (%s)", rec.Phase))
 	if s.req.DockerContext && !rec.DockerContext {
 		if err := x.wouldMakeContext(ctx); err != nil {
@@ -366,26 +382,54 @@ func (m *Manager) makeSwarm(ctx context.Context, s *spec, works []*making, errs 
 		return
 	}
 	err := m.formSwarm(ctx, s.options.SwarmOptions, nodes, !s.req.NoPreflight)
-	for k, i := range at {
+	failed := nodeErrors(err)
+	told := len(failed) > 0 // the cause, by the machine that it is about or by the first one
+	for _, i := range at {
 		x := works[i]
 		x.timed("swarm")
 		if x.rec.Swarm.NodeID != "" {
 			x.out.Swarm, x.out.Role = x.rec.Swarm.Name, x.rec.Swarm.Role
-		} else {
-			cause := err
-			if cause == nil {
-				cause = fmt.Errorf("join swarm %q: not reached", s.options.SwarmOptions.Name)
-			}
-			if k > 0 && len(at) > 1 && err != nil && errs[at[0]] != nil {
-				// The first one tells the cause; the others tell that they wait for it.
-				cause = fmt.Errorf("join swarm %q: %w", s.options.SwarmOptions.Name, errNotJoined)
-			}
-			note(i, x.fail(cause))
 		}
+		var cause error
+		switch own := failed[x.rec.Name]; {
+		case own != nil: // also of a member, which lacks its labels, say
+			cause = fmt.Errorf("join swarm %q: %w", s.options.SwarmOptions.Name, own)
+		case x.rec.Swarm.NodeID != "":
+			continue
+		case err == nil:
+			cause = fmt.Errorf("join swarm %q: not reached", s.options.SwarmOptions.Name)
+		case !told:
+			cause, told = err, true
+		default:
+			cause = fmt.Errorf("join swarm %q: %w", s.options.SwarmOptions.Name, errNotJoined)
+		}
+		note(i, x.fail(cause))
 	}
 	if err != nil && !slices.ContainsFunc(at, func(i int) bool { return errs[i] != nil }) {
 		note(at[0], err)
 	}
+}
+
+// nodeErrors returns the errors of single nodes that are joined in err, by machine name.
+func nodeErrors(err error) map[string]error {
+	found := map[string]error{}
+	var walk func(err error)
+	walk = func(err error) {
+		if n, ok := err.(*swarmboot.NodeError); ok { //nolint:errorlint // the tree is walked here
+			found[n.Node] = errors.Join(found[n.Node], n)
+			return
+		}
+		switch u := err.(type) { //nolint:errorlint // the tree is walked here
+		case interface{ Unwrap() error }:
+			walk(u.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, e := range u.Unwrap() {
+				walk(e)
+			}
+		}
+	}
+	walk(err)
+	return found
 }
 
 var errNotJoined = errors.New("stopped because another machine could not join")
@@ -415,7 +459,7 @@ func (m *Manager) removeFailed(ctx context.Context, works []*making, errs []erro
 	// A cancelled command still cleans up after itself when that was asked for.
 	ctx = context.WithoutCancel(ctx)
 	for i, x := range works {
-		if errs[i] == nil || x.drv == nil || errors.Is(errs[i], ErrSpec) || errors.Is(errs[i], store.ErrExist) {
+		if errs[i] == nil || x.drv == nil || x.done || errors.Is(errs[i], ErrSpec) || errors.Is(errs[i], store.ErrExist) {
 			continue
 		}
 		if _, err := x.txn.Get(); errors.Is(err, store.ErrNotExist) {

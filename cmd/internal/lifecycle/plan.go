@@ -23,6 +23,10 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned,
 			if err := s.resumes(rec); err != nil {
 				return nil, nameError(name, len(s.names), err)
 			}
+			if s.done(rec) {
+				out = append(out, Planned{Machine: name, Steps: []string{"nothing: it is ready"}})
+				continue
+			}
 			p.Steps = append(p.Steps, fmt.Sprintf("continue an unfinished create (%s)", rec.Phase))
 		}
 		rec := store.Record{Name: name, DriverName: s.factory.Name(), Driver: s.config, HostOptions: s.options, DockerContext: req.DockerContext}

@@ -108,6 +108,9 @@ func (m *Manager) checkSwarm(o *SwarmOptions, names []string) error {
 func (s *spec) resumes(rec store.Record) error {
 	switch rec.Phase {
 	case store.Ready:
+		if s.done(rec) {
+			return nil
+		}
 		return fmt.Errorf("create %q: %w", rec.Name, store.ErrExist)
 	case store.Removing:
 		return fmt.Errorf("create %q: %w: its removal has begun", rec.Name, store.ErrExist)
@@ -116,6 +119,12 @@ func (s *spec) resumes(rec store.Record) error {
 		return &SpecError{Machine: rec.Name, Diff: diff}
 	}
 	return nil
+}
+
+// done tells whether a recorded machine is what the request asks for. Only one of several may be:
+// the request is then repeated for the sake of the others. A single one is refused, as its name is taken.
+func (s *spec) done(rec store.Record) bool {
+	return rec.Phase == store.Ready && len(s.names) > 1 && len(s.differs(rec)) == 0
 }
 
 // differs tells by which flags the request is another one than that of a record.

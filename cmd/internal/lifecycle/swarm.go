@@ -309,7 +309,10 @@ func (f *forming) joins(name string) bool {
 func (m *Manager) preflight(ctx context.Context, f *forming) error {
 	var hosts []swarmboot.Host
 	for _, n := range f.nodes {
-		if n.conn == nil {
+		if n.conn == nil { // a machine that was ready before: the others ask for the way to it
+			if f.seen[n.rec.Name].State == "active" {
+				hosts = append(hosts, swarmboot.Host{Name: n.rec.Name, Addr: n.rec.Address.Peer, Role: n.role})
+			}
 			continue
 		}
 		hosts = append(hosts, swarmboot.Host{
