@@ -37,6 +37,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/moby/moby/client"
 
@@ -48,25 +49,26 @@ const Name = "docker"
 
 // New returns the factory of the driver. Machines opened by one factory share
 // the work that must be done once, such as building an image.
-func New() drivers.Factory { return factory(localSubnets) }
+func New() drivers.Factory { return factory(localSubnets, stopWithin) }
 
 // factory makes New's factory; local returns the subnets that this computer is
-// connected to.
-func factory(local func() []netip.Prefix) drivers.Factory {
+// connected to, and patience is how long a shutdown may take.
+func factory(local func() []netip.Prefix, patience time.Duration) drivers.Factory {
 	once := &gates{}
 	return drivers.Define(Name, "system containers on a Docker Engine", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
-			return &driver{cfg: c, state: state, env: env, gates: once, local: local}, nil
+			return &driver{cfg: c, state: state, env: env, gates: once, local: local, patience: patience}, nil
 		})
 }
 
 // driver is one machine.
 type driver struct {
-	cfg   Config
-	state *drivers.Durable[State]
-	env   drivers.Env
-	gates *gates
-	local func() []netip.Prefix
+	cfg      Config
+	state    *drivers.Durable[State]
+	env      drivers.Env
+	gates    *gates
+	local    func() []netip.Prefix
+	patience time.Duration
 }
 
 var (

@@ -19,7 +19,7 @@ import (
 )
 
 // testFactory is New's, but for what the computer that tests is connected to.
-func testFactory() drivers.Factory { return factory(func() []netip.Prefix { return nil }) }
+func testFactory() drivers.Factory { return factory(func() []netip.Prefix { return nil }, stopWithin) }
 
 // host is a machine on an engine in memory.
 type host struct {

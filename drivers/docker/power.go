@@ -157,7 +157,7 @@ func (d *driver) Stop(ctx context.Context) error {
 			return fault(ctx, ep, what, err)
 		}
 	}
-	_, err = api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{Timeout: seconds(stopWithin)})
+	_, err = api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{Timeout: seconds(d.patience)})
 	return fault(ctx, ep, what, err)
 }
 

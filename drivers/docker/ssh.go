@@ -60,7 +60,7 @@ func (t sshTarget) args() []string {
 func (t sshTarget) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := exec.CommandContext(run, "ssh", t.args()...)
-	c := &sshConn{name: t.host, cmd: cmd, stop: stop}
+	c := &sshConn{name: t.host, cmd: cmd, stop: stop, ended: make(chan struct{})}
 	cmd.Stderr = &c.stderr
 	cmd.WaitDelay = time.Second
 	var err error
@@ -84,18 +84,37 @@ type sshConn struct {
 	out    io.ReadCloser
 	stderr tail
 	stop   context.CancelFunc
-	once   sync.Once
+	reap   sync.Once
+	ended  chan struct{} // closed when the process is gone
 }
 
 // Read says what ssh had to say where its output ends without a word.
 func (c *sshConn) Read(p []byte) (int, error) {
 	n, err := c.out.Read(p)
-	if n == 0 && err != nil {
-		if said := c.stderr.String(); said != "" {
-			return 0, fmt.Errorf("ssh to %s: %s", c.name, said)
-		}
+	if n > 0 || err == nil {
+		return n, err
 	}
-	return n, err
+	c.wait()
+	timer := time.NewTimer(time.Second) // it has nothing left to do but to exit
+	defer timer.Stop()
+	select {
+	case <-c.ended:
+	case <-timer.C:
+	}
+	if said := c.stderr.String(); said != "" {
+		return 0, fmt.Errorf("ssh to %s: %s", c.name, said)
+	}
+	return 0, err
+}
+
+// wait frees the process when it ends. Nothing is read from it any more.
+func (c *sshConn) wait() {
+	c.reap.Do(func() {
+		go func() {
+			_ = c.cmd.Wait() // what it has to say is in stderr
+			close(c.ended)
+		}()
+	})
 }
 
 func (c *sshConn) Write(p []byte) (int, error) { return c.in.Write(p) }
@@ -104,11 +123,9 @@ func (c *sshConn) Write(p []byte) (int, error) { return c.in.Write(p) }
 func (c *sshConn) CloseWrite() error { return c.in.Close() }
 
 func (c *sshConn) Close() error {
-	c.once.Do(func() {
-		_ = c.in.Close()
-		c.stop()
-		go func() { _ = c.cmd.Wait() }() // frees the process; it was told to end
-	})
+	_ = c.in.Close()
+	c.stop()
+	c.wait()
 	return nil
 }
 

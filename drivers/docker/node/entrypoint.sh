@@ -2,6 +2,10 @@
 # First process of a node: what has to be so before systemd looks at it.
 set -eu
 
+# A first process gets only the signals that it asks for: let the one that
+# stops a node (SIGRTMIN+3) end it before systemd is there to hear it.
+trap 'exit 0' 37
+
 # On cgroup v1 each hierarchy is a mount of its own, read-only unless the
 # container is privileged; on v2 there is one. "bind" limits the change to this
 # mount: without it the kernel refuses to touch the shared superblock.
