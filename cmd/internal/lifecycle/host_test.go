@@ -43,6 +43,8 @@ type host struct {
 	up      bool
 	peer    string
 	births  int
+	boots   int
+	own     bool // the user's, and none of the provider's
 	engine  *swarmboottest.Engine
 	files   map[string]string
 	serving *tls.Config // what the engine has read at its last start; nil: it does not listen
@@ -282,6 +284,21 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 		return 0, ""
 	case mark != "":
 		return h.apply(mark, script, x.Stdout), ""
+	case strings.Contains(x.Command, "boot_id"):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		fmt.Fprintf(x.Stdout, "boot %d\n", h.boots)
+		return 0, ""
+	case strings.Contains(x.Command, "systemctl reboot"):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.boots++
+		h.stop()
+		if h.enabled {
+			h.start()
+		}
+		h.sshd.DropAll()
+		return sshtest.Silent, ""
 	case strings.Contains(script, "pf clock"):
 		return h.preflight(script, x.Stdout), ""
 	}

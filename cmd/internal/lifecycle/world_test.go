@@ -135,6 +135,9 @@ func (w *world) follow() {
 		w.t.Error(err)
 	}
 	for name, h := range w.hosts {
+		if h.own {
+			continue
+		}
 		i := slices.IndexFunc(resources, func(r fake.Resource) bool { return r.Kind == fake.KindHost && r.Name == name })
 		if i < 0 {
 			h.become("", false, fake.Resource{})
