@@ -44,8 +44,9 @@ func startNode(t *testing.T) node {
 	_, _ = rand.Read(b)
 	n := node{name: fmt.Sprintf("prov-%x", b)}
 	t.Cleanup(func() {
-		_ = exec.Command("docker", "rm", "-fv", n.name).Run()
-		_ = exec.Command("docker", "volume", "rm", "-f", n.name).Run()
+		ctx := context.WithoutCancel(t.Context())
+		_ = exec.CommandContext(ctx, "docker", "rm", "-fv", n.name).Run()
+		_ = exec.CommandContext(ctx, "docker", "volume", "rm", "-f", n.name).Run()
 	})
 	out, err := exec.CommandContext(t.Context(), "docker", "run", "-d", "--name", n.name, "--hostname", n.name, "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
 		"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",

@@ -57,7 +57,7 @@ func planInstall(f Facts, e Engine) ([]Step, error) {
 	case e.Source == SourceKeep:
 		return nil, refuse(ErrNoPackage, "install an engine on the host, or choose another source", "the host has no engine to keep")
 	case e.Source == SourceScript:
-		return []Step{scriptStep(f, e)}, nil
+		return []Step{scriptStep(e)}, nil
 	case d.fixed != "":
 		return nil, refuse(ErrUnsupportedOS, "use an image of it that has the engine", "%s has no engine, and %s", f.name(), d.fixed)
 	case !known || f.Packager == "":
@@ -88,7 +88,7 @@ func planChange(f Facts, e Engine) ([]Step, error) {
 		return nil, refuse(ErrDowngrade, adviceOn(ErrDowngrade), "%s is installed, %s is asked for", f.Version, e.Version)
 	}
 	if source == SourceScript {
-		return []Step{scriptStep(f, e)}, nil
+		return []Step{scriptStep(e)}, nil
 	}
 	if d.fixed != "" {
 		return nil, refuse(ErrUnsupportedOS, "update the system image, or accept the engine that it has", "%s has engine %s, and %s", f.name(), f.Version, d.fixed)
@@ -184,7 +184,7 @@ func sourceSteps(f Facts, e Engine, d distribution, verb string) ([]Step, error)
 }
 
 // scriptStep fetches an install script, looks at it, and runs it.
-func scriptStep(f Facts, e Engine) Step {
+func scriptStep(e Engine) Step {
 	return Step{
 		Name:  "run install script " + e.installURL(),
 		Run:   fmt.Sprintf("run_install_script %s %s %d", shellQuote(e.installURL()), shellQuote(e.Version), int(limitLock.Seconds())),

@@ -25,7 +25,7 @@ func TestProbe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kernel, err := exec.Command("uname", "-r").Output()
+		kernel, err := exec.CommandContext(t.Context(), "uname", "-r").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
