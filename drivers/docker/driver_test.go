@@ -671,6 +671,46 @@ func TestKeysAreGivenOnce(t *testing.T) {
 	}
 }
 
+// TestWhatHasRunStays demands that a refused start costs a host nothing, at
+// whatever an engine may balk that it bore before.
+func TestWhatHasRunStays(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*stub){
+		"rights are refused": func(s *stub) { s.lacks = []rights{privileged} },
+		"address is taken": func(s *stub) {
+			for _, n := range s.networks {
+				s.containers["rival"] = &stubContainer{
+					id: "rival", network: n.Name, joined: n.ID, address: netip.MustParseAddr("172.28.0.2"), state: container.StateRunning,
+					config: &container.Config{}, host: &container.HostConfig{},
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStub()
+			m := newHost(t, testFactory(), "m1", on(serve(t, s)))
+			m.mustCreate()
+			if err := m.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			before := m.recorded()
+			spoil(s)
+			for what, act := range map[string]func() error{
+				"create": func() error { return m.Create(t.Context(), request()) },
+				"start":  func() error { return m.Start(t.Context()) },
+			} {
+				if err := act(); err == nil {
+					t.Errorf("%s succeeded", what)
+				}
+				if s.containers[before.ID] == nil || m.recorded().ID != before.ID {
+					t.Fatalf("%s lost the container", what)
+				}
+			}
+		})
+	}
+}
+
 func TestPausedHost(t *testing.T) {
 	t.Parallel()
 	s := newStub()

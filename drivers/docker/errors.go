@@ -53,6 +53,8 @@ func classify(err error) (kind error, advice string) {
 		return drivers.ErrQuota, "free space on the engine's computer: docker system df shows what takes it"
 	case portTaken(err):
 		return drivers.ErrConflict, "choose another port with --docker-publish, or free this one"
+	case addressTaken(err):
+		return drivers.ErrConflict, "docker network inspect shows who has it; leave --docker-address out to get a free one at create"
 	case says(err, "networks with user configured subnets"):
 		return drivers.ErrConflict, "a machine keeps its address, so name a network that was made with docker network create --subnet, or one that does not exist yet"
 	case says(err, "minimum memory limit", "range of CPUs is from"):

@@ -18,8 +18,8 @@ func TestEnginesWords(t *testing.T) {
 		kind             error
 		hint             string
 	}{
-		"Address already in use":              {address: true},
-		networking + "Address already in use": {address: true},
+		"Address already in use":              {address: true, kind: drivers.ErrConflict, hint: "docker network inspect"},
+		networking + "Address already in use": {address: true, kind: drivers.ErrConflict},
 		"driver failed programming external connectivity on endpoint support (0d06): Bind for 127.0.0.1:5555 failed: port is already allocated":                                        {kind: drivers.ErrConflict, hint: "--docker-publish"},
 		"driver failed programming external connectivity on endpoint m1 (0d06): Error starting userland proxy: listen tcp4 127.0.0.1:80: bind: address already in use":                 {kind: drivers.ErrConflict, hint: "--docker-publish"},
 		networking + "driver failed programming external connectivity on endpoint m1 (26d2): failed to bind host port for 127.0.0.1:46373:172.28.0.170:80/tcp: address already in use": {kind: drivers.ErrConflict, hint: "--docker-publish"},

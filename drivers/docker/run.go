@@ -69,6 +69,12 @@ func (d *driver) run(ctx context.Context, api *client.Client, ep Endpoint, s spe
 func (d *driver) yield(ctx context.Context, api *client.Client, ep Endpoint, avoid map[netip.Addr]bool, refused error) (bool, error) {
 	st := &d.state.Value
 	switch {
+	case errdefs.IsNotFound(refused) && says(refused, "network"):
+		// The last machine of another command took the network with it. The
+		// container is fine as soon as there is one again.
+		return true, d.ensureNetwork(ctx, api, ep)
+	case st.Started:
+		return false, nil // what has run holds what its user made of it
 	case addressTaken(refused):
 		if d.cfg.Address != "" {
 			return false, nil
@@ -76,10 +82,6 @@ func (d *driver) yield(ctx context.Context, api *client.Client, ep Endpoint, avo
 		if p, err := netip.ParsePrefix(st.Address); err == nil {
 			avoid[p.Addr()] = true
 		}
-	case errdefs.IsNotFound(refused) && says(refused, "network"):
-		// The last machine of another command took the network with it. The
-		// container is fine as soon as there is one again.
-		return true, d.ensureNetwork(ctx, api, ep)
 	case networkChanged(refused):
 		return true, d.rejoin(ctx, api, ep)
 	case says(refused, "operation not permitted", "permission denied", "privileged") && st.Rights.next() != "":
