@@ -40,8 +40,8 @@ docs: ## regenerate the command reference
 
 check: test ## the same as test
 
-bench: ## measure speed, printed as a table
-	@$(SCRIPTS)/bench.sh
+bench: ## measure speed into docs/benchmarks.md
+	@$(SCRIPTS)/bench.sh docs/benchmarks.md
 
 demo: ## a three-node swarm on this computer
 	@$(SCRIPTS)/demo.sh

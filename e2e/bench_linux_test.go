@@ -296,7 +296,15 @@ func (s *stubEngine) check(f *fleet, n int) string {
 
 func report(ctx context.Context, rows []measure) string {
 	var b strings.Builder
-	b.WriteString("| What | Runs | Mean | Worst | Memory, most | Processes | Goal | Note |\n|---|--:|--:|--:|--:|--:|---|---|\n")
+	b.WriteString(`# Benchmarks
+
+What a person waits for, measured with the built program by ` + "`make bench`" + `. Engines
+that answer ` + "`ls`" + ` are stubs on loopback, each with an address of its own, over TLS with
+client certificates, on the same processors; hosts are real. Goals are the limits
+that the project sets itself.
+
+`)
+	b.WriteString("| What | Runs | Mean | Worst | Memory | Processes | Goal | Note |\n|---|--:|--:|--:|--:|--:|---|---|\n")
 	for _, r := range rows {
 		memory, count := "", ""
 		if r.rss > 0 {
