@@ -2,6 +2,7 @@ package provision
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -186,8 +187,18 @@ func sourceSteps(f Facts, e Engine, d distribution, verb string) ([]Step, error)
 // scriptStep fetches an install script, looks at it, and runs it.
 func scriptStep(e Engine) Step {
 	return Step{
-		Name:  "run install script " + e.installURL(),
+		Name:  "run install script " + withoutSecrets(e.installURL()),
 		Run:   fmt.Sprintf("run_install_script %s %s %d", shellQuote(e.installURL()), shellQuote(e.Version), int(limitLock.Seconds())),
 		Limit: limitPackages,
 	}
+}
+
+// withoutSecrets names a URL without the parts that may hold a password or a token.
+func withoutSecrets(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "of an unreadable URL"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
 }
