@@ -39,6 +39,10 @@ func TestBench(t *testing.T) {
 	if os.Getenv("MACHINE_BENCH") == "" {
 		t.Skip("takes minutes and a quiet computer: make bench")
 	}
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := newFleet(t)
 	var rows []measure
 	add := func(m measure) {
@@ -109,7 +113,7 @@ func TestBench(t *testing.T) {
 		return took
 	}))
 
-	table := report(t.Context(), rows)
+	table := report(t.Context(), rows, strings.Fields(string(load))[0])
 	fmt.Println(table)
 	if file := os.Getenv("MACHINE_BENCH_OUT"); file != "" {
 		if err := os.WriteFile(file, []byte(table), 0o644); err != nil {
@@ -294,7 +298,7 @@ func (s *stubEngine) check(f *fleet, n int) string {
 	return fmt.Sprintf("%d rows with state and version", got)
 }
 
-func report(ctx context.Context, rows []measure) string {
+func report(ctx context.Context, rows []measure, load string) string {
 	var b strings.Builder
 	b.WriteString(`# Benchmarks
 
@@ -317,8 +321,8 @@ that the project sets itself.
 	}
 	cpu, _ := exec.CommandContext(ctx, "sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1").Output()
 	kernel, _ := exec.CommandContext(ctx, "uname", "-sr").Output()
-	fmt.Fprintf(&b, "\nMeasured %s on %d × %s, %s, %s.\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(),
-		strings.TrimSpace(string(cpu)), strings.TrimSpace(string(kernel)), runtime.Version())
+	fmt.Fprintf(&b, "\nMeasured %s on %d × %s, %s, %s, with a load of %s from other work at the beginning.\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(),
+		strings.TrimSpace(string(cpu)), strings.TrimSpace(string(kernel)), runtime.Version(), load)
 	return b.String()
 }
 
