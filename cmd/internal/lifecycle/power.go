@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/hostsmith/machine/certs"
@@ -96,14 +95,9 @@ func (x *machine) settled(ctx context.Context) error {
 	return x.put()
 }
 
-// covers tells whether the engine's server certificate is good for where the machine is now. The
-// one on disk may be newer than the engine's, if a command ended before it came to the host.
+// covers tells whether the engine's server certificate is good for where the machine is now. The one
+// on disk is never newer than the engine's.
 func (x *machine) covers(a authority) bool {
-	for _, host := range x.sans("") {
-		if !slices.Contains(x.rec.Installed.Hosts, host) {
-			return false
-		}
-	}
 	pair, err := readPair(x.path(serverFile), x.path(serverKeyFile))
 	if err != nil {
 		return false

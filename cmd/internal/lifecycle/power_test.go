@@ -131,32 +131,29 @@ func TestAddressChange(t *testing.T) {
 	}
 }
 
-// TestCertificateThatNeverCameToTheHost has a command end between the new server certificate and
-// the host: the next start must not take the one on disk for the engine's.
-func TestCertificateThatNeverCameToTheHost(t *testing.T) {
+// TestCertificateOnItsWay has a command end while a new server certificate is on its way to the
+// host: the next start takes no certificate for the engine's that the engine does not have.
+func TestCertificateOnItsWay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "m1")
-	w.create(CreateRequest{Names: []string{"m1"}})
-	m, names := w.manager(), []string{"m1"}
-	w.hosts["m1"].set(func(h *host) { h.peer = "10.9.9.9" })
-	killed := false
-	w.hooks(nil, func(what string) error {
-		if killed = killed || what == "write "+caFile || strings.HasPrefix(what, "before m1 does"); killed {
-			return errKilled
+	names := []string{"m1"}
+	k := killing{
+		names: names,
+		before: func(w *world) {
+			w.create(CreateRequest{Names: names})
+			w.hosts["m1"].set(func(h *host) { h.peer = "10.9.9.9" })
+		},
+		act:   func(ctx context.Context, w *world) { _ = w.manager().Provision(ctx, names) },
+		kinds: "put write ssh before after",
+	}
+	k.each(t, func(t *testing.T, w *world) {
+		if err := w.manager().Restart(t.Context(), names); err != nil {
+			t.Fatal(err)
 		}
-		return nil
+		info, err := certs.Inspect([]byte(w.hosts["m1"].files["/etc/docker/server.pem"]))
+		if err != nil || !slices.Contains(info.Hosts, "10.9.9.9") {
+			t.Errorf("the engine has a certificate for %v, %v", info.Hosts, err)
+		}
 	})
-	if err := m.Provision(t.Context(), names); err == nil {
-		t.Fatal("not killed")
-	}
-	w.hooks(nil, nil)
-	if err := m.Restart(t.Context(), names); err != nil {
-		t.Fatal(err)
-	}
-	info, err := certs.Inspect([]byte(w.hosts["m1"].files["/etc/docker/server.pem"]))
-	if err != nil || !slices.Contains(info.Hosts, "10.9.9.9") {
-		t.Errorf("the engine has a certificate for %v, %v", info.Hosts, err)
-	}
 }
 
 func TestChangedHostKeyIsRefused(t *testing.T) {
