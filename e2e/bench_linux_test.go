@@ -27,8 +27,9 @@ type measure struct {
 	runs  int
 	mean  time.Duration
 	worst time.Duration
-	rss   int64 // KiB, the most of all runs
-	procs int   // processes at work at once, the most seen
+	cpu   time.Duration // of the program, mean; unlike the others it hardly grows when the computer is busy
+	rss   int64         // KiB, the most of all runs
+	procs int           // processes at work at once, the most seen
 	goal  string
 	note  string
 }
@@ -145,12 +146,13 @@ func (f *fleet) measure(what string, runs int, goal string, args ...string) meas
 		r := p.wait()
 		close(stop)
 		m.procs = max(m.procs, <-seen)
+		m.cpu += (p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()) / time.Duration(runs)
 		if r.code != 0 {
 			f.t.Fatalf("%s", r)
 		}
 		return r.took
 	})
-	n.rss, n.procs = f.memory(args...), m.procs
+	n.rss, n.procs, n.cpu = f.memory(args...), m.procs, m.cpu
 	return n
 }
 
@@ -308,16 +310,19 @@ client certificates, on the same processors; hosts are real. Goals are the limit
 that the project sets itself.
 
 `)
-	b.WriteString("| What | Runs | Mean | Worst | Memory | Processes | Goal | Note |\n|---|--:|--:|--:|--:|--:|---|---|\n")
+	b.WriteString("| What | Runs | Mean | Worst | CPU | Memory | Processes | Goal | Note |\n|---|--:|--:|--:|--:|--:|--:|---|---|\n")
 	for _, r := range rows {
-		memory, count := "", ""
+		memory, count, cpu := "", "", ""
+		if r.cpu > 0 {
+			cpu = short(r.cpu)
+		}
 		if r.rss > 0 {
 			memory = fmt.Sprintf("%.0f MiB", float64(r.rss)/1024)
 		}
 		if r.procs > 0 {
 			count = strconv.Itoa(r.procs)
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %s | %s | %s |\n", r.what, r.runs, short(r.mean), short(r.worst), memory, count, r.goal, r.note)
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %s | %s | %s | %s |\n", r.what, r.runs, short(r.mean), short(r.worst), cpu, memory, count, r.goal, r.note)
 	}
 	cpu, _ := exec.CommandContext(ctx, "sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1").Output()
 	kernel, _ := exec.CommandContext(ctx, "uname", "-sr").Output()
