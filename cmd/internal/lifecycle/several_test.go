@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot/swarmboottest"
@@ -85,5 +86,25 @@ func TestLabelStepThatFails(t *testing.T) {
 		if r.Error != "" || w.record(r.Name).Phase != store.Ready {
 			t.Errorf("again: %+v", r)
 		}
+	}
+}
+
+// TestRemoveOnFailureKeepsWhatWasReady has a machine that was ready before fail in a repeated create.
+func TestRemoveOnFailureKeepsWhatWasReady(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2")
+	c := &contexts{of: map[string][2]string{}}
+	req := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, DockerContext: true, RemoveOnFailure: true}
+	if _, err := w.managerWith(c).Create(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	c.of["m1"] = [2]string{"the user's own by now", "host=ssh://prod"}
+	req.Names = []string{"m1", "m2"}
+	got, err := w.managerWith(c).Create(t.Context(), req)
+	if !errors.Is(err, drivers.ErrConflict) || got[0].Error == "" || got[1].Error != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if hosts, _ := w.made(); hosts != 2 || w.record("m1").Phase != store.Ready {
+		t.Errorf("%d hosts, m1 %+v", hosts, w.record("m1"))
 	}
 }
