@@ -107,7 +107,8 @@ func TestSwarm(t *testing.T) {
 	})
 	t.Run("create again makes nothing", func(t *testing.T) {
 		f := f.in(t)
-		f.fails(1, append([]string{"create", "-d", "docker", "--swarm", "--swarm-node-label", "tier=work"}, workers...)...)
+		f.ok(append([]string{"create", "-d", "docker", "--swarm", "--swarm-node-label", "tier=work"}, workers...)...)
+		f.fails(1, "create", "-d", "docker", "--swarm", "--swarm-node-label", "tier=work", workers[0])
 		if got := f.nodes(env); len(got) != len(all) {
 			t.Errorf("Got %q", got)
 		}
