@@ -49,15 +49,16 @@ const Name = "docker"
 
 // New returns the factory of the driver. Machines opened by one factory share
 // the work that must be done once, such as building an image.
-func New() drivers.Factory { return factory(localSubnets, stopWithin) }
+func New() drivers.Factory { return factory(localSubnets, stopWithin, lateLook) }
 
 // factory makes New's factory; local returns the subnets that this computer is
-// connected to, and patience is how long a shutdown may take.
-func factory(local func() []netip.Prefix, patience time.Duration) drivers.Factory {
+// connected to, patience is how long a shutdown may take, and late how long a
+// container may take to appear.
+func factory(local func() []netip.Prefix, patience, late time.Duration) drivers.Factory {
 	once := &gates{}
 	return drivers.Define(Name, "system containers on a Docker Engine", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
-			return &driver{cfg: c, state: state, env: env, gates: once, local: local, patience: patience}, nil
+			return &driver{cfg: c, state: state, env: env, gates: once, local: local, patience: patience, late: late}, nil
 		})
 }
 
@@ -69,6 +70,7 @@ type driver struct {
 	gates    *gates
 	local    func() []netip.Prefix
 	patience time.Duration
+	late     time.Duration
 }
 
 var (

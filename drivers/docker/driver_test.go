@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
@@ -19,7 +20,9 @@ import (
 )
 
 // testFactory is New's, but for what the computer that tests is connected to.
-func testFactory() drivers.Factory { return factory(func() []netip.Prefix { return nil }, stopWithin) }
+func testFactory() drivers.Factory {
+	return factory(func() []netip.Prefix { return nil }, stopWithin, time.Millisecond)
+}
 
 // host is a machine on an engine in memory.
 type host struct {

@@ -163,7 +163,7 @@ func (r *real) values(more ...string) drivers.Values {
 
 // realFactory is New's, but for its patience: a process that was just started
 // may lose the signal that tells it to end.
-func realFactory() drivers.Factory { return factory(localSubnets, 5*time.Second) }
+func realFactory() drivers.Factory { return factory(localSubnets, 5*time.Second, lateLook) }
 
 func (r *real) newHost(t testing.TB, name string, values drivers.Values) *host {
 	h := newHost(t, realFactory(), name, values)

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -21,10 +22,7 @@ func (d *driver) Remove(ctx context.Context) error {
 			return err
 		}
 		defer api.Close() //nolint:errcheck // closes idle connections only
-		if err := d.removeContainer(ctx, api); err != nil {
-			return err
-		}
-		if err := d.removeVolumes(ctx, api); err != nil {
+		if err := d.removeHost(ctx, api); err != nil {
 			return err
 		}
 		if st.Network.Name != "" {
@@ -35,6 +33,57 @@ func (d *driver) Remove(ctx context.Context) error {
 	}
 	d.state.Value = State{}
 	return d.state.Save()
+}
+
+// An engine goes on with what it was asked even when who asked was killed: a container that a Create
+// had asked for and not heard of may appear a moment later, or hold a volume before it is seen.
+const (
+	lateLook = 500 * time.Millisecond // for a container to appear
+	lateHold = 30 * time.Second       // for a volume that such a container holds
+)
+
+// removeHost removes the container and its volumes. The container's name stays in the state
+// until the volumes are gone, so that what appears late is still looked for.
+func (d *driver) removeHost(ctx context.Context, api *client.Client) error {
+	st := &d.state.Value
+	unheard := st.Container != "" && st.ID == ""
+	if unheard {
+		if err := d.awaitLate(ctx, api); err != nil {
+			return err
+		}
+	}
+	deadline := time.Now().Add(lateHold)
+	for {
+		if err := d.removeContainer(ctx, api); err != nil {
+			return err
+		}
+		err := d.removeVolumes(ctx, api)
+		if err == nil {
+			break
+		}
+		if !unheard || !says(err, "in use") || time.Now().After(deadline) {
+			return err
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	st.Container = ""
+	return d.state.Save()
+}
+
+// awaitLate gives a container that was asked for the time to appear.
+func (d *driver) awaitLate(ctx context.Context, api *client.Client) error {
+	for until := time.Now().Add(d.late); time.Now().Before(until); {
+		_, err := api.ContainerInspect(ctx, d.state.Value.Container, client.ContainerInspectOptions{})
+		if !errdefs.IsNotFound(err) {
+			return nil // it is there, or the removal will tell why it cannot be seen
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeContainer removes the recorded container, or the one of the recorded
@@ -69,7 +118,7 @@ func (d *driver) removeContainer(ctx context.Context, api *client.Client) error 
 			return fault(ctx, st.Engine, what, err)
 		}
 	}
-	st.Container, st.ID, st.Started, st.Address, st.Rights = "", "", false, "", ""
+	st.ID, st.Started, st.Address, st.Rights = "", false, "", ""
 	return d.state.Save()
 }
 
