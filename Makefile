@@ -29,10 +29,10 @@ lint: ## golangci-lint, and the architecture test that needs no tool
 	@$(SCRIPTS)/lint.sh
 
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
-	@$(SCRIPTS)/fuzz.sh $(FUZZTIME)
+	@$(SCRIPTS)/fuzz.sh '$(FUZZTIME)'
 
 e2e: ## the black-box suites on real Docker Engines; RUN selects by name
-	@$(SCRIPTS)/e2e.sh $(RUN)
+	@$(SCRIPTS)/e2e.sh '$(RUN)'
 
 docs: ## regenerate the command reference
 	go run ./cmd/machine docs docs/reference
