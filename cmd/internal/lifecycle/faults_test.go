@@ -78,8 +78,11 @@ func TestInterruptedCommands(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			stride := 1
-			if what == "rotate" || testing.Short() {
-				stride = 5 // its steps repeat, and TestKilledRotation is thorough
+			switch {
+			case testing.Short() || what == "rotate":
+				stride = 8 // TestKilledRotation is thorough
+			case what == "upgrade":
+				stride = 2
 			}
 			for n, over := 1, false; !over; n += stride {
 				w := newWorld(t, "m1", "w1")

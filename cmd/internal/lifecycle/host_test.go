@@ -261,15 +261,18 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 	if err != nil {
 		return 1, ""
 	}
-	if h.w.event("ssh "+h.name) != nil {
-		return sshtest.Silent, ""
-	}
 	script := string(stdin)
 	mark := ""
 	if m := regexp.MustCompile(`(?m)^machine_mark=(\S+)$`).FindStringSubmatch(script); m != nil {
 		mark = m[1]
 	}
+	apply := mark != "" && strings.Contains(script, "\nbegin\n")
+	if !apply && h.w.event("ssh "+h.name) != nil {
+		return sshtest.Silent, ""
+	}
 	switch {
+	case apply:
+		return h.apply(mark, script, x.Stdout), ""
 	case strings.HasSuffix(script, "\nprobe\n}\nmachine_main </dev/null\nexit\n"):
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -282,8 +285,6 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 	case mark != "" && strings.Contains(script, "\nevidence "):
 		fmt.Fprintln(x.Stdout, "docker.service: fake evidence of "+h.name)
 		return 0, ""
-	case mark != "":
-		return h.apply(mark, script, x.Stdout), ""
 	case strings.Contains(x.Command, "boot_id"):
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -359,14 +360,14 @@ func (h *host) apply(mark, script string, out io.Writer) int {
 		if err == nil {
 			code = h.do(s[1], s[2], string(stdin), out)
 		}
-		if h.w.event("after "+h.name+" did "+s[2]) != nil {
-			return sshtest.Silent
-		}
 		fmt.Fprintf(out, "\n%s end %s %d\n", mark, s[3], code)
 		if code != 0 {
 			fmt.Fprintf(out, "\n%s done\n", mark)
 			return code
 		}
+	}
+	if h.w.event("after all that "+h.name+" did") != nil {
+		return sshtest.Silent
 	}
 	fmt.Fprintf(out, "\n%s done\n", mark)
 	return 0
