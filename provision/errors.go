@@ -67,6 +67,18 @@ func (e *StepError) Unwrap() error { return e.Err }
 // Hint returns the advice.
 func (e *StepError) Hint() string { return e.Advice }
 
+// detailLines is how much of a step's output is shown as evidence; the log has all of it.
+const detailLines = 20
+
+// Details are the last lines that the step printed.
+func (e *StepError) Details() []string {
+	lines := strings.Split(strings.TrimSpace(e.Output), "\n")
+	if lines[0] == "" {
+		return nil
+	}
+	return lines[max(0, len(lines)-detailLines):]
+}
+
 // The exit codes by which scripts name a cause; those of sh/*.sh.
 const (
 	exitLock        = 75

@@ -38,6 +38,9 @@ func (m *Manager) aManager(ctx context.Context, c store.Cluster, prefer string, 
 	return eng, x, err
 }
 
+// preferFor is how long a manager that answers waits for one that comes before it in order.
+const preferFor = 500 * time.Millisecond
+
 // askManagers asks the engines of names at once and returns the first, in order, that manages.
 func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer string, names []string) (*engine, *machine, error) {
 	sort.Slice(names, func(i, j int) bool {
@@ -71,6 +74,10 @@ func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer strin
 				a.err = fmt.Errorf("is no manager with access to the swarm's state (%s)", seen.State)
 			case c.ID != "" && seen.ClusterID != "" && seen.ClusterID != c.ID:
 				a.err = fmt.Errorf("%w: %s", swarmboot.ErrForeign, seen.ClusterID)
+			case i == 0:
+				cancel() // the first of all; the others need not answer
+			default:
+				time.AfterFunc(preferFor, cancel)
 			}
 		})
 	}
