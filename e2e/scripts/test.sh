@@ -37,6 +37,8 @@ tools() {
 		git git
 		ssh openssh-client
 		ssh-keygen openssh-client
+		sshd openssh-server
+		ping iputils-ping
 		rsync rsync
 		sshfs sshfs
 		ip iproute2
