@@ -69,8 +69,10 @@ type UserDataTaker interface {
 	TakesUserData() bool
 }
 
-// SSHAccess is implemented by drivers of hosts that exist already: how to log
-// in there is the user's to say. Other hosts get a key pair of ours.
+// SSHAccess is implemented by drivers whose users may say how to log in: those
+// of hosts that exist already, and those that can use a key pair the user has at
+// the provider. An empty Access of a driver that is no Adopter means that the
+// host gets a key pair of ours, as all other hosts do.
 type SSHAccess interface {
 	SSHAccess() Access
 }
@@ -80,6 +82,43 @@ type SSHAccess interface {
 type Unmanaged interface {
 	// EngineURL is where the engine answers, such as tcp://192.0.2.7:2376.
 	EngineURL() string
+}
+
+// ConsoleReader is implemented by drivers whose provider keeps what the host
+// printed on its serial console. Console returns the newest part of it, 64 KiB
+// at most, or an error that wraps ErrUnsupported. It is asked when a host does
+// not come up, so it needs no running host.
+type ConsoleReader interface {
+	Console(ctx context.Context) ([]byte, error)
+}
+
+// Orphans is implemented by drivers that tag all they make, and so find it again
+// without a record.
+type Orphans interface {
+	// Place names the account and region, or whatever else bounds a search, such
+	// as "123456789012/eu-central-1". Drivers of one Place find the same.
+	Place(ctx context.Context) (string, error)
+
+	// Tagged returns all at the driver's place that carries the tag of its
+	// store, in the order in which it can be released: what hangs on others first.
+	Tagged(ctx context.Context) ([]Resource, error)
+
+	// Claims tells whether the machine's saved state holds r, or r is one that
+	// machines share and this one uses.
+	Claims(r Resource) bool
+
+	// Release removes r, which may be any that Tagged returned. Already gone is
+	// no error.
+	Release(ctx context.Context, r Resource) error
+}
+
+// Resource is something at a provider that carries a store's tag.
+type Resource struct {
+	Kind    string // in the provider's words, such as "instance" or "security group"
+	ID      string // the provider's identifier
+	Name    string // the provider's name for it; may be empty
+	Machine string // the machine that it was made for; empty: shared by the store's machines
+	Costs   bool   // it costs money as long as it exists
 }
 
 // Adopter is implemented by drivers of hosts that are the user's own: they are
@@ -107,6 +146,7 @@ type CreateRequest struct {
 type Port struct {
 	Number   int
 	Protocol string // "tcp" or "udp"
+	Peers    bool   // only other machines of the store need reach it, as swarm nodes do each other
 }
 
 // State is what a host is doing, in docker-machine's words.
@@ -145,17 +185,25 @@ type Env struct {
 	Getenv  func(string) string // the environment of the command
 	Log     *slog.Logger        // for the maintainer; never holds a secret
 	Step    StepFunc            // for the person who waits
+	Note    NoteFunc            // for the person who waits: something decided or worth knowing
 }
 
 // StepFunc reports the start and the end of a named piece of work around fn
 // and returns fn's error.
 type StepFunc = func(ctx context.Context, name string, fn func(context.Context) error) error
 
+// NoteFunc tells one line that stands for itself.
+type NoteFunc = func(ctx context.Context, text string)
+
 // Errors that callers decide on. A driver wraps them with what the provider said.
 var (
 	ErrNotFound    = errors.New("not found at the provider")
 	ErrCredentials = errors.New("credentials refused")
-	ErrQuota       = errors.New("quota exhausted")
+	ErrPermission  = errors.New("not permitted")     // the message names the action that is missing
+	ErrQuota       = errors.New("quota exhausted")   // the message names the quota
+	ErrCapacity    = errors.New("no capacity")       // the provider has none left of what was asked for, there and now
+	ErrThrottled   = errors.New("too many requests") // still, after all waiting
+	ErrInUse       = errors.New("still in use")      // by something that is not ours
 	ErrUnsupported = errors.New("not supported by this driver")
 	ErrUnreachable = errors.New("provider not reachable")
 	ErrConflict    = errors.New("taken by something that is not ours")

@@ -1,0 +1,42 @@
+// Package wait waits for states of a provider.
+package wait
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Pace says how often a state is asked for. The time between two questions
+// grows from First to Most, with a fifth of jitter.
+type Pace struct {
+	First time.Duration // 0: 1 s
+	Most  time.Duration // 0: 10 s
+}
+
+// Until asks until done, an error, or the end of ctx. The error at the end of ctx
+// wraps its cause and says what was waited for.
+func Until(ctx context.Context, p Pace, what string, ask func(context.Context) (done bool, err error)) error {
+	pause, most := p.First, p.Most
+	if pause <= 0 {
+		pause = time.Second
+	}
+	if most <= 0 {
+		most = 10 * time.Second
+	}
+	for {
+		done, err := ask(ctx)
+		if done || err != nil {
+			return err
+		}
+		timer := time.NewTimer(pause - pause/10 + rand.N(pause/5+1))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("wait for %s: %w", what, context.Cause(ctx))
+		case <-timer.C:
+		}
+		pause = min(pause*3/2+1, max(most, p.First))
+	}
+}
