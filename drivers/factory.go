@@ -75,24 +75,30 @@ func (d *Durable[S]) Save() error {
 // The configuration is stored as a JSON object by the names of C's fields (or
 // their json tags), so these names, like those of S, are for ever.
 //
+// Aliases are further names that a Table finds the factory by; records hold
+// only the name.
+//
 // A malformed name, tag or default is a bug of the driver and panics.
 func Define[C, S any](name, summary string, def func() C,
-	open func(C, *Durable[S], Env) (Driver, error),
+	open func(C, *Durable[S], Env) (Driver, error), aliases ...string,
 ) Factory {
-	if !driverName.MatchString(name) {
-		panic(fmt.Sprintf("drivers: define %q: a name is lower-case letters and digits, single dashes between", name))
+	for _, n := range append([]string{name}, aliases...) {
+		if !driverName.MatchString(n) {
+			panic(fmt.Sprintf("drivers: define %q: a name is lower-case letters and digits, single dashes between", n))
+		}
 	}
 	fields, err := fieldsOf(name, reflect.ValueOf(def()))
 	if err != nil {
 		panic(fmt.Sprintf("drivers: define %s: %v", name, err))
 	}
-	return &factory[C, S]{name: name, summary: summary, fields: fields, def: def, open: open}
+	return &factory[C, S]{name: name, aliases: aliases, summary: summary, fields: fields, def: def, open: open}
 }
 
 var driverName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 type factory[C, S any] struct {
 	name    string
+	aliases []string
 	summary string
 	fields  []field
 	def     func() C
@@ -101,6 +107,9 @@ type factory[C, S any] struct {
 
 func (f *factory[C, S]) Name() string    { return f.name }
 func (f *factory[C, S]) Summary() string { return f.summary }
+
+// Aliases returns the other names that a Table finds the factory by.
+func (f *factory[C, S]) Aliases() []string { return slices.Clone(f.aliases) }
 
 func (f *factory[C, S]) Options() []Option {
 	options := make([]Option, len(f.fields))

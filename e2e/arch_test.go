@@ -36,6 +36,7 @@ var layers = []struct {
 	{"cmd/internal/ui", []string{"cmd/internal/lifecycle"}},
 	{"cmd/internal/cli", []string{"cmd/internal/lifecycle", "cmd/internal/ui", "drivers", "provision/ssh", "store"}},
 	{"cmd/machine", []string{"cmd/internal/...", "drivers/all"}},
+	{"e2e/sim/...", []string{"e2e/sim/..."}},
 	{"e2e/...", nil},
 }
 
@@ -48,6 +49,9 @@ var homes = []struct {
 	{"github.com/urfave/cli/...", []string{"cmd/internal/cli"}},
 	{"golang.org/x/crypto/ssh/...", []string{"provision/ssh/..."}},
 	{"github.com/moby/moby/...", []string{"drivers/docker"}},
+	{"github.com/aws/...", []string{"drivers/amazonec2"}},
+	{"github.com/Azure/...", []string{"drivers/azure", "e2e/sim/azuresim"}},
+	{"github.com/vmware/govmomi/...", []string{"drivers/vmwarevsphere", "e2e/sim/vspheresim"}},
 	{"github.com/gofrs/flock", []string{"store", "drivers/drivertest/fake"}},
 	{"os/signal", []string{"cmd/...", "e2e/..."}},
 	{"log", []string{"certs", "e2e/..."}}, // certs quiets a logger of cfssl's with it
@@ -163,6 +167,9 @@ func mayImport(pkg, ours string, isTest bool) bool {
 			if strings.HasSuffix(part, "test") { // fakes live beside what they fake
 				return true
 			}
+		}
+		if matches("drivers/...", pkg) && matches("e2e/sim/...", ours) { // the providers that drivers are tried on
+			return true
 		}
 		if matches("cmd/internal/lifecycle", pkg) && matches("drivers/...", ours) { // its tests need real drivers
 			return true
