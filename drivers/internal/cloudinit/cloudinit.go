@@ -2,6 +2,14 @@
 // boot: https://cloudinit.readthedocs.io
 package cloudinit
 
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
 // Seed is what a host gets at birth, besides what its owner adds.
 type Seed struct {
 	Hostname string   // empty: the provider's
@@ -13,9 +21,46 @@ type Seed struct {
 // UserData returns user data with what s asks for, merged with the owner's own,
 // which may be anything that cloud-init takes: a cloud-config, a script, an
 // include, a MIME archive, compressed or not. What both ask for is s's to say;
-// lists of keys add up. user may be nil.
-func UserData(s Seed, user []byte) ([]byte, error) { panic("unwritten") }
+// the keys of the image's default user add up. user may be nil.
+//
+// The same input gives the same bytes, so that a request can be repeated.
+func UserData(s Seed, user []byte) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	user, err := decompress(user)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(user)) == 0 {
+		return s.document()
+	}
+	owned, err := parts(user)
+	if err != nil {
+		return nil, err
+	}
+	return s.around(owned)
+}
 
 // Fit returns data, compressed if it is longer than limit bytes and cloud-init's
 // own decompression brings it below; otherwise an error that tells both lengths.
-func Fit(data []byte, limit int) ([]byte, error) { panic("unwritten") }
+func Fit(data []byte, limit int) ([]byte, error) {
+	if len(data) <= limit {
+		return data, nil
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	if packed.Len() > limit {
+		return nil, fmt.Errorf("%w: user data has %d bytes, compressed %d, and may have %d", drivers.ErrOption, len(data), packed.Len(), limit)
+	}
+	return packed.Bytes(), nil
+}

@@ -1,0 +1,195 @@
+package cloudinit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"regexp"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// A config is a cloud-config. It is written as JSON, which is YAML in which
+// nothing can be injected.
+type config map[string]any
+
+const (
+	header = "#cloud-config\n"
+
+	// How cloud-init combines one of our parts with what is there already:
+	// without a word of ours the new value of a key replaces the old one.
+	// https://cloudinit.readthedocs.io/en/latest/reference/merging.html
+	keepFirst = "dict(recurse_list)+list(prepend)+str()"
+	addLast   = "dict(recurse_list)+list(append)+str()"
+)
+
+var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*\$?$`)
+
+// document is user data with nothing of the owner's.
+func (s Seed) document() ([]byte, error) {
+	c := s.identity()
+	switch {
+	case s.User != "":
+		c["users"] = []any{"default", s.login()}
+	case len(s.Keys) > 0:
+		c["ssh_authorized_keys"] = s.Keys
+	}
+	return c.encode()
+}
+
+// around puts the owner's parts between ours. The first says who exists if the
+// owner does not say, as the image's own configuration would. Ours at the end
+// win, and the login user goes to the front of the list because of two entries
+// of one name cloud-init believes the first.
+func (s Seed) around(owned []part) ([]byte, error) {
+	var first, last []config
+	if c := s.identity(); len(c) > 0 {
+		last = append(last, c)
+	}
+	switch {
+	case s.User != "":
+		first = []config{{"users": []any{"default"}}}
+		last = append(last, config{"merge_how": keepFirst, "users": []any{s.login()}})
+	case len(s.Keys) > 0:
+		last = append(last, config{"merge_how": addLast, "ssh_authorized_keys": s.Keys})
+	}
+	before, err := ours(first)
+	if err != nil {
+		return nil, err
+	}
+	after, err := ours(last)
+	if err != nil {
+		return nil, err
+	}
+	return archive(append(append(before, owned...), after...))
+}
+
+func ours(configs []config) ([]part, error) {
+	made := make([]part, len(configs))
+	for i, c := range configs {
+		body, err := c.encode()
+		if err != nil {
+			return nil, err
+		}
+		made[i] = newPart("text/cloud-config", body)
+	}
+	return made, nil
+}
+
+// identity is what tells this host from others.
+func (s Seed) identity() config {
+	c := config{}
+	if s.Hostname != "" {
+		c["hostname"] = s.Hostname
+		c["preserve_hostname"] = false
+	}
+	if s.HostKey != nil {
+		kind, _ := keyKind(s.HostKey)
+		c["ssh_keys"] = map[string]string{kind + "_private": string(bytes.TrimSpace(s.HostKey)) + "\n"}
+		c["ssh_deletekeys"] = true
+	}
+	return c
+}
+
+func (s Seed) login() config {
+	return config{
+		"name":                s.User,
+		"sudo":                "ALL=(ALL) NOPASSWD:ALL",
+		"shell":               "/bin/bash",
+		"lock_passwd":         true,
+		"ssh_authorized_keys": append([]string{}, s.Keys...),
+	}
+}
+
+func (c config) encode() ([]byte, error) {
+	var out bytes.Buffer
+	out.WriteString(header)
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", " ")
+	if err := e.Encode(c); err != nil {
+		return nil, fmt.Errorf("write cloud-config: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+func (s Seed) check() error {
+	for what, text := range map[string]string{"host name": s.Hostname, "user": s.User} {
+		if !printable(text) {
+			return fmt.Errorf("%w: %s %q has characters that cannot be printed", drivers.ErrOption, what, text)
+		}
+	}
+	if s.User != "" && !userName.MatchString(s.User) {
+		return fmt.Errorf("%w: %q is no name for a user", drivers.ErrOption, s.User)
+	}
+	for i, key := range s.Keys {
+		if key == "" || !printable(key) {
+			return fmt.Errorf("%w: public key %d is no line of an authorized_keys file", drivers.ErrOption, i+1)
+		}
+	}
+	if s.HostKey != nil {
+		if _, err := keyKind(s.HostKey); err != nil {
+			return fmt.Errorf("host key: %w", err)
+		}
+	}
+	return nil
+}
+
+func printable(text string) bool {
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return utf8.ValidString(text)
+}
+
+// keyKind is cloud-init's word for the type of an OpenSSH private key. The
+// format: https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key
+func keyKind(key []byte) (string, error) {
+	block, _ := pem.Decode(key)
+	if block == nil || block.Type != "OPENSSH PRIVATE KEY" {
+		return "", errors.New("not an OpenSSH private key in PEM")
+	}
+	rest, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
+	if !ok {
+		return "", errors.New("not an OpenSSH private key")
+	}
+	cipher, rest := field(rest)
+	if string(cipher) != "none" {
+		return "", errors.New("has a passphrase")
+	}
+	_, rest = field(rest) // key derivation
+	_, rest = field(rest) // its options
+	if len(rest) < 4 {
+		return "", errors.New("ends early")
+	}
+	public, _ := field(rest[4:])
+	kind, _ := field(public)
+	switch string(kind) {
+	case "ssh-ed25519":
+		return "ed25519", nil
+	case "ssh-rsa":
+		return "rsa", nil
+	case "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521":
+		return "ecdsa", nil
+	}
+	return "", fmt.Errorf("type %q is unknown to cloud-init", kind)
+}
+
+// field reads a length and as many bytes.
+func field(data []byte) (value, rest []byte) {
+	if len(data) < 4 {
+		return nil, nil
+	}
+	n := binary.BigEndian.Uint32(data)
+	if uint64(n) > uint64(len(data)-4) {
+		return nil, nil
+	}
+	return data[4 : 4+n], data[4+n:]
+}
