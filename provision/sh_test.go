@@ -219,3 +219,30 @@ func TestUseProxies(t *testing.T) {
 		}
 	})
 }
+
+// A package that dpkg is putting in place owns no file yet, and its engine is
+// not to be taken for one that somebody brought along.
+func TestProbeCutOff(t *testing.T) {
+	functions, _, _ := strings.Cut(probeScript, "\n# probe_unit:")
+	eachShell(t, func(t *testing.T, r shell) {
+		for state, want := range map[string]string{
+			"half-installed": "package=docker.io\npackage-version=26.1.5\nunfinished=yes\n",
+			"not-installed":  "",
+		} {
+			r.fake(t, map[string]string{"dpkg-query": `case $* in
+-S*) exit 1 ;;
+*docker-ce*) echo ` + state + ` docker.io && echo not-installed docker-ce ;;
+*) echo install ` + state + ` 26.1.5 ;;
+esac`})
+			script := functions + `
+has() { [ "$1" = dpkg-query ]; }
+say() { [ -z "$2" ] || echo "$1=$2"; }
+dockerd=/usr/sbin/dockerd
+probe_package
+cat`
+			if out, code := r.run(t, script, ""); out != want || code != 0 {
+				t.Errorf("%s: got %q, %d, want %q", state, out, code, want)
+			}
+		}
+	})
+}

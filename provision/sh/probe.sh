@@ -92,10 +92,17 @@ repository_listed() {
 	return 1
 }
 
+# cut_off: the engine's package whose files dpkg has begun to put in place; they have no owner yet.
+cut_off() {
+	# shellcheck disable=SC2016 # the format is dpkg's
+	dpkg-query -W -f '${db:Status-Status} ${Package}\n' docker-ce docker.io moby-engine 2>/dev/null | sed -n 's/^half-installed //p'
+}
+
 probe_package() {
 	real=$(readlink -f "$dockerd" 2>/dev/null || echo "$dockerd")
 	if has dpkg-query; then
-		owner=$(dpkg-query -S "$real" 2>/dev/null || dpkg-query -S "$dockerd" 2>/dev/null) || return 0
+		owner=$(dpkg-query -S "$real" 2>/dev/null || dpkg-query -S "$dockerd" 2>/dev/null || cut_off)
+		[ -n "$owner" ] || return 0
 		owner=${owner%%:*}
 		say package "$owner"
 		# shellcheck disable=SC2016 # the format is dpkg's

@@ -27,7 +27,7 @@ func TestSession(t *testing.T) {
 		{name: "input and its end", session: ssh.Session{Command: "cat", Stdin: strings.NewReader("abc")}, stdout: "abc"},
 		{name: "login shell", session: ssh.Session{Stdin: strings.NewReader("echo $HOME >/dev/null; exit 4\n")}, code: 4},
 		{name: "killed", session: ssh.Session{Command: "kill -KILL $$"}, code: 137},
-		{name: "hung up", session: ssh.Session{Command: "kill -HUP $$"}, code: 129},
+		{name: "ended", session: ssh.Session{Command: "kill -TERM $$"}, code: 143},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
