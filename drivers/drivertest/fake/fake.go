@@ -15,14 +15,18 @@ import (
 	"github.com/hostsmith/machine/drivers"
 )
 
-// Name is the driver's name.
-const Name = "fake"
+// The driver's name, and another one that it goes by.
+const (
+	Name  = "fake"
+	Alias = "pretend"
+)
 
 // Environment variables that act on each command without becoming part of a
 // machine's configuration: a create that failed can be resumed without the fault.
 const (
 	EnvFail  = "FAKE_FAIL"  // STEP[:KIND], comma-separated, besides those of --fake-fail
 	EnvDelay = "FAKE_DELAY" // a duration, besides that of --fake-delay
+	EnvWant  = "FAKE_WANT"  // the credential that the provider takes; empty: any, and none
 )
 
 type config struct {
@@ -35,6 +39,10 @@ type config struct {
 	Size       string         `option:"size" oneof:"small,large" help:"size of the host"`
 	Labels     []string       `option:"labels" env:"FAKE_LABELS" help:"labels of the host"`
 	Token      drivers.Secret `option:"secret" env:"FAKE_SECRET" help:"credential of the provider"`
+	Network    string         `option:"network" help:"network that the machines of the store share; made and removed as needed"`
+	Place      string         `option:"place" help:"name of the place that the provider's resources are at"`
+	Console    string         `option:"console" help:"file with what the host prints on its console"`
+	Key        string         `option:"ssh-keypath" help:"private key of the user's own that logs in"`
 	Seed       bool           `option:"seed-host-key" help:"present the host key that was asked for"`
 	Fail       []string       `option:"fail" help:"step at which to fail, with :kind if the kind matters"`
 	Delay      time.Duration  `option:"delay" min:"0s" help:"time each operation takes"`
@@ -49,15 +57,18 @@ func (c config) Validate() error {
 
 // state is saved with a token before anything is made with it.
 type state struct {
-	Token string `json:",omitempty"`
-	Disk  string `json:",omitempty"`
-	Host  string `json:",omitempty"`
+	Token   string `json:",omitempty"`
+	Network string `json:",omitempty"`
+	Disk    string `json:",omitempty"`
+	Host    string `json:",omitempty"`
 }
 
 // New returns the driver on a provider. If p is nil, the provider is the folder
 // that the option fake-state-dir names.
 func New(p *Provider) drivers.Factory {
-	def := func() config { return config{Address: "192.0.2.1", User: "root", SSHPort: 22, Size: "small"} }
+	def := func() config {
+		return config{Address: "192.0.2.1", User: "root", SSHPort: 22, Size: "small", Place: "nowhere"}
+	}
 	return drivers.Define(Name, "hosts that do not exist, for tests", def,
 		func(c config, s *drivers.Durable[state], env drivers.Env) (drivers.Driver, error) {
 			d := &driver{config: c, state: s, env: env, provider: p}
@@ -68,7 +79,7 @@ func New(p *Provider) drivers.Factory {
 				d.provider = Folder(c.StateDir)
 			}
 			return d, nil
-		})
+		}, Alias)
 }
 
 type driver struct {
@@ -80,6 +91,9 @@ type driver struct {
 
 // SeedsHostKey tells whether the host will present the key it was born with.
 func (d *driver) SeedsHostKey() bool { return d.config.Seed }
+
+// SSHAccess returns the user's own key, if one was given.
+func (d *driver) SSHAccess() drivers.Access { return drivers.Access{KeyFile: d.config.Key} }
 
 // TakesUserData tells that the host is born with the user data that was given.
 func (d *driver) TakesUserData() bool { return true }
@@ -102,7 +116,10 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 		key, value, _ := strings.Cut(l, "=")
 		labels[key] = value
 	}
-	err := d.ensure(ctx, &s.Disk, Resource{Kind: KindDisk, Name: d.env.Machine, Token: s.Token, Labels: labels})
+	if err := d.share(ctx); err != nil {
+		return err
+	}
+	err := d.ensure(ctx, &s.Disk, Resource{Kind: KindDisk, Name: d.env.Machine, Token: s.Token, Place: d.config.Place, Labels: labels})
 	if err != nil {
 		return err
 	}
@@ -110,7 +127,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 		return err
 	}
 	err = d.ensure(ctx, &s.Host, Resource{
-		Kind: KindHost, Name: d.env.Machine, Token: s.Token, Labels: labels, State: drivers.Running, Disk: s.Disk,
+		Kind: KindHost, Name: d.env.Machine, Token: s.Token, Place: d.config.Place, Labels: labels, State: drivers.Running, Disk: s.Disk, Network: s.Network,
 		AuthorizedKey: req.AuthorizedKey, HostKey: string(req.HostKey), UserData: string(req.UserData), OpenPorts: req.OpenPorts,
 	})
 	if err != nil {
@@ -200,6 +217,9 @@ func (d *driver) Remove(ctx context.Context) error {
 		return err
 	}
 	if err := d.release(ctx, KindDisk, &s.Disk); err != nil {
+		return err
+	}
+	if err := d.unshare(ctx); err != nil {
 		return err
 	}
 	s.Token = ""

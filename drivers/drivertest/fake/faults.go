@@ -22,17 +22,21 @@ var errInjected = errors.New("injected fault")
 
 // steps are where a fault can be.
 func steps() []string {
-	return []string{"check", "create-before", "create-between", "create-after", "status", "start", "stop", "kill", "remove"}
+	return []string{"check", "create-before", "create-between", "create-after", "status", "start", "stop", "kill", "remove", "place", "tagged", "release", "console"}
 }
 
 // kinds are what a fault can be, by the errors that callers decide on.
 func kinds() map[string]error {
 	return map[string]error{
 		"":            errInjected,
+		"capacity":    drivers.ErrCapacity,
 		"conflict":    drivers.ErrConflict,
 		"credentials": drivers.ErrCredentials,
+		"in-use":      drivers.ErrInUse,
 		"not-found":   drivers.ErrNotFound,
+		"permission":  drivers.ErrPermission,
 		"quota":       drivers.ErrQuota,
+		"throttled":   drivers.ErrThrottled,
 		"unreachable": drivers.ErrUnreachable,
 		"unsupported": drivers.ErrUnsupported,
 	}
@@ -74,6 +78,9 @@ func (d *driver) at(ctx context.Context, step string) error {
 	}
 	if ctx.Err() != nil { // both may have been ready
 		return context.Cause(ctx)
+	}
+	if want := d.env.Getenv(EnvWant); want != "" && d.config.Token.Reveal() != want {
+		return fmt.Errorf("%s: %w", step, drivers.ErrCredentials)
 	}
 	faults, _ := parseFaults(d.config.Fail) // Configure has accepted them
 	if text := d.env.Getenv(EnvFail); text != "" {

@@ -18,8 +18,9 @@ import (
 
 // The kinds of resources that the provider has.
 const (
-	KindDisk = "disk"
-	KindHost = "host"
+	KindDisk    = "disk"
+	KindHost    = "host"
+	KindNetwork = "network"
 )
 
 // Resource is something that the provider holds.
@@ -30,6 +31,7 @@ type Resource struct {
 	Token  string            // chosen by who made it: asking again with the same one makes no second
 	Labels map[string]string // who made it and for which machine; empty: somebody else did
 	State  drivers.State     `json:",omitempty"` // of a host
+	Place  string            `json:",omitempty"` // where it is
 
 	// What a host was born with, for a test's SSH server.
 	AuthorizedKey string         `json:",omitempty"`
@@ -37,6 +39,7 @@ type Resource struct {
 	UserData      string         `json:",omitempty"`
 	OpenPorts     []drivers.Port `json:",omitempty"`
 	Disk          string         `json:",omitempty"` // the disk that a host holds; it cannot be deleted while it does
+	Network       string         `json:",omitempty"` // the network that a host is in; likewise
 }
 
 // Provider is where the resources live: in memory, or in a folder that several
@@ -150,8 +153,8 @@ func (p *Provider) setState(ctx context.Context, id string, s drivers.State) err
 func (p *Provider) delete(ctx context.Context, id string) error {
 	return p.call(ctx, func(l *ledger) (bool, error) {
 		for _, r := range l.Resources {
-			if r.Kind == KindHost && r.Disk == id && id != "" {
-				return false, fmt.Errorf("disk %s: in use by host %s", id, r.ID)
+			if r.Kind == KindHost && id != "" && (r.Disk == id || r.Network == id) {
+				return false, fmt.Errorf("%s: %w: by host %s", id, drivers.ErrInUse, r.ID)
 			}
 		}
 		i := slices.IndexFunc(l.Resources, func(r Resource) bool { return r.ID == id })
