@@ -126,6 +126,7 @@ func checks() []check {
 	all = append(all, optionChecks()...)
 	all = append(all, lifeChecks()...)
 	all = append(all, removalChecks()...)
+	all = append(all, orphanChecks()...)
 	return append(all, crashChecks()...)
 }
 

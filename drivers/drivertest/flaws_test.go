@@ -103,3 +103,37 @@ func replace(alter func(drivers.Driver) altered) func(*fake.Provider, flawed) fl
 		return f
 	}
 }
+
+// carelessly is a driver's power to find what no record claims, with methods replaced.
+type carelessly struct {
+	drivers.Orphans
+	tagged func(context.Context) ([]drivers.Resource, error)
+	claims func(drivers.Resource) bool
+}
+
+func (c carelessly) Tagged(ctx context.Context) ([]drivers.Resource, error) {
+	if c.tagged != nil {
+		return c.tagged(ctx)
+	}
+	return c.Orphans.Tagged(ctx)
+}
+
+func (c carelessly) Claims(r drivers.Resource) bool {
+	if c.claims != nil {
+		return c.claims(r)
+	}
+	return c.Orphans.Claims(r)
+}
+
+// careless makes a flaw of that.
+func careless(spoil func(drivers.Orphans) carelessly) func(*fake.Provider, flawed) flawed {
+	return func(_ *fake.Provider, f flawed) flawed {
+		f.flaw = func(d drivers.Driver) drivers.Driver {
+			return struct {
+				drivers.Driver
+				drivers.Orphans
+			}{d, spoil(d.(drivers.Orphans))}
+		}
+		return f
+	}
+}

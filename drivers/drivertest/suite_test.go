@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -244,6 +245,27 @@ func TestSuiteFindsFlaws(t *testing.T) {
 					return context.Cause(ctx)
 				}
 				return err
+			}}
+		})},
+		"claims what is another's": {"orphans/claimed", careless(func(o drivers.Orphans) carelessly {
+			return carelessly{Orphans: o, claims: func(drivers.Resource) bool { return true }}
+		})},
+		"claims nothing": {"orphans/claimed", careless(func(o drivers.Orphans) carelessly {
+			return carelessly{Orphans: o, claims: func(drivers.Resource) bool { return false }}
+		})},
+		"finds nothing": {"orphans/released", careless(func(o drivers.Orphans) carelessly {
+			return carelessly{Orphans: o, tagged: func(context.Context) ([]drivers.Resource, error) { return nil, nil }}
+		})},
+		"finds what is another's": {"orphans/foreign", careless(func(o drivers.Orphans) carelessly {
+			return carelessly{Orphans: o, tagged: func(ctx context.Context) ([]drivers.Resource, error) {
+				all, err := o.Tagged(ctx)
+				return append(all, drivers.Resource{Kind: "disk", ID: "theirs"}), err
+			}}
+		})},
+		"forgets a disk": {"orphans/released", careless(func(o drivers.Orphans) carelessly {
+			return carelessly{Orphans: o, tagged: func(ctx context.Context) ([]drivers.Resource, error) {
+				all, err := o.Tagged(ctx)
+				return slices.DeleteFunc(all, func(r drivers.Resource) bool { return r.Kind == fake.KindDisk }), err
 			}}
 		})},
 		"clears the state first": {"crash/remove at save", func(_ *fake.Provider, f flawed) flawed {
