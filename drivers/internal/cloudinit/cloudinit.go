@@ -39,7 +39,7 @@ func UserData(s Seed, user []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.around(owned)
+	return s.after(owned)
 }
 
 // Fit returns data, compressed if it is longer than limit bytes and cloud-init's

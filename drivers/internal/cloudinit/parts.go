@@ -33,15 +33,14 @@ const (
 		"and a MIME archive of these; each may be compressed with gzip"
 )
 
-// newPart encodes what does not survive as it is: cloud-init takes a part
-// without encoding for ASCII.
 func newPart(kind string, body []byte) part {
 	return part{textproto.MIMEHeader{"Content-Type": {kind}}, body}
 }
 
 // kindOf is what cloud-init takes data for by its first words.
 func kindOf(data []byte) string {
-	start := strings.ToLower(string(bytes.TrimLeft(data, " \t\r\n\v\f")[:min(64, len(bytes.TrimLeft(data, " \t\r\n\v\f")))]))
+	data = bytes.TrimLeft(data, " \t\r\n\v\f")
+	start := strings.ToLower(string(data[:min(len(data), 32)]))
 	for _, k := range [][2]string{ // those that begin another one come after it
 		{"#cloud-config-archive", "text/cloud-config-archive"},
 		{"#cloud-config-jsonp", "text/cloud-config-jsonp"},
@@ -170,6 +169,8 @@ func archive(all []part) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// write encodes what is more than lines of ASCII: cloud-init reads no other
+// text right that is not encoded.
 func (p part) write(to *multipart.Writer) error {
 	body := p.body
 	if !plain(body) {

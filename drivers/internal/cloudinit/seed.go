@@ -24,8 +24,9 @@ const (
 	// How cloud-init combines one of our parts with what is there already:
 	// without a word of ours the new value of a key replaces the old one.
 	// https://cloudinit.readthedocs.io/en/latest/reference/merging.html
-	keepFirst = "dict(recurse_list)+list(prepend)+str()"
-	addLast   = "dict(recurse_list)+list(append)+str()"
+	ifAbsent = "dict(no_replace)+list(no_replace)+str()"
+	addFirst = "dict(recurse_list)+list(prepend)+str()"
+	addLast  = "dict(recurse_list)+list(append)+str()"
 )
 
 var userName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*\$?$`)
@@ -42,43 +43,31 @@ func (s Seed) document() ([]byte, error) {
 	return c.encode()
 }
 
-// around puts the owner's parts between ours. The first says who exists if the
-// owner does not say, as the image's own configuration would. Ours at the end
-// win, and the login user goes to the front of the list because of two entries
-// of one name cloud-init believes the first.
-func (s Seed) around(owned []part) ([]byte, error) {
-	var first, last []config
+// after adds our parts to the owner's, so that ours win. The first says who
+// exists if the owner does not say, as the image's own configuration would. The
+// login user goes to the front of the list, because of two entries of one name
+// cloud-init believes the first.
+func (s Seed) after(owned []part) ([]byte, error) {
+	var own []config
 	if c := s.identity(); len(c) > 0 {
-		last = append(last, c)
+		own = append(own, c)
 	}
 	switch {
 	case s.User != "":
-		first = []config{{"users": []any{"default"}}}
-		last = append(last, config{"merge_how": keepFirst, "users": []any{s.login()}})
+		own = append(own,
+			config{"merge_how": ifAbsent, "users": []any{"default"}},
+			config{"merge_how": addFirst, "users": []any{s.login()}})
 	case len(s.Keys) > 0:
-		last = append(last, config{"merge_how": addLast, "ssh_authorized_keys": s.Keys})
+		own = append(own, config{"merge_how": addLast, "ssh_authorized_keys": s.Keys})
 	}
-	before, err := ours(first)
-	if err != nil {
-		return nil, err
-	}
-	after, err := ours(last)
-	if err != nil {
-		return nil, err
-	}
-	return archive(append(append(before, owned...), after...))
-}
-
-func ours(configs []config) ([]part, error) {
-	made := make([]part, len(configs))
-	for i, c := range configs {
+	for _, c := range own {
 		body, err := c.encode()
 		if err != nil {
 			return nil, err
 		}
-		made[i] = newPart("text/cloud-config", body)
+		owned = append(owned, newPart("text/cloud-config", body))
 	}
-	return made, nil
+	return archive(owned)
 }
 
 // identity is what tells this host from others.
