@@ -71,8 +71,8 @@ type UserDataTaker interface {
 
 // SSHAccess is implemented by drivers whose users may say how to log in: those
 // of hosts that exist already, and those that can use a key pair the user has at
-// the provider. An empty Access of a driver that is no Adopter means that the
-// host gets a key pair of ours, as all other hosts do.
+// the provider. An Access without KeyFile of a driver that is no Adopter means that
+// the host gets a key pair of ours, as all other hosts do.
 type SSHAccess interface {
 	SSHAccess() Access
 }

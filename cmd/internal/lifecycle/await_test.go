@@ -61,7 +61,7 @@ func TestAwaitOutlastsAProviderThatStumbles(t *testing.T) {
 	if !w.noted("asking again") {
 		t.Errorf("notes %q", w.notes.text)
 	}
-	for _, final := range []error{drivers.ErrNotFound, drivers.ErrCredentials, drivers.ErrOption, drivers.ErrUnsupported} {
+	for _, final := range []error{drivers.ErrNotFound, drivers.ErrCredentials, drivers.ErrPermission, drivers.ErrOption, drivers.ErrUnsupported} {
 		d := &told{first: []func(*drivers.Status) error{answers(final)}}
 		if err := w.withTold(d, func(x *machine) error { return x.await(t.Context()) }); !errors.Is(err, final) || d.asked != 1 {
 			t.Errorf("asked %d times: %v, want %v", d.asked, err, final)

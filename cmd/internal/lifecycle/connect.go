@@ -60,6 +60,11 @@ func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 	}
 	ctx, cancel := within(ctx, x.m.Wait.SSH, otherwise, "wait for SSH")
 	defer cancel()
+	if x.txn != nil {
+		if err := x.seedKnownHost(); err != nil {
+			return nil, err
+		}
+	}
 	t := x.target()
 	if x.txn != nil && x.rec.SSH.HostKey == "" {
 		t.Pin = true
@@ -91,6 +96,35 @@ func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 		}
 	}
 	return conn, nil
+}
+
+// seedKnownHost stores the host key that the driver put on the host, so that the first
+// contact is verified, whichever command makes it.
+func (x *machine) seedKnownHost() error {
+	s, ok := x.drv.(drivers.HostKeySeeder)
+	if !ok || !s.SeedsHostKey() || x.rec.SSH.HostKey != "" {
+		return nil
+	}
+	private, err := x.txn.ReadFile(hostKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the host was made by another program
+	}
+	if err != nil {
+		return fmt.Errorf("read host key: %w", err)
+	}
+	pair, err := ssh.ParseKeyPair(private, x.rec.Name)
+	if err != nil {
+		return fmt.Errorf("read host key: %w", err)
+	}
+	line, err := ssh.KnownHostsLine(x.rec.Address.Host, x.rec.Address.SSHPort, pair.Authorized)
+	if err != nil {
+		return err
+	}
+	if err := x.txn.WriteFile(knownHostsFile, []byte(line+"\n")); err != nil {
+		return err
+	}
+	x.rec.SSH.HostKey = "seeded"
+	return x.put()
 }
 
 // pin stores a host key seen for the first time.
@@ -149,33 +183,59 @@ func moveLines(data string, old, now store.Address) (string, error) {
 	return out.String(), nil
 }
 
-// newKeys makes the login key and the host key of a host that is to be made, once.
-func (x *machine) newKeys() (login ssh.KeyPair, host ssh.KeyPair, err error) {
-	get := func(file, comment string) (ssh.KeyPair, error) {
-		private, err := x.txn.ReadFile(file)
-		if err == nil {
-			return ssh.ParseKeyPair(private, comment)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return ssh.KeyPair{}, err
-		}
-		pair, err := ssh.NewKeyPair(comment)
-		if err != nil {
-			return pair, err
-		}
-		return pair, x.txn.WriteFile(file, pair.Private)
+// keys makes or takes over, once, what the host is made with: the public key that may log in, empty if
+// the provider knows it, and the private key by which the host shows who it is.
+func (x *machine) keys() (authorized string, host []byte, err error) {
+	var access drivers.Access
+	if a, ok := x.drv.(drivers.SSHAccess); ok {
+		access = a.SSHAccess()
 	}
-	if login, err = get(newKeyFile, "machine "+x.rec.Name); err != nil {
-		return login, host, fmt.Errorf("make login key: %w", err)
+	if x.own() {
+		return "", nil, x.takeKey(access)
 	}
-	if err := x.txn.WriteFile(newKeyFile+".pub", []byte(login.Authorized+"\n")); err != nil {
-		return login, host, err
+	if access.KeyFile != "" {
+		err = x.takeKey(access)
+	} else {
+		x.rec.SSH.Jump = access.Jump
+		authorized, err = x.loginKey()
 	}
-	if host, err = get(hostKeyFile, x.rec.Name); err != nil {
-		return login, host, fmt.Errorf("make host key: %w", err)
+	if err != nil {
+		return "", nil, err
+	}
+	if s, ok := x.drv.(drivers.HostKeySeeder); authorized == "" && (!ok || !s.SeedsHostKey()) {
+		return "", nil, nil
+	}
+	pair, err := x.keyPair(hostKeyFile, x.rec.Name)
+	if err != nil {
+		return "", nil, fmt.Errorf("make host key: %w", err)
+	}
+	return authorized, pair.Private, nil
+}
+
+// loginKey makes the key that logs in and returns its public half.
+func (x *machine) loginKey() (string, error) {
+	pair, err := x.keyPair(newKeyFile, "machine "+x.rec.Name)
+	if err != nil {
+		return "", fmt.Errorf("make login key: %w", err)
 	}
 	x.rec.SSH.Key = newKeyFile
-	return login, host, nil
+	return pair.Authorized, x.txn.WriteFile(newKeyFile+".pub", []byte(pair.Authorized+"\n"))
+}
+
+// keyPair returns the key in a file of the machine's folder, which is made if need be.
+func (x *machine) keyPair(file, comment string) (ssh.KeyPair, error) {
+	private, err := x.txn.ReadFile(file)
+	if err == nil {
+		return ssh.ParseKeyPair(private, comment)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return ssh.KeyPair{}, err
+	}
+	pair, err := ssh.NewKeyPair(comment)
+	if err != nil {
+		return pair, err
+	}
+	return pair, x.txn.WriteFile(file, pair.Private)
 }
 
 // takeKey copies the user's own login key into the machine's folder, so that the

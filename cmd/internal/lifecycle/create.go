@@ -241,13 +241,10 @@ func (x *making) makeHost(ctx context.Context) error {
 		return err
 	}
 	if err := x.allocate(ctx); err != nil {
-		return err
+		return x.silent(ctx, err)
 	}
 	if err := x.await(ctx); err != nil {
-		return err
-	}
-	if err := x.seedKnownHost(); err != nil {
-		return err
+		return x.silent(ctx, err)
 	}
 	if x.rec.Phase == store.Pending {
 		if err := x.phase(store.Created); err != nil {
@@ -257,7 +254,7 @@ func (x *making) makeHost(ctx context.Context) error {
 	x.timed("host")
 	var err error
 	if x.conn, err = x.dial(ctx); err != nil {
-		return err
+		return x.silent(ctx, err)
 	}
 	x.timed("ssh")
 	err = x.secure(ctx)
@@ -299,21 +296,13 @@ func (x *making) allocate(ctx context.Context) error {
 		})
 	}
 	req := drivers.CreateRequest{OpenPorts: x.ports()}
-	if a, ok := x.drv.(drivers.SSHAccess); ok {
-		if err := x.takeKey(a.SSHAccess()); err != nil {
-			return err
-		}
-	} else {
-		login, host, err := x.newKeys()
-		if err != nil {
-			return err
-		}
-		req.AuthorizedKey, req.HostKey = login.Authorized, host.Private
+	var err error
+	if req.AuthorizedKey, req.HostKey, err = x.keys(); err != nil {
+		return err
 	}
 	if err := x.put(); err != nil {
 		return err
 	}
-	var err error
 	if req.UserData, err = x.txn.ReadFile(userDataFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -326,42 +315,16 @@ func (x *making) allocate(ctx context.Context) error {
 	return nil
 }
 
-// ports are what a firewall must let through besides SSH.
+// ports are what a firewall must let through besides SSH: the engine's first, then those that the
+// nodes of a swarm reach each other at. The machine may join one at any time.
 func (x *making) ports() []drivers.Port {
-	ports := []drivers.Port{{Number: x.enginePort(), Protocol: "tcp"}}
-	if o := x.rec.HostOptions.SwarmOptions; o.IsSwarm {
-		ports = append(ports, drivers.Port{Number: 7946, Protocol: "tcp"}, drivers.Port{Number: 7946, Protocol: "udp"}, drivers.Port{Number: 4789, Protocol: "udp"})
-		if o.Master {
-			ports = append(ports, drivers.Port{Number: 2377, Protocol: "tcp"})
-		}
+	return []drivers.Port{
+		{Number: x.enginePort(), Protocol: "tcp"},
+		{Number: 2377, Protocol: "tcp", Peers: true},
+		{Number: 7946, Protocol: "tcp", Peers: true},
+		{Number: 7946, Protocol: "udp", Peers: true},
+		{Number: 4789, Protocol: "udp", Peers: true},
 	}
-	return ports
-}
-
-// seedKnownHost stores the host key that the driver put on the host, so that the first
-// contact is verified.
-func (x *machine) seedKnownHost() error {
-	s, ok := x.drv.(drivers.HostKeySeeder)
-	if !ok || !s.SeedsHostKey() || x.rec.SSH.HostKey != "" {
-		return nil
-	}
-	private, err := x.txn.ReadFile(hostKeyFile)
-	if err != nil {
-		return fmt.Errorf("read host key: %w", err)
-	}
-	pair, err := ssh.ParseKeyPair(private, x.rec.Name)
-	if err != nil {
-		return fmt.Errorf("read host key: %w", err)
-	}
-	line, err := ssh.KnownHostsLine(x.rec.Address.Host, x.rec.Address.SSHPort, pair.Authorized)
-	if err != nil {
-		return err
-	}
-	if err := x.txn.WriteFile(knownHostsFile, []byte(line+"\n")); err != nil {
-		return err
-	}
-	x.rec.SSH.HostKey = "seeded"
-	return x.put()
 }
 
 // makeSwarm joins the machines that are ready so far.

@@ -72,7 +72,7 @@ func (x *machine) await(ctx context.Context) error {
 
 // refused tells whether a provider's answer stays the same however often it is asked.
 func refused(err error) bool {
-	return slices.ContainsFunc([]error{drivers.ErrNotFound, drivers.ErrCredentials, drivers.ErrOption, drivers.ErrUnsupported},
+	return slices.ContainsFunc([]error{drivers.ErrNotFound, drivers.ErrCredentials, drivers.ErrPermission, drivers.ErrOption, drivers.ErrUnsupported},
 		func(target error) bool { return errors.Is(err, target) })
 }
 

@@ -83,6 +83,7 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 		Getenv:  x.m.Getenv,
 		Log:     x.m.Log.With("machine", x.rec.Name, "driver", f.Name()),
 		Step:    x.m.Step,
+		Note:    x.m.Note,
 	})
 	return err
 }

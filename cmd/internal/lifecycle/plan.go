@@ -53,14 +53,20 @@ func (x *making) steps(i int) []string {
 	if u, ok := x.drv.(drivers.Unmanaged); ok {
 		return append(steps, "use the engine at "+u.EngineURL())
 	}
+	keyFile := ""
 	if a, ok := x.drv.(drivers.SSHAccess); ok {
-		how := "log in with the agent or the default keys"
-		if a.SSHAccess().KeyFile != "" {
-			how = "copy the SSH key " + a.SSHAccess().KeyFile
-		}
-		steps = append(steps, how)
-	} else {
-		steps = append(steps, "make an ed25519 login key and host key", fmt.Sprintf("create the host with driver %s %s", x.rec.DriverName, x.rec.Driver))
+		keyFile = a.SSHAccess().KeyFile
+	}
+	switch {
+	case keyFile != "":
+		steps = append(steps, "copy the SSH key "+keyFile)
+	case x.own():
+		steps = append(steps, "log in with the agent or the default keys")
+	default:
+		steps = append(steps, "make an ed25519 login key and host key")
+	}
+	if !x.own() {
+		steps = append(steps, fmt.Sprintf("create the host with driver %s %s", x.rec.DriverName, x.rec.Driver))
 	}
 	e := x.wanted()
 	version := e.Version

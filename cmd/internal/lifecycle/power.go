@@ -43,7 +43,7 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 		}
 		err = m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) })
 		if err != nil {
-			return fmt.Errorf("start: %w", err)
+			return x.silent(ctx, fmt.Errorf("start: %w", err))
 		}
 		return x.fail(x.back(ctx))
 	})
@@ -53,14 +53,11 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 // is issued again if the address changed.
 func (x *machine) back(ctx context.Context) error {
 	if err := x.await(ctx); err != nil {
-		return err
-	}
-	if err := x.seedKnownHost(); err != nil {
-		return err
+		return x.silent(ctx, err)
 	}
 	conn, err := x.dial(ctx)
 	if err != nil {
-		return err
+		return x.silent(ctx, err)
 	}
 	defer conn.Close()
 	a, err := x.m.ensureAuthority(ctx)
@@ -287,9 +284,6 @@ func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) err
 		err = x.setAddress(x.address(st))
 	}
 	if err != nil {
-		return err
-	}
-	if err := x.seedKnownHost(); err != nil {
 		return err
 	}
 	conn, err := x.dial(ctx)

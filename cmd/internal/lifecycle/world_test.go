@@ -242,6 +242,9 @@ type fakeDriver interface {
 	drivers.Killer
 	drivers.HostKeySeeder
 	drivers.UserDataTaker
+	drivers.SSHAccess
+	drivers.ConsoleReader
+	drivers.Orphans
 }
 
 // hostDriver is the fake driver whose host is real enough to log in on.
@@ -260,6 +263,9 @@ func (d *hostDriver) Start(ctx context.Context) error  { return d.do(d.fakeDrive
 func (d *hostDriver) Stop(ctx context.Context) error   { return d.do(d.fakeDriver.Stop(ctx)) }
 func (d *hostDriver) Kill(ctx context.Context) error   { return d.do(d.fakeDriver.Kill(ctx)) }
 func (d *hostDriver) Remove(ctx context.Context) error { return d.do(d.fakeDriver.Remove(ctx)) }
+func (d *hostDriver) Release(ctx context.Context, r drivers.Resource) error {
+	return d.do(d.fakeDriver.Release(ctx, r))
+}
 
 func (d *hostDriver) Status(ctx context.Context) (drivers.Status, error) {
 	st, err := d.fakeDriver.Status(ctx)
