@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/amazonec2"
 	"github.com/hostsmith/machine/drivers/docker"
 	"github.com/hostsmith/machine/drivers/generic"
 	"github.com/hostsmith/machine/drivers/none"
@@ -14,5 +15,6 @@ func Table() drivers.Table {
 		docker.New(),
 		generic.New(),
 		none.New(),
+		amazonec2.Factory(),
 	}
 }

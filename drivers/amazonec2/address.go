@@ -1,0 +1,154 @@
+package amazonec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// ensureAddress gives the instance its elastic address.
+func (d *driver) ensureAddress(ctx context.Context, a *account) error {
+	st := &d.state.Value.Address
+	if d.cfg.ElasticIP == "" || st.Bound {
+		return nil
+	}
+	if st.Allocation == "" {
+		if err := d.takeAddress(ctx, a); err != nil {
+			return err
+		}
+	}
+	err := d.settle(ctx, "elastic address "+st.IP, func(ctx context.Context) (bool, error) {
+		_, err := do(ctx, a.associateAddress, &ec2.AssociateAddressInput{
+			AllocationId: aws.String(st.Allocation), InstanceId: aws.String(d.state.Value.Instance), AllowReassociation: aws.Bool(false),
+		})
+		if says(err, "IncorrectInstanceState", "InvalidInstanceID") || says(err, "InvalidAllocationID.NotFound") && st.Ours { // not known everywhere yet
+			return false, nil
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		return fmt.Errorf("associate elastic address %s with instance %s: %w", st.IP, d.state.Value.Instance, err)
+	}
+	st.Bound = true
+	return d.state.Save()
+}
+
+// takeAddress finds the address that the user named, or allocates one.
+func (d *driver) takeAddress(ctx context.Context, a *account) error {
+	st := &d.state.Value.Address
+	var found *types.Address
+	var err error
+	switch e := d.cfg.ElasticIP; {
+	case e != newAddress && allocationID.MatchString(e):
+		found, err = a.findAddress(ctx, filter("allocation-id", e))
+	case e != newAddress:
+		found, err = a.findAddress(ctx, filter("public-ip", e))
+	case st.Ours: // an earlier attempt may have
+		found, err = a.findAddress(ctx, d.mine()...)
+	}
+	if err != nil {
+		return fmt.Errorf("find elastic address: %w", err)
+	}
+	if found == nil && d.cfg.ElasticIP != newAddress {
+		return &drivers.OptionError{
+			Option: Name + "-elastic-ip", Err: fmt.Errorf("%s in %s: %w", d.cfg.ElasticIP, a.region, drivers.ErrNotFound),
+			Advice: "aws ec2 describe-addresses lists them",
+		}
+	}
+	if found != nil {
+		st.Allocation, st.IP = aws.ToString(found.AllocationId), aws.ToString(found.PublicIp)
+		return d.state.Save()
+	}
+	if !st.Ours {
+		st.Ours = true
+		if err := d.state.Save(); err != nil {
+			return err
+		}
+	}
+	return d.allocate(ctx, a)
+}
+
+// allocate asks for a new address. The request has no token that would make it
+// safe to repeat, so that the SDK must not do it by itself.
+func (d *driver) allocate(ctx context.Context, a *account) error {
+	in := &ec2.AllocateAddressInput{
+		Domain:            types.DomainTypeVpc,
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: d.tags(d.env.Machine, true)}},
+	}
+	once := func(o *ec2.Options) { o.Retryer = aws.NopRetryer{} }
+	var out *ec2.AllocateAddressOutput
+	var last error
+	err := d.settle(ctx, "an elastic address", func(ctx context.Context) (bool, error) {
+		out, last = do(ctx, a.allocateAddress, in, once)
+		if errors.Is(last, drivers.ErrThrottled) {
+			return false, nil
+		}
+		return true, last
+	})
+	if errors.Is(err, errUnsettled) {
+		err = last
+	}
+	if err != nil {
+		return fmt.Errorf("allocate elastic address: %w", err)
+	}
+	st := &d.state.Value.Address
+	st.Allocation, st.IP = aws.ToString(out.AllocationId), aws.ToString(out.PublicIp)
+	return d.state.Save()
+}
+
+// findAddress returns an address; nil: there is none.
+func (a *account) findAddress(ctx context.Context, filters ...types.Filter) (*types.Address, error) {
+	out, err := do(ctx, a.describeAddresses, &ec2.DescribeAddressesInput{Filters: filters})
+	if err != nil || len(out.Addresses) == 0 {
+		return nil, err
+	}
+	return &out.Addresses[0], nil
+}
+
+// removeAddress releases the address that Create allocated.
+func (d *driver) removeAddress(ctx context.Context, a *account) error {
+	st := &d.state.Value.Address
+	if *st == (Address{}) {
+		return nil
+	}
+	if st.Ours && st.Allocation == "" { // its allocation was not heard of
+		found, err := a.findAddress(ctx, d.mine()...)
+		if err != nil {
+			return fmt.Errorf("find elastic address: %w", err)
+		}
+		if found != nil {
+			st.Allocation = aws.ToString(found.AllocationId)
+		}
+	}
+	if st.Ours && st.Allocation != "" {
+		if err := d.release(ctx, a, st.Allocation); err != nil {
+			return fmt.Errorf("release elastic address %s: %w", st.Allocation, err)
+		}
+	}
+	*st = Address{}
+	return d.state.Save()
+}
+
+func (d *driver) release(ctx context.Context, a *account, allocation string) error {
+	var last error
+	err := d.settle(ctx, "elastic address "+allocation+" to be free", func(ctx context.Context) (bool, error) {
+		_, last = do(ctx, a.releaseAddress, &ec2.ReleaseAddressInput{AllocationId: aws.String(allocation)})
+		switch {
+		case says(last, "InvalidAllocationID.NotFound", "InvalidAddressID.NotFound", "InvalidAddress.NotFound"):
+			return true, nil
+		case says(last, "InvalidIPAddress.InUse", "DependencyViolation"):
+			return false, nil
+		}
+		return last == nil, last
+	})
+	if errors.Is(err, errUnsettled) {
+		return last
+	}
+	return err
+}

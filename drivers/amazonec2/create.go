@@ -1,0 +1,301 @@
+package amazonec2
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/cloudinit"
+)
+
+// userDataLimit is what EC2 takes, before it is encoded:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
+const userDataLimit = 16 << 10
+
+// Check implements drivers.Driver.
+func (d *driver) Check(ctx context.Context) error {
+	a, err := d.account(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := d.candidates(ctx, a); err != nil {
+		return err
+	}
+	if _, err := d.ownUserData(drivers.CreateRequest{}); err != nil {
+		return err
+	}
+	if _, err := d.publicKey(drivers.CreateRequest{}); err != nil {
+		return err
+	}
+	return d.checkKey(ctx, a)
+}
+
+// checkKey finds out whether the user's key pair exists.
+func (d *driver) checkKey(ctx context.Context, a *account) error {
+	if d.cfg.KeyPair == "" {
+		return nil
+	}
+	found, err := d.findKey(ctx, a, d.cfg.KeyPair)
+	if err == nil && found == nil {
+		err = &drivers.OptionError{
+			Option: Name + "-keypair-name", Err: fmt.Errorf("%s in %s: %w", d.cfg.KeyPair, a.region, drivers.ErrNotFound),
+			Advice: "aws ec2 describe-key-pairs lists them; without the option the key of --" + Name + "-ssh-keypath is imported",
+		}
+	}
+	return err
+}
+
+// Create implements drivers.Driver.
+func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
+	a, err := d.account(ctx)
+	if err != nil {
+		return err
+	}
+	st := &d.state.Value
+	if st.Instance != "" {
+		there, err := d.revive(ctx, a)
+		if err != nil {
+			return err
+		}
+		if !there {
+			if err := d.forgetInstance(); err != nil {
+				return err
+			}
+		}
+	}
+	if st.Instance == "" {
+		if err := d.make(ctx, a, req); err != nil {
+			return err
+		}
+	}
+	return d.ensureAddress(ctx, a)
+}
+
+// revive has the recorded instance run, and tells whether it exists.
+func (d *driver) revive(ctx context.Context, a *account) (bool, error) {
+	i, found, err := a.instance(ctx, d.state.Value.Instance)
+	if err != nil || !found || ended(i) {
+		return false, err
+	}
+	if err := d.start(ctx, a); err != nil {
+		return true, err
+	}
+	_, err = d.awaitRunning(ctx, a)
+	return true, err
+}
+
+// forgetInstance clears an instance that is gone from the state.
+func (d *driver) forgetInstance() error {
+	st := &d.state.Value
+	st.Instance, st.SpotRequest, st.Launch, st.Address.Bound = "", "", Launch{}, false
+	return d.state.Save()
+}
+
+// make makes an instance and what it needs.
+func (d *driver) make(ctx context.Context, a *account, req drivers.CreateRequest) error {
+	candidates, err := d.candidates(ctx, a)
+	if err != nil {
+		return err
+	}
+	j := &job{driver: d, a: a, ports: req.OpenPorts, hostKey: req.HostKey}
+	if j.public, err = d.publicKey(req); err != nil {
+		return err
+	}
+	if j.own, err = d.ownUserData(req); err != nil {
+		return err
+	}
+	if err := d.intend(a, candidates[0]); err != nil {
+		return err
+	}
+	if err := d.ensureKey(ctx, a, j.public); err != nil {
+		return err
+	}
+	return j.try(ctx, candidates)
+}
+
+// job is the making of an instance.
+type job struct {
+	*driver
+	a       *account
+	ports   []drivers.Port
+	public  string // key that may log in; empty: EC2 has it
+	hostKey []byte
+	own     []byte // the user's user data
+}
+
+// intend records what finds all that will be made.
+func (d *driver) intend(a *account, first candidate) error {
+	st := &d.state.Value
+	if st.Launch.Token != "" {
+		return nil
+	}
+	st.Region = a.region
+	st.Groups.VPC, st.Groups.Names = first.vpc, nil
+	for _, name := range d.groupNames() {
+		if !isGroupID(name) {
+			st.Groups.Names = append(st.Groups.Names, name)
+		}
+	}
+	if st.Key.Name == "" {
+		st.Key = Key{Name: d.keyName(), Ours: true}
+		if d.cfg.KeyPair != "" {
+			st.Key = Key{Name: d.cfg.KeyPair}
+		}
+	}
+	st.Launch.Token = newToken()
+	return d.state.Save()
+}
+
+func newToken() string { return "machine-" + rand.Text() }
+
+// candidates returns the ways to get an instance, in the order in which they
+// are tried: spot first, then the types in the user's order, each in all zones.
+func (d *driver) candidates(ctx context.Context, a *account) ([]candidate, error) {
+	sites, err := a.sites(ctx, d.cfg)
+	if err != nil {
+		return nil, err
+	}
+	markets := []bool{d.cfg.Spot}
+	if d.cfg.Spot && d.cfg.SpotFallback {
+		markets = append(markets, false)
+	}
+	var all []candidate
+	for _, spot := range markets {
+		for _, name := range split(d.cfg.Types) {
+			t, err := a.machineType(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			i, err := a.imageFor(ctx, d.cfg, t)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range sites {
+				all = append(all, candidate{site: s, machineType: name, image: i, spot: spot})
+			}
+		}
+	}
+	return all, nil
+}
+
+// try asks for an instance in one way after the other until there is one.
+func (d *job) try(ctx context.Context, candidates []candidate) error {
+	var refused []error
+	for n, c := range candidates {
+		err := d.launch(ctx, c)
+		if err == nil {
+			d.tell(ctx, c, refused)
+			return nil
+		}
+		if !another(err) || context.Cause(ctx) != nil {
+			return err
+		}
+		refused = append(refused, err)
+		d.env.Log.Info("no instance", "try", n+1, "of", len(candidates), "type", c.machineType, "zone", c.zone, "spot", c.spot, "error", err)
+	}
+	if len(refused) == 1 {
+		return refused[0]
+	}
+	return fmt.Errorf("tried %d ways: %w", len(refused), errors.Join(refused...))
+}
+
+// another tells whether the next candidate may do better.
+func another(err error) bool {
+	return errors.Is(err, drivers.ErrCapacity) || says(err, "VcpuLimitExceeded", "InstanceLimitExceeded")
+}
+
+// tell says what was chosen and why.
+func (d *driver) tell(ctx context.Context, c candidate, refused []error) {
+	kind := ""
+	if c.spot {
+		kind = "spot "
+	}
+	d.env.Note(ctx, fmt.Sprintf("%s%s in %s (subnet %s of VPC %s), image %s (%s)", kind, c.machineType, c.zone, c.subnet, c.vpc, c.image.name, c.image.id))
+	if len(refused) > 0 {
+		d.env.Note(ctx, fmt.Sprintf("%d other choices had no capacity: %v", len(refused), refused[0]))
+	}
+}
+
+// ownUserData returns the user's own user data.
+func (d *driver) ownUserData(req drivers.CreateRequest) ([]byte, error) {
+	if d.cfg.UserData == "" {
+		return req.UserData, nil
+	}
+	option := func(err error) error { return &drivers.OptionError{Option: Name + "-userdata", Err: err} }
+	if req.UserData != nil {
+		return nil, option(errors.New("is given twice"))
+	}
+	data, err := os.ReadFile(d.expandHome(d.cfg.UserData))
+	if err != nil {
+		return nil, option(err)
+	}
+	return data, nil
+}
+
+func (d *job) userData(c candidate) ([]byte, error) {
+	seed := cloudinit.Seed{Hostname: d.env.Machine, HostKey: d.hostKey}
+	if d.public != "" {
+		seed.User, seed.Keys = d.user(c.image), []string{d.public}
+	}
+	data, err := cloudinit.UserData(seed, d.own)
+	if err != nil {
+		return nil, fmt.Errorf("make user data: %w", err)
+	}
+	return cloudinit.Fit(data, userDataLimit)
+}
+
+// user is who logs in.
+func (d *driver) user(i image) string {
+	if d.cfg.SSHUser != "" {
+		return d.cfg.SSHUser
+	}
+	return i.user
+}
+
+// instance returns what EC2 knows of an instance, and whether it knows it.
+func (a *account) instance(ctx context.Context, id string) (types.Instance, bool, error) {
+	i, found, err := a.instances.Get(ctx, id)
+	if err != nil {
+		return i, false, fmt.Errorf("find instance %s: %w", id, err)
+	}
+	return i, found, nil
+}
+
+// askInstances asks for many instances by a filter: by their ids, one that is
+// unknown would fail them all.
+func (a *account) askInstances(ctx context.Context, ids []string) (map[string]types.Instance, error) {
+	list, err := a.findInstances(ctx, filter("instance-id", ids...))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]types.Instance{}
+	for _, i := range list {
+		all[aws.ToString(i.InstanceId)] = i
+	}
+	return all, nil
+}
+
+func (a *account) findInstances(ctx context.Context, filters ...types.Filter) ([]types.Instance, error) {
+	in := &ec2.DescribeInstancesInput{Filters: filters}
+	var all []types.Instance
+	for {
+		out, err := do(ctx, a.describeInstances, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.Reservations {
+			all = append(all, r.Instances...)
+		}
+		if aws.ToString(out.NextToken) == "" {
+			return all, nil
+		}
+		in.NextToken = out.NextToken
+	}
+}

@@ -1,0 +1,191 @@
+package amazonec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// refusal is what the provider said when it did not do something.
+type refusal struct {
+	operation string
+	code      string
+	message   string
+	request   string // id
+	kind      error  // what callers decide on; nil: nothing
+}
+
+func (r *refusal) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: ", r.operation)
+	if r.kind != nil {
+		fmt.Fprintf(&b, "%v: ", r.kind)
+	}
+	fmt.Fprintf(&b, "%s: %s", r.code, r.message)
+	if r.request != "" {
+		fmt.Fprintf(&b, " (request %s)", r.request)
+	}
+	return b.String()
+}
+
+func (r *refusal) Unwrap() error { return r.kind }
+
+// says tells whether err is a refusal with one of these codes.
+func says(err error, codes ...string) bool {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return false
+	}
+	for _, code := range codes {
+		if r.code == code {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: \S+`)
+	deniedAction   = regexp.MustCompile(`\bperform:? ([a-z0-9-]+:[A-Za-z]+)`)
+)
+
+// fault turns an error of the SDK into one that says what the provider said.
+func fault(ctx context.Context, err error) error {
+	operation, service := "request", "ec2"
+	var op *smithy.OperationError
+	if errors.As(err, &op) {
+		operation, service = op.OperationName, strings.ToLower(op.ServiceID)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("%s: %w", operation, cause)
+	}
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return unreached(operation, err)
+	}
+	r := &refusal{
+		operation: operation,
+		code:      api.ErrorCode(),
+		message:   encodedMessage.ReplaceAllString(strings.TrimSpace(api.ErrorMessage()), ""),
+	}
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) {
+		r.request = response.RequestID
+	}
+	var advice string
+	r.kind, advice = meaning(r.code)
+	if r.kind == drivers.ErrPermission {
+		action := service + ":" + operation
+		if m := deniedAction.FindStringSubmatch(r.message); m != nil {
+			action = m[1]
+		}
+		r.kind = fmt.Errorf("%w: action %s", drivers.ErrPermission, action)
+		advice = "allow the action " + action + " to the user or role; the driver's page has a policy that is enough"
+	}
+	if advice == "" {
+		return r
+	}
+	return &drivers.HintError{Err: r, Advice: advice}
+}
+
+// unreached is the error for a request without an answer.
+func unreached(operation string, err error) error {
+	var cause error = err
+	var op *smithy.OperationError
+	if errors.As(err, &op) {
+		cause = op.Err
+	}
+	var network net.Error
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) || !errors.As(err, &network) && !says500(err) {
+		return fmt.Errorf("%s: %w", operation, cause)
+	}
+	return &drivers.HintError{
+		Err:    fmt.Errorf("%s: %w: %w", operation, drivers.ErrUnreachable, cause),
+		Advice: "see that the network and the proxy let HTTPS to the provider through, and that --amazonec2-region and --amazonec2-endpoint are right",
+	}
+}
+
+// says500 tells whether the request was sent and nothing that is an answer came.
+func says500(err error) bool {
+	var send interface{ ConnectionError() bool }
+	return errors.As(err, &send) && send.ConnectionError()
+}
+
+const quotaAdvice = "ask for more at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas, or remove what is not needed"
+
+// meaning returns what callers decide on, and advice, for an error code:
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+func meaning(code string) (kind error, advice string) {
+	switch code {
+	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "UnauthorizedAccess":
+		return drivers.ErrPermission, ""
+	case "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException", "MissingAuthenticationToken",
+		"InvalidSignatureException", "IncompleteSignature", "InvalidAccessKeyId", "NotSignedUp", "MissingAuthenticationTokenException":
+		return drivers.ErrCredentials, "see that the access key is active and belongs to this provider, and that this computer's clock is right"
+	case "OptInRequired":
+		return drivers.ErrCredentials, "enable the region for the account, or subscribe to the image at AWS Marketplace"
+	case "Blocked", "PendingVerification":
+		return drivers.ErrCredentials, "the account must be cleared with AWS first"
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
+		return drivers.ErrCredentials, "log in again (aws sso login, or new temporary credentials), and see that this computer's clock is right"
+	case "RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
+		"EC2ThrottledException", "RequestThrottled", "RequestThrottledException", "SlowDown", "BandwidthLimitExceeded":
+		return drivers.ErrThrottled, "wait a minute, or have more patience: --amazonec2-retries"
+	case "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientCapacityOnHost",
+		"InsufficientCapacity", "ReservationCapacityExceeded", "InstanceTypeNotSupported", "Unsupported", "InsufficientFreeAddressesInSubnet":
+		return drivers.ErrCapacity, "offer more to choose from: --amazonec2-instance-type and --amazonec2-zone take several"
+	case "SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded":
+		return drivers.ErrCapacity, "offer more with --amazonec2-spot-price, or take an on-demand instance then with --amazonec2-spot-fallback"
+	}
+	if quota := quotaOf(code); quota != "" {
+		return fmt.Errorf("%w: %s", drivers.ErrQuota, quota), quotaAdvice
+	}
+	switch {
+	case strings.HasSuffix(code, ".NotFound"), code == "ParameterNotFound", code == "InvalidAMIID.Unavailable":
+		return drivers.ErrNotFound, ""
+	case strings.HasSuffix(code, ".Duplicate"), code == "InvalidIPAddress.InUse", code == "Resource.AlreadyAssociated":
+		return drivers.ErrConflict, ""
+	case code == "DependencyViolation", code == "VolumeInUse", code == "OperationNotPermitted":
+		return drivers.ErrInUse, ""
+	case code == "InvalidAction", code == "UnsupportedOperation", code == "UnknownOperationException":
+		return drivers.ErrUnsupported, ""
+	}
+	return nil, ""
+}
+
+// quotaOf names the quota that is exhausted, as Service Quotas does; empty: none.
+func quotaOf(code string) string {
+	switch code {
+	case "VcpuLimitExceeded", "InstanceLimitExceeded":
+		return "running instances of this kind in the region (vCPUs)"
+	case "AddressLimitExceeded":
+		return "EC2-VPC Elastic IPs"
+	case "SecurityGroupLimitExceeded":
+		return "VPC security groups per region"
+	case "RulesPerSecurityGroupLimitExceeded":
+		return "inbound or outbound rules per security group"
+	case "SecurityGroupsPerInterfaceLimitExceeded", "SecurityGroupsPerInstanceLimitExceeded":
+		return "security groups per network interface"
+	case "VolumeLimitExceeded", "MaxIOPSLimitExceeded", "Client.VolumeLimitExceeded":
+		return "EBS storage in the region"
+	case "NetworkInterfaceLimitExceeded":
+		return "network interfaces per region"
+	case "TagLimitExceeded":
+		return "tags per resource"
+	case "InstanceCreditSpecification.NotSupported":
+		return ""
+	}
+	if strings.HasSuffix(code, "LimitExceeded") || code == "ResourceCountLimitExceeded" {
+		return code
+	}
+	return ""
+}

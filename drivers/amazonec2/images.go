@@ -1,0 +1,260 @@
+package amazonec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// Architectures, as EC2 calls them.
+const (
+	amd64 = "x86_64"
+	arm64 = "arm64"
+)
+
+// source says where an image is found: by a public parameter that names the
+// newest one, else by its owner and name. ARCH in them is the architecture as
+// the publisher calls it.
+type source struct {
+	parameter string
+	owner     string
+	name      string
+	amd64     string // the publisher's word for it
+	user      string // the image's login user; empty: told by its name
+}
+
+// catalogue is the images that have an alias.
+func catalogue() map[string]source {
+	const canonical, debian, amazon = "099720109477", "136693071363", "137112412989"
+	return map[string]source{
+		"ubuntu-24.04": {"/aws/service/canonical/ubuntu/server/24.04/stable/current/ARCH/hvm/ebs-gp3/ami-id",
+			canonical, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-ARCH-server-*", "amd64", "ubuntu"},
+		"ubuntu-22.04": {"/aws/service/canonical/ubuntu/server/22.04/stable/current/ARCH/hvm/ebs-gp2/ami-id",
+			canonical, "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-ARCH-server-*", "amd64", "ubuntu"},
+		"debian-13": {"/aws/service/debian/release/13/latest/ARCH", debian, "debian-13-ARCH-*", "amd64", "admin"},
+		"debian-12": {"/aws/service/debian/release/12/latest/ARCH", debian, "debian-12-ARCH-*", "amd64", "admin"},
+		"al2023": {"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-ARCH",
+			amazon, "al2023-ami-2023.*-ARCH", "x86_64", "ec2-user"},
+	}
+}
+
+func aliases() []string {
+	var all []string
+	for alias := range catalogue() {
+		all = append(all, alias)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// sourceOf reads --amazonec2-image.
+func sourceOf(s string) (source, error) {
+	if strings.HasPrefix(s, "/") {
+		return source{parameter: s}, nil
+	}
+	if found, ok := catalogue()[s]; ok {
+		return found, nil
+	}
+	if strings.HasPrefix(s, "ami-") {
+		return source{}, fmt.Errorf("%q is an id, which --amazonec2-ami takes", s)
+	}
+	return source{}, fmt.Errorf("%q is no alias of an image", s)
+}
+
+// in returns s for an architecture.
+func (s source) in(arch string) source {
+	word := arch
+	if arch == amd64 && s.amd64 != "" {
+		word = s.amd64
+	}
+	s.parameter = strings.ReplaceAll(s.parameter, "ARCH", word)
+	s.name = strings.ReplaceAll(s.name, "ARCH", word)
+	return s
+}
+
+// image is what an instance boots from.
+type image struct {
+	id, name string
+	arch     string
+	root     string // name of the root device
+	size     int    // of the root volume in GiB, at least
+	user     string // login user
+}
+
+// image returns the image for an architecture, by what the user chose.
+func (a *account) image(ctx context.Context, c Config, arch string) (image, error) {
+	key := fmt.Sprintf("%q %q %q %q %s", c.AMI, c.ImageOwner, c.ImageName, c.Image, arch)
+	return a.images.get(ctx, key, func(ctx context.Context) (image, error) {
+		switch {
+		case c.AMI != "":
+			return a.imageByID(ctx, c.AMI, "")
+		case c.ImageName != "":
+			return a.imageByName(ctx, source{owner: c.ImageOwner, name: c.ImageName}, arch)
+		}
+		s, err := sourceOf(c.Image)
+		if err != nil {
+			return image{}, &drivers.OptionError{Option: Name + "-image", Err: err}
+		}
+		return a.imageOf(ctx, s.in(arch), arch)
+	})
+}
+
+// imageOf finds an image by its parameter, or by its name where there are no
+// parameters, as at clouds that only speak like EC2.
+func (a *account) imageOf(ctx context.Context, s source, arch string) (image, error) {
+	out, err := a.getParameter(ctx, &ssm.GetParameterInput{Name: aws.String(s.parameter)})
+	if err == nil && out.Parameter != nil && aws.ToString(out.Parameter.Value) != "" {
+		return a.imageByID(ctx, aws.ToString(out.Parameter.Value), s.user)
+	}
+	if err == nil {
+		err = errors.New("GetParameter: empty answer")
+	} else {
+		err = fault(ctx, err)
+	}
+	for _, decided := range []error{drivers.ErrPermission, drivers.ErrCredentials, drivers.ErrThrottled, context.Cause(ctx)} {
+		if decided != nil && errors.Is(err, decided) {
+			return image{}, fmt.Errorf("find image %s: %w", s.parameter, err)
+		}
+	}
+	if s.name == "" {
+		return image{}, fmt.Errorf("find image %s: %w", s.parameter, err)
+	}
+	found, byName := a.imageByName(ctx, s, arch)
+	if byName != nil {
+		return image{}, fmt.Errorf("find image: %w; %w", err, byName)
+	}
+	return found, nil
+}
+
+func (a *account) imageByID(ctx context.Context, id, user string) (image, error) {
+	out, err := do(ctx, a.describeImages, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if err != nil {
+		return image{}, fmt.Errorf("find image %s: %w", id, err)
+	}
+	if len(out.Images) == 0 {
+		return image{}, fmt.Errorf("find image %s: %w in %s", id, drivers.ErrNotFound, a.region)
+	}
+	return imageFrom(out.Images[0], user)
+}
+
+// imageByName returns the newest image of a name.
+func (a *account) imageByName(ctx context.Context, s source, arch string) (image, error) {
+	in := &ec2.DescribeImagesInput{Owners: []string{s.owner}, Filters: []types.Filter{
+		filter("name", s.name), filter("architecture", arch), filter("state", "available"), filter("root-device-type", "ebs"),
+	}}
+	var newest types.Image
+	for {
+		out, err := do(ctx, a.describeImages, in)
+		if err != nil {
+			return image{}, fmt.Errorf("find image %s of %s: %w", s.name, s.owner, err)
+		}
+		for _, i := range out.Images {
+			if aws.ToString(i.CreationDate) >= aws.ToString(newest.CreationDate) {
+				newest = i
+			}
+		}
+		if aws.ToString(out.NextToken) == "" {
+			break
+		}
+		in.NextToken = out.NextToken
+	}
+	if newest.ImageId == nil {
+		return image{}, fmt.Errorf("find image %s of %s for %s: %w in %s", s.name, s.owner, arch, drivers.ErrNotFound, a.region)
+	}
+	return imageFrom(newest, s.user)
+}
+
+func imageFrom(i types.Image, user string) (image, error) {
+	found := image{
+		id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), arch: string(i.Architecture),
+		root: aws.ToString(i.RootDeviceName), user: user,
+	}
+	if i.RootDeviceType == types.DeviceTypeInstanceStore {
+		return image{}, fmt.Errorf("image %s (%s): %w: its root device is no EBS volume", found.id, found.name, drivers.ErrUnsupported)
+	}
+	for _, m := range i.BlockDeviceMappings {
+		if aws.ToString(m.DeviceName) == found.root && m.Ebs != nil {
+			found.size = int(aws.ToInt32(m.Ebs.VolumeSize))
+		}
+	}
+	if found.user == "" {
+		found.user = userOf(found.name)
+	}
+	return found, nil
+}
+
+// userOf guesses the login user of an image by its name. A wrong guess does no
+// harm: the user is made.
+func userOf(name string) string {
+	name = strings.ToLower(name)
+	for _, known := range [][2]string{{"ubuntu", "ubuntu"}, {"debian", "admin"}, {"al2023", "ec2-user"}, {"amzn", "ec2-user"}, {"rhel", "ec2-user"}, {"almalinux", "ec2-user"}, {"rocky", "rocky"}, {"fedora", "fedora"}} {
+		if strings.Contains(name, known[0]) {
+			return known[1]
+		}
+	}
+	return defaultUser
+}
+
+// machineType is what is known of an instance type.
+type machineType struct {
+	name string
+	arch []string // that it runs
+}
+
+func (a *account) machineType(ctx context.Context, name string) (machineType, error) {
+	return a.types.get(ctx, name, func(ctx context.Context) (machineType, error) {
+		out, err := do(ctx, a.describeTypes, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceType(name)}})
+		if err == nil && len(out.InstanceTypes) == 0 {
+			err = drivers.ErrNotFound
+		}
+		if says(err, "InvalidInstanceType") || errors.Is(err, drivers.ErrNotFound) {
+			return machineType{}, &drivers.OptionError{
+				Option: Name + "-instance-type", Err: fmt.Errorf("%s in %s: %w", name, a.region, err),
+				Advice: "aws ec2 describe-instance-types --region " + a.region + " lists them",
+			}
+		}
+		if err != nil {
+			return machineType{}, fmt.Errorf("find instance type %s: %w", name, err)
+		}
+		t := machineType{name: name}
+		if p := out.InstanceTypes[0].ProcessorInfo; p != nil {
+			for _, arch := range p.SupportedArchitectures {
+				t.arch = append(t.arch, string(arch))
+			}
+		}
+		return t, nil
+	})
+}
+
+// imageFor returns the image for an instance type.
+func (a *account) imageFor(ctx context.Context, c Config, t machineType) (image, error) {
+	arch := amd64
+	if !slices.Contains(t.arch, amd64) && slices.Contains(t.arch, arm64) {
+		arch = arm64
+	}
+	i, err := a.image(ctx, c, arch)
+	if err != nil {
+		return i, err
+	}
+	if len(t.arch) > 0 && i.arch != "" && !slices.Contains(t.arch, i.arch) {
+		return i, &drivers.OptionError{
+			Option: Name + "-instance-type",
+			Err:    fmt.Errorf("%s runs %s, and image %s (%s) is for %s", t.name, strings.Join(t.arch, ", "), i.id, i.name, i.arch),
+			Advice: "choose a type or an image of the other's architecture",
+		}
+	}
+	return i, nil
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: aws.String(name), Values: values}
+}

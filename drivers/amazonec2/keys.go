@@ -1,0 +1,148 @@
+package amazonec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// publicKey returns the key that may log in: the one of the request, or the
+// public half of the user's own; empty if the user has it at EC2.
+func (d *driver) publicKey(req drivers.CreateRequest) (string, error) {
+	if d.cfg.KeyPair != "" {
+		return "", nil
+	}
+	if d.cfg.KeyPath == "" {
+		return req.AuthorizedKey, nil
+	}
+	file := d.expandHome(d.cfg.KeyPath) + ".pub"
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", &drivers.HintError{
+			Err:    fmt.Errorf("%w: read its public half: %w", drivers.ErrKeyFile, err),
+			Advice: "make it: ssh-keygen -y -f " + d.cfg.KeyPath + " > " + d.cfg.KeyPath + ".pub",
+		}
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// expandHome resolves a leading ~/, which a shell leaves alone inside --flag=~/file.
+func (d *driver) expandHome(path string) string {
+	rest, ok := strings.CutPrefix(path, "~/")
+	home := d.env.Getenv("HOME")
+	if !ok || home == "" {
+		return path
+	}
+	return filepath.Join(home, rest)
+}
+
+func (d *driver) keyName() string {
+	return fmt.Sprintf("machine-%s-%.8s", d.env.Machine, d.env.StoreID)
+}
+
+// ensureKey has EC2 know the key that may log in.
+func (d *driver) ensureKey(ctx context.Context, a *account, public string) error {
+	st := &d.state.Value.Key
+	if st.ID != "" || st.Name == "" || !st.Ours {
+		return nil
+	}
+	id, err := d.importKey(ctx, a, public)
+	if err != nil {
+		return fmt.Errorf("import key pair %s: %w", st.Name, err)
+	}
+	st.ID = id
+	return d.state.Save()
+}
+
+func (d *driver) importKey(ctx context.Context, a *account, public string) (id string, err error) {
+	name := d.state.Value.Key.Name
+	in := &ec2.ImportKeyPairInput{
+		KeyName: aws.String(name), PublicKeyMaterial: []byte(public),
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeKeyPair, Tags: d.tags(name, true)}},
+	}
+	for range 2 {
+		out, err := do(ctx, a.importKeyPair, in)
+		if err == nil {
+			return aws.ToString(out.KeyPairId), nil
+		}
+		if !says(err, "InvalidKeyPair.Duplicate") {
+			return "", err
+		}
+		found, err2 := d.findKey(ctx, a, name)
+		if err2 != nil {
+			return "", err2
+		}
+		if found == nil {
+			return "", err
+		}
+		if !d.isMine(found.Tags) {
+			return "", &drivers.HintError{Err: err, Advice: "it was not made for this machine; delete it if nobody needs it: aws ec2 delete-key-pair --key-name " + name}
+		}
+		if sameKey(public, aws.ToString(found.PublicKey)) {
+			return aws.ToString(found.KeyPairId), nil
+		}
+		if err := d.deleteKey(ctx, a, aws.ToString(found.KeyPairId)); err != nil {
+			return "", err
+		}
+	}
+	return "", errors.New("another of the same name comes back")
+}
+
+// findKey returns a key pair by its name; nil: there is none.
+func (d *driver) findKey(ctx context.Context, a *account, name string) (*types.KeyPairInfo, error) {
+	out, err := do(ctx, a.describeKeyPairs, &ec2.DescribeKeyPairsInput{
+		Filters: []types.Filter{filter("key-name", name)}, IncludePublicKey: aws.Bool(true),
+	})
+	if err != nil || len(out.KeyPairs) == 0 {
+		return nil, err
+	}
+	return &out.KeyPairs[0], nil
+}
+
+func (d *driver) deleteKey(ctx context.Context, a *account, id string) error {
+	_, err := do(ctx, a.deleteKeyPair, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(id)})
+	if says(err, "InvalidKeyPair.NotFound") {
+		return nil
+	}
+	return err
+}
+
+// sameKey compares public keys without their comments.
+func sameKey(x, y string) bool {
+	a, b := strings.Fields(x), strings.Fields(y)
+	return len(a) >= 2 && len(b) >= 2 && a[0] == b[0] && a[1] == b[1]
+}
+
+// removeKey deletes the key pair that Create imported.
+func (d *driver) removeKey(ctx context.Context, a *account) error {
+	st := &d.state.Value.Key
+	if !st.Ours {
+		return nil
+	}
+	id := st.ID
+	if id == "" { // its import was not heard of
+		found, err := d.findKey(ctx, a, st.Name)
+		if err != nil {
+			return fmt.Errorf("find key pair %s: %w", st.Name, err)
+		}
+		if found != nil && d.isMine(found.Tags) {
+			id = aws.ToString(found.KeyPairId)
+		}
+	}
+	if id != "" {
+		if err := d.deleteKey(ctx, a, id); err != nil {
+			return fmt.Errorf("delete key pair %s: %w", st.Name, err)
+		}
+	}
+	*st = Key{}
+	return d.state.Save()
+}

@@ -1,0 +1,190 @@
+package amazonec2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// site is where an instance can be.
+type site struct {
+	subnet, zone, vpc string
+}
+
+// sites returns where the instance can be, the best first.
+func (a *account) sites(ctx context.Context, c Config) ([]site, error) {
+	in := subnetQuery(c)
+	all, err := a.subnets.get(ctx, fmt.Sprintf("%q %q", c.VPC, split(c.Subnets)), func(ctx context.Context) ([]types.Subnet, error) {
+		return a.askSubnets(ctx, in)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find subnet: %w", err)
+	}
+	if len(all) == 0 {
+		return nil, a.noSubnet(c)
+	}
+	return choose(all, c, a.region)
+}
+
+// subnetQuery asks for the subnets that the user's choice leaves.
+func subnetQuery(c Config) *ec2.DescribeSubnetsInput {
+	switch {
+	case len(split(c.Subnets)) > 0:
+		return &ec2.DescribeSubnetsInput{SubnetIds: split(c.Subnets)}
+	case c.VPC != "":
+		return &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", c.VPC)}}
+	}
+	return &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("default-for-az", "true")}}
+}
+
+func (a *account) askSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput) ([]types.Subnet, error) {
+	var all []types.Subnet
+	for {
+		out, err := do(ctx, a.describeSubnets, in)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, out.Subnets...)
+		if aws.ToString(out.NextToken) == "" {
+			return all, nil
+		}
+		in.NextToken = out.NextToken
+	}
+}
+
+// noSubnet says what is missing.
+func (a *account) noSubnet(c Config) error {
+	if c.VPC != "" {
+		return &drivers.HintError{
+			Err:    fmt.Errorf("VPC %s has no subnet in %s, or does not exist there: %w", c.VPC, a.region, drivers.ErrNotFound),
+			Advice: "make one: aws ec2 create-subnet, or name another VPC with --" + Name + "-vpc-id",
+		}
+	}
+	return &drivers.HintError{
+		Err:    fmt.Errorf("region %s of this account has no default VPC with subnets: %w", a.region, drivers.ErrNotFound),
+		Advice: "make it: aws ec2 create-default-vpc --region " + a.region + ", or name a VPC with --" + Name + "-vpc-id or a subnet with --" + Name + "-subnet-id",
+	}
+}
+
+// choose orders subnets by how good they are for an instance, and leaves out
+// those that cannot be used.
+func choose(all []types.Subnet, c Config, region string) ([]site, error) {
+	zones := wholeZones(split(c.Zones), region)
+	var fit []types.Subnet
+	var why []string
+	for _, s := range all {
+		if reason := unfit(s, c, zones); reason != "" {
+			why = append(why, fmt.Sprintf("%s in %s %s", aws.ToString(s.SubnetId), aws.ToString(s.AvailabilityZone), reason))
+			continue
+		}
+		fit = append(fit, s)
+	}
+	if len(fit) == 0 {
+		return nil, &drivers.HintError{
+			Err:    fmt.Errorf("no subnet of %s can be used: %s: %w", region, strings.Join(why, "; "), drivers.ErrOption),
+			Advice: "choose others with --" + Name + "-zone, --" + Name + "-vpc-id and --" + Name + "-subnet-id",
+		}
+	}
+	named := split(c.Subnets)
+	rank := func(s types.Subnet) []int {
+		return []int{
+			slices.Index(named, aws.ToString(s.SubnetId)),
+			slices.Index(zones, aws.ToString(s.AvailabilityZone)),
+			truth(!plainZone(aws.ToString(s.AvailabilityZone), region)),
+			truth(!c.PrivateOnly && !aws.ToBool(s.MapPublicIpOnLaunch)),
+		}
+	}
+	slices.SortStableFunc(fit, func(x, y types.Subnet) int {
+		return cmp.Or(slices.Compare(rank(x), rank(y)),
+			cmp.Compare(aws.ToString(x.AvailabilityZone), aws.ToString(y.AvailabilityZone)),
+			cmp.Compare(aws.ToString(x.SubnetId), aws.ToString(y.SubnetId)))
+	})
+	sites := make([]site, len(fit))
+	for i, s := range fit {
+		sites[i] = site{subnet: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone), vpc: aws.ToString(s.VpcId)}
+	}
+	return sites, nil
+}
+
+// unfit tells why a subnet cannot be used; empty: it can.
+func unfit(s types.Subnet, c Config, zones []string) string {
+	switch {
+	case c.VPC != "" && aws.ToString(s.VpcId) != c.VPC:
+		return "is in VPC " + aws.ToString(s.VpcId)
+	case len(zones) > 0 && !slices.Contains(zones, aws.ToString(s.AvailabilityZone)):
+		return "is in another zone"
+	case s.AvailableIpAddressCount != nil && *s.AvailableIpAddressCount == 0:
+		return "has no free address"
+	case c.IPv6 && len(s.Ipv6CidrBlockAssociationSet) == 0:
+		return "has no IPv6 range"
+	}
+	return ""
+}
+
+// wholeZones completes zones that are given by their letter.
+func wholeZones(zones []string, region string) []string {
+	var whole []string
+	for _, z := range zones {
+		if len(z) == 1 {
+			z = region + z
+		}
+		whole = append(whole, z)
+	}
+	return whole
+}
+
+var zoneLetter = regexp.MustCompile(`^[a-z]$`)
+
+// plainZone tells whether a zone is one of the region itself, and no local zone.
+func plainZone(zone, region string) bool {
+	return zoneLetter.MatchString(strings.TrimPrefix(zone, region))
+}
+
+func truth(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ranges returns the address ranges of a VPC.
+func (a *account) ranges(ctx context.Context, vpc string) ([]netip.Prefix, error) {
+	v, err := a.vpcs.get(ctx, vpc, func(ctx context.Context) (types.Vpc, error) {
+		out, err := do(ctx, a.describeVpcs, &ec2.DescribeVpcsInput{VpcIds: []string{vpc}})
+		if err != nil {
+			return types.Vpc{}, err
+		}
+		if len(out.Vpcs) == 0 {
+			return types.Vpc{}, drivers.ErrNotFound
+		}
+		return out.Vpcs[0], nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find VPC %s: %w", vpc, err)
+	}
+	words := []string{aws.ToString(v.CidrBlock)}
+	for _, more := range v.CidrBlockAssociationSet {
+		words = append(words, aws.ToString(more.CidrBlock))
+	}
+	var all []netip.Prefix
+	for _, w := range words {
+		if p, err := netip.ParsePrefix(w); err == nil && !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("find VPC %s: %w", vpc, errors.New("it has no address range"))
+	}
+	return all, nil
+}

@@ -1,0 +1,231 @@
+package amazonec2
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// Kinds of what is tagged.
+const (
+	kindSpotRequest = "spot request"
+	kindInstance    = "instance"
+	kindAddress     = "elastic address"
+	kindVolume      = "volume"
+	kindInterface   = "network interface"
+	kindKeyPair     = "key pair"
+	kindGroup       = "security group"
+)
+
+// Place implements drivers.Orphans. The default security groups, which every
+// account has, tell whose account it is.
+func (d *driver) Place(ctx context.Context) (string, error) {
+	a, err := d.account(ctx)
+	if err != nil {
+		return "", err
+	}
+	owner := a.keyID
+	out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("group-name", "default")}})
+	if err != nil {
+		return "", fmt.Errorf("find the account: %w", err)
+	}
+	if len(out.SecurityGroups) > 0 {
+		owner = aws.ToString(out.SecurityGroups[0].OwnerId)
+	}
+	return owner + "/" + a.region, nil
+}
+
+// Tagged implements drivers.Orphans.
+func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
+	a, err := d.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []drivers.Resource
+	for _, list := range []func(context.Context, []types.Filter) ([]drivers.Resource, error){
+		a.taggedSpotRequests, a.taggedInstances, a.taggedAddresses, a.taggedVolumes, a.taggedInterfaces, a.taggedKeyPairs, a.taggedGroups,
+	} {
+		some, err := list(ctx, []types.Filter{filter("tag:"+tagStore, d.env.StoreID)})
+		if err != nil {
+			return nil, fmt.Errorf("list what is tagged: %w", err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+func resource(kind string, id *string, tags []types.Tag, costs bool) drivers.Resource {
+	return drivers.Resource{Kind: kind, ID: aws.ToString(id), Name: tag(tags, "Name"), Machine: tag(tags, tagMachine), Costs: costs}
+}
+
+func (a *account) taggedSpotRequests(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	in := &ec2.DescribeSpotInstanceRequestsInput{Filters: append(f, filter("state", "open", "active", "disabled"))}
+	var all []drivers.Resource
+	for {
+		out, err := do(ctx, a.describeSpotRequests, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.SpotInstanceRequests {
+			all = append(all, resource(kindSpotRequest, r.SpotInstanceRequestId, r.Tags, true))
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return all, nil
+		}
+	}
+}
+
+func (a *account) taggedInstances(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	list, err := a.findInstances(ctx, f...)
+	var all []drivers.Resource
+	for _, i := range list {
+		if !ended(i) {
+			all = append(all, resource(kindInstance, i.InstanceId, i.Tags, true))
+		}
+	}
+	return all, err
+}
+
+func (a *account) taggedAddresses(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	out, err := do(ctx, a.describeAddresses, &ec2.DescribeAddressesInput{Filters: f})
+	if err != nil {
+		return nil, err
+	}
+	var all []drivers.Resource
+	for _, r := range out.Addresses {
+		found := resource(kindAddress, r.AllocationId, r.Tags, true)
+		found.Name = aws.ToString(r.PublicIp)
+		all = append(all, found)
+	}
+	return all, nil
+}
+
+// taggedVolumes lists the volumes that no instance has: the others go with theirs.
+func (a *account) taggedVolumes(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	in := &ec2.DescribeVolumesInput{Filters: append(f, filter("status", "available", "error"))}
+	var all []drivers.Resource
+	for {
+		out, err := do(ctx, a.describeVolumes, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.Volumes {
+			all = append(all, resource(kindVolume, r.VolumeId, r.Tags, true))
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return all, nil
+		}
+	}
+}
+
+// taggedInterfaces lists the interfaces that no instance has.
+func (a *account) taggedInterfaces(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	in := &ec2.DescribeNetworkInterfacesInput{Filters: append(f, filter("status", "available"))}
+	var all []drivers.Resource
+	for {
+		out, err := do(ctx, a.describeInterfaces, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.NetworkInterfaces {
+			all = append(all, resource(kindInterface, r.NetworkInterfaceId, r.TagSet, false))
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return all, nil
+		}
+	}
+}
+
+func (a *account) taggedKeyPairs(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	out, err := do(ctx, a.describeKeyPairs, &ec2.DescribeKeyPairsInput{Filters: f})
+	if err != nil {
+		return nil, err
+	}
+	var all []drivers.Resource
+	for _, r := range out.KeyPairs {
+		all = append(all, resource(kindKeyPair, r.KeyPairId, r.Tags, false))
+	}
+	return all, nil
+}
+
+func (a *account) taggedGroups(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
+	in := &ec2.DescribeSecurityGroupsInput{Filters: f}
+	var all []drivers.Resource
+	for {
+		out, err := do(ctx, a.describeGroups, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.SecurityGroups {
+			found := resource(kindGroup, r.GroupId, r.Tags, false)
+			found.Name = aws.ToString(r.GroupName)
+			all = append(all, found)
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return all, nil
+		}
+	}
+}
+
+// Claims implements drivers.Orphans.
+func (d *driver) Claims(r drivers.Resource) bool {
+	st := d.state.Value
+	own := r.Machine == d.env.Machine
+	switch r.Kind {
+	case kindInstance:
+		return r.ID == st.Instance || own && st.Instance == "" && !st.Launch.Asked.IsZero()
+	case kindSpotRequest:
+		return r.ID == st.SpotRequest || own && st.SpotRequest == "" && st.Launch.Spot
+	case kindAddress:
+		return r.ID == st.Address.Allocation || own && st.Address.Ours && st.Address.Allocation == ""
+	case kindKeyPair:
+		return r.ID == st.Key.ID || own && st.Key.Ours && st.Key.ID == ""
+	case kindGroup:
+		return slices.Contains(st.Groups.IDs, r.ID) || slices.Contains(st.Groups.Names, r.Name)
+	}
+	return false
+}
+
+// Release implements drivers.Orphans.
+func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
+	a, err := d.account(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.releaseOne(ctx, a, r); err != nil {
+		return fmt.Errorf("release %s %s: %w", r.Kind, r.ID, err)
+	}
+	return nil
+}
+
+func (d *driver) releaseOne(ctx context.Context, a *account, r drivers.Resource) error {
+	var err error
+	switch r.Kind {
+	case kindInstance:
+		return d.terminate(ctx, a, r.ID)
+	case kindSpotRequest:
+		_, err = do(ctx, a.cancelSpotRequests, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: []string{r.ID}})
+	case kindAddress:
+		return d.release(ctx, a, r.ID)
+	case kindVolume:
+		_, err = do(ctx, a.deleteVolume, &ec2.DeleteVolumeInput{VolumeId: aws.String(r.ID)})
+	case kindInterface:
+		_, err = do(ctx, a.deleteInterface, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: aws.String(r.ID)})
+	case kindKeyPair:
+		return d.deleteKey(ctx, a, r.ID)
+	case kindGroup:
+		return d.deleteGroup(ctx, a, r.ID)
+	default:
+		return fmt.Errorf("%w: %s", drivers.ErrUnsupported, r.Kind)
+	}
+	if says(err, "InvalidSpotInstanceRequestID.NotFound", "InvalidVolume.NotFound", "InvalidNetworkInterfaceID.NotFound") {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package amazonec2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// Remove implements drivers.Driver.
+func (d *driver) Remove(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if reflect.ValueOf(d.state.Value).IsZero() {
+		return nil // nothing was ever asked for
+	}
+	a, err := d.account(ctx)
+	if err != nil {
+		return err
+	}
+	for _, part := range []func(context.Context, *account) error{
+		d.removeInstance, d.removeAddress, d.removeKey, d.removeGroups,
+	} {
+		if err := part(ctx, a); err != nil {
+			return err
+		}
+	}
+	d.state.Value = State{}
+	return d.state.Save()
+}
+
+// removeInstance ends the instance and waits for its end: until then it holds
+// its address and groups.
+func (d *driver) removeInstance(ctx context.Context, a *account) error {
+	st := &d.state.Value
+	if st.Instance == "" {
+		if err := d.findUnheard(ctx, a); err != nil {
+			return err
+		}
+	}
+	if err := d.cancelSpot(ctx, a); err != nil {
+		return err
+	}
+	if st.Instance != "" {
+		if err := d.terminate(ctx, a, st.Instance); err != nil {
+			return err
+		}
+	}
+	if st.Instance == "" && st.Launch == (Launch{}) {
+		return nil
+	}
+	return d.forgetInstance()
+}
+
+// unheardOf is how long after its request an instance may yet appear that
+// nobody heard of.
+const unheardOf = 10 * time.Minute
+
+// findUnheard looks for an instance whose launch was asked for and not heard of.
+func (d *driver) findUnheard(ctx context.Context, a *account) error {
+	st := &d.state.Value
+	if st.Launch.Asked.IsZero() {
+		return nil
+	}
+	var found []types.Instance
+	look := func(ctx context.Context) (bool, error) {
+		list, err := a.findInstances(ctx, filter("client-token", st.Launch.Token))
+		for _, i := range list {
+			if !ended(i) {
+				found = append(found, i)
+			}
+		}
+		return len(list) > 0, err
+	}
+	if time.Since(st.Launch.Asked) > unheardOf {
+		if _, err := look(ctx); err != nil {
+			return fmt.Errorf("find instance: %w", err)
+		}
+	} else if err := d.settle(ctx, "an instance that was asked for", look); err != nil && !errors.Is(err, errUnsettled) {
+		return fmt.Errorf("find instance: %w", err)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	return d.adopt(found[0])
+}
+
+func (d *driver) terminate(ctx context.Context, a *account, id string) error {
+	_, err := do(ctx, a.terminateInstances, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
+	if says(err, "InvalidInstanceID.NotFound") {
+		return nil
+	}
+	if says(err, "OperationNotPermitted") {
+		return &drivers.HintError{
+			Err:    fmt.Errorf("terminate instance %s: %w", id, err),
+			Advice: "somebody protected it: aws ec2 modify-instance-attribute --no-disable-api-termination --instance-id " + id,
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("terminate instance %s: %w", id, err)
+	}
+	return d.within(ctx, d.pace.gone, errNotGone, "instance "+id+" to end", func(ctx context.Context) (bool, error) {
+		i, found, err := a.instance(ctx, id)
+		return !found || stateOf(i) == types.InstanceStateNameTerminated, err
+	})
+}
+
+var errNotGone = errors.New("it is still there")
+
+// cancelSpot ends the request that a spot instance came of, before it brings
+// another.
+func (d *driver) cancelSpot(ctx context.Context, a *account) error {
+	st := &d.state.Value
+	if !st.Launch.Spot {
+		return nil
+	}
+	ids := []string{st.SpotRequest}
+	if st.SpotRequest == "" {
+		out, err := do(ctx, a.describeSpotRequests, &ec2.DescribeSpotInstanceRequestsInput{
+			Filters: append(d.mine(), filter("state", "open", "active", "disabled")),
+		})
+		if err != nil {
+			return fmt.Errorf("find spot request: %w", err)
+		}
+		ids = nil
+		for _, r := range out.SpotInstanceRequests {
+			ids = append(ids, aws.ToString(r.SpotInstanceRequestId))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := do(ctx, a.cancelSpotRequests, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+	if err != nil && !says(err, "InvalidSpotInstanceRequestID.NotFound") {
+		return fmt.Errorf("cancel spot request %v: %w", ids, err)
+	}
+	return nil
+}
+
+// removeGroups deletes the groups that are ours and that no other machine uses.
+func (d *driver) removeGroups(ctx context.Context, a *account) error {
+	st := &d.state.Value.Groups
+	for _, name := range st.Names {
+		if err := d.removeGroup(ctx, a, st.VPC, name); err != nil {
+			return err
+		}
+	}
+	*st = Groups{}
+	return d.state.Save()
+}
+
+func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) error {
+	known, err := a.groups.lock(ctx, vpc+"/"+name)
+	if err != nil {
+		return err
+	}
+	defer known.unlock()
+	known.known = false
+	out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{
+		Filters: []types.Filter{filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID)},
+	})
+	if err != nil {
+		return fmt.Errorf("find security group %s: %w", name, err)
+	}
+	for _, g := range out.SecurityGroups {
+		if err := d.deleteGroup(ctx, a, aws.ToString(g.GroupId)); err != nil {
+			return fmt.Errorf("delete security group %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// deleteGroup deletes a group unless another machine of the store uses it. What
+// else holds it, such as a network interface that is about to go, is waited for.
+func (d *driver) deleteGroup(ctx context.Context, a *account, id string) error {
+	var last error
+	err := d.within(ctx, d.pace.gone, errNotGone, "security group "+id+" to be free", func(ctx context.Context) (bool, error) {
+		used, err := d.usedByOthers(ctx, a, id)
+		if used || err != nil {
+			return used, err
+		}
+		_, last = do(ctx, a.deleteGroup, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(id)})
+		switch {
+		case says(last, "InvalidGroup.NotFound"):
+			return true, nil
+		case says(last, "DependencyViolation", "InvalidGroup.InUse", "ResourceInUse"):
+			return false, nil
+		}
+		return last == nil, last
+	})
+	if errors.Is(err, errNotGone) && last != nil {
+		return last
+	}
+	return err
+}
+
+func (d *driver) usedByOthers(ctx context.Context, a *account, id string) (bool, error) {
+	list, err := a.findInstances(ctx, filter("instance.group-id", id), filter("tag:"+tagStore, d.env.StoreID),
+		filter("instance-state-name", "pending", "running", "stopping", "stopped", "shutting-down"))
+	return slices.ContainsFunc(list, func(i types.Instance) bool { return tag(i.Tags, tagMachine) != d.env.Machine }), err
+}
