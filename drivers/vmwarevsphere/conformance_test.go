@@ -1,0 +1,168 @@
+package vmwarevsphere
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/soap"
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/drivertest"
+	"github.com/hostsmith/machine/drivers/internal/wait"
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/host"
+	"github.com/hostsmith/machine/e2e/sim/vspheresim"
+)
+
+const testStore = "0123456789abcdef"
+
+// cloud is a vCenter for one test.
+type cloud struct {
+	*vspheresim.Cloud
+	gate   *sim.Gate
+	hosts  *host.Memory
+	url    string
+	thumb  string
+	values drivers.Values
+}
+
+func newCloud(t testing.TB) *cloud {
+	t.Helper()
+	hosts := host.NewMemory()
+	vc, err := vspheresim.New(vspheresim.Config{Hosts: hosts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(vc.Close)
+	gate := sim.NewGate(vc)
+	server := httptest.NewTLSServer(gate)
+	t.Cleanup(server.Close)
+	c := &cloud{Cloud: vc, gate: gate, hosts: hosts, url: server.URL, thumb: soap.ThumbprintSHA256(server.Certificate())}
+	c.values = drivers.Values{
+		"vmwarevsphere-vcenter":    {server.URL},
+		"vmwarevsphere-username":   {vspheresim.Username},
+		"vmwarevsphere-password":   {vspheresim.Password},
+		"vmwarevsphere-thumbprint": {c.thumb},
+		"vmwarevsphere-clone-from": {vspheresim.Template},
+		"vmwarevsphere-datastore":  {vspheresim.Datastore},
+		"vmwarevsphere-network":    {vspheresim.Network},
+	}
+	return c
+}
+
+// with returns the cloud's options and others.
+func (c *cloud) with(more drivers.Values) drivers.Values {
+	all := maps.Clone(c.values)
+	maps.Copy(all, more)
+	return all
+}
+
+func testFactory() drivers.Factory {
+	return factory(wait.Pace{First: time.Millisecond, Most: 20 * time.Millisecond})
+}
+
+func hostKey(t testing.TB) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(block)
+}
+
+func request(t testing.TB) drivers.CreateRequest {
+	t.Helper()
+	return drivers.CreateRequest{
+		AuthorizedKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1b4Y9cQ8h0hJ5Jq1yQx1Hd0aX6mS5pJtYp3b9m0zZk test",
+		HostKey:       hostKey(t),
+		OpenPorts:     []drivers.Port{{Number: 2376, Protocol: "tcp"}},
+	}
+}
+
+func world(t testing.TB, more drivers.Values) drivertest.World {
+	t.Helper()
+	c := newCloud(t)
+	ours := func(r sim.Resource) bool { return r.Tags[markStore] == testStore || r.Kind == vspheresim.KindFile }
+	list := func(keep func(sim.Resource) bool) []string {
+		var all []string
+		for _, r := range c.Ledger() {
+			if keep(r) {
+				all = append(all, r.Kind+"/"+r.ID)
+			}
+		}
+		return all
+	}
+	return drivertest.World{
+		Factory: testFactory(),
+		Values:  c.with(more),
+		Env:     drivers.Env{StoreID: testStore, Creator: "test/1"},
+		Request: request(t),
+		Bad: map[string][]string{
+			"vmwarevsphere-vcenter":          {"ftp://vcenter"},
+			"vmwarevsphere-thumbprint":       {"aa:bb"},
+			"vmwarevsphere-ip":               {"192.0.2.1"},
+			"vmwarevsphere-gateway":          {"192.0.2.1"},
+			"vmwarevsphere-cfgparam":         {"novalue"},
+			"vmwarevsphere-custom-attribute": {"novalue"},
+			"vmwarevsphere-tag":              {"machine-store=x"},
+			"vmwarevsphere-insecure":         {"true"},
+		},
+		Refused: map[string]drivers.Values{
+			"wrong password":     {"vmwarevsphere-password": {"wrong"}},
+			"no such template":   {"vmwarevsphere-clone-from": {"nothing"}, "vmwarevsphere-creation-type": {"template"}},
+			"no such datastore":  {"vmwarevsphere-datastore": {"nowhere"}},
+			"no such network":    {"vmwarevsphere-network": {"nonet"}},
+			"no such pool":       {"vmwarevsphere-pool": {"nopool"}},
+			"no such folder":     {"vmwarevsphere-folder": {"nofolder"}},
+			"no such host":       {"vmwarevsphere-hostsystem": {"nohost"}},
+			"other certificate":  {"vmwarevsphere-thumbprint": {strings.Repeat("aa:", 31) + "aa"}},
+			"unknown authority":  {"vmwarevsphere-thumbprint": {""}},
+			"no such datacenter": {"vmwarevsphere-datacenter": {"DC9"}},
+		},
+		Spoil: map[string]any{
+			"CloneFrom": "", "CreationType": "?", "Datastore": "gone", "Networks": []string{"gone"}, "Folder": "gone",
+			"Pool": "gone", "Datacenter": "gone", "DiskSize": -1, "IP": "x",
+		},
+		Resources: func(context.Context) ([]string, error) { return list(ours), nil },
+		Foreign: func(context.Context) ([]string, error) {
+			return list(func(r sim.Resource) bool { return !ours(r) }), nil
+		},
+		Vanish: func(_ context.Context, resource string) error {
+			kind, id, _ := strings.Cut(resource, "/")
+			return c.Vanish(kind, id)
+		},
+		Plant:   func(ctx context.Context, machine string) error { return c.plant(ctx, machine) },
+		Observe: c.gate.Observe,
+	}
+}
+
+// plant makes a virtual machine that looks like one of ours.
+func (c *cloud) plant(ctx context.Context, machine string) error {
+	config, secrets, err := testFactory().Configure(c.values)
+	if err != nil {
+		return err
+	}
+	d, err := testFactory().Open(config, secrets, nil, func(json.RawMessage) error { return nil }, drivers.Env{Machine: machine, StoreID: "another", Creator: "test/1"})
+	if err != nil {
+		return err
+	}
+	return d.Create(ctx, drivers.CreateRequest{AuthorizedKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1b4Y9cQ8h0hJ5Jq1yQx1Hd0aX6mS5pJtYp3b9m0zZk test"})
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World { return world(t, nil) }})
+}

@@ -1,0 +1,94 @@
+package vmwarevsphere
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+const kindMachine = "virtual machine"
+
+// Place implements drivers.Orphans.
+func (d *driver) Place(ctx context.Context) (string, error) {
+	c, dc, err := d.home(ctx)
+	if err != nil {
+		return "", err
+	}
+	return cmp.Or(c.client.ServiceContent.About.InstanceUuid, c.url.Host) + dc.path, nil
+}
+
+// home returns the machine's vCenter and datacenter.
+func (d *driver) home(ctx context.Context) (*center, *item, error) {
+	c, err := d.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := c.inventory(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if dc := t[parseRef(d.state.Value.Datacenter)]; dc != nil {
+		return c, dc, nil
+	}
+	dc, err := d.datacenter(t)
+	return c, dc, err
+}
+
+// Tagged implements drivers.Orphans.
+func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
+	c, dc, err := d.home(ctx)
+	if err != nil {
+		return nil, err
+	}
+	what := "look for virtual machines of this store in " + dc.path
+	ctx, cancel := within(ctx, callLimit, what)
+	defer cancel()
+	vms, err := c.retrieve(ctx, machinesBelow(dc.props.ref("vmFolder"), "name", "config.extraConfig"))
+	if err != nil {
+		return nil, c.explain(ctx, what, err)
+	}
+	var all []drivers.Resource
+	for ref, p := range vms {
+		list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
+		if params := parameters(list.OptionValue); params[markStore] == d.env.StoreID {
+			all = append(all, drivers.Resource{Kind: kindMachine, ID: ref.Value, Name: p.text("name"), Machine: params[markName], Costs: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b drivers.Resource) int { return cmp.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// Claims implements drivers.Orphans.
+func (d *driver) Claims(r drivers.Resource) bool {
+	st := &d.state.Value
+	return r.Kind == kindMachine && (r.ID == st.VM || st.VM == "" && st.Asked && r.Machine == d.env.Machine)
+}
+
+// Release implements drivers.Orphans.
+func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
+	c, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	what := "delete virtual machine " + r.Name
+	ctx, cancel := within(ctx, removeLimit, what)
+	defer cancel()
+	vm := vmRef(r.ID)
+	p, err := c.properties(ctx, vm, "config.extraConfig")
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return c.explain(ctx, what, err)
+	}
+	list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
+	if parameters(list.OptionValue)[markStore] != d.env.StoreID {
+		return fmt.Errorf("%s: %w: %w", what, errNotOurs, drivers.ErrConflict)
+	}
+	return d.destroy(ctx, c, vm)
+}

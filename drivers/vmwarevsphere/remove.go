@@ -1,0 +1,147 @@
+package vmwarevsphere
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/fault"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+const removeLimit = 15 * time.Minute
+
+// Remove implements drivers.Driver.
+func (d *driver) Remove(ctx context.Context) error {
+	st := &d.state.Value
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if st.Token == "" {
+		return nil
+	}
+	c, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx, removeLimit, "remove "+st.Name)
+	defer cancel()
+	vm, err := d.asked(ctx, c)
+	if err != nil {
+		return err
+	}
+	if vm.Value != "" {
+		if err := d.destroy(ctx, c, vm); err != nil {
+			return err
+		}
+	}
+	if st.VM != "" || st.Asked {
+		st.VM, st.Task, st.Asked, st.Configured = "", "", false, false
+		if err := d.state.Save(); err != nil {
+			return err
+		}
+	}
+	for len(st.Files) > 0 {
+		if err := d.deleteFiles(ctx, c, st.Files[0]); err != nil {
+			return err
+		}
+		st.Files = st.Files[1:]
+		if err := d.state.Save(); err != nil {
+			return err
+		}
+	}
+	*st = State{}
+	return d.state.Save()
+}
+
+// destroy powers a virtual machine off and deletes it with the disks that it
+// was made with.
+func (d *driver) destroy(ctx context.Context, c *center, vm reference) error {
+	what := "delete virtual machine " + vm.Value
+	err := d.cut(ctx, c, vm)
+	if err == nil {
+		err = c.explain(ctx, what, d.detach(ctx, c, vm))
+	}
+	if err == nil {
+		err = c.explain(ctx, what, c.do(ctx, d.pace, what, func(ctx context.Context) (reference, error) { return c.destroy(ctx, vm) }))
+	}
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// detach takes disks away that somebody attached later, so that they are not
+// deleted with the virtual machine.
+func (d *driver) detach(ctx context.Context, c *center, vm reference) error {
+	p, err := c.properties(ctx, vm, "config.hardware.device", "config.extraConfig", "config.files.vmPathName")
+	if err != nil {
+		return err
+	}
+	h := &hardware{}
+	if list, ok := p["config.hardware.device"].(types.ArrayOfVirtualDevice); ok {
+		h.devices = list.VirtualDevice
+	}
+	params, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
+	spec := types.VirtualMachineConfigSpec{}
+	for _, disk := range foreignDisks(h, parameters(params.OptionValue)[markDisks]) {
+		spec.DeviceChange = append(spec.DeviceChange, &types.VirtualDeviceConfigSpec{
+			Operation: types.VirtualDeviceConfigSpecOperationRemove, // without a file operation the file stays
+			Device:    disk,
+		})
+		d.env.Note(ctx, fmt.Sprintf("disk %s of %s was attached later: it is detached and stays", diskFile(disk), p.text("config.files.vmPathName")))
+	}
+	if len(spec.DeviceChange) == 0 {
+		return nil
+	}
+	return d.apply(ctx, c, vm, spec)
+}
+
+// foreignDisks returns the disks that the machine was not made with. born are
+// the UUIDs of those that it was; empty: it was never finished.
+func foreignDisks(h *hardware, born string) []*types.VirtualDisk {
+	ours := strings.Fields(born)
+	var all []*types.VirtualDisk
+	for _, disk := range h.disks() {
+		id := diskUUID(disk)
+		switch {
+		case disk.VDiskId != nil && disk.VDiskId.Id != "": // a first class disk has a life of its own
+			all = append(all, disk)
+		case len(ours) > 0 && id != "" && !slices.Contains(ours, id):
+			all = append(all, disk)
+		}
+	}
+	return all
+}
+
+func diskFile(disk *types.VirtualDisk) string {
+	if b, ok := disk.Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
+		return b.GetVirtualDeviceFileBackingInfo().FileName
+	}
+	return fmt.Sprint(disk.Key)
+}
+
+// deleteFiles deletes a folder of ours on a datastore.
+func (d *driver) deleteFiles(ctx context.Context, c *center, folder string) error {
+	if !strings.HasSuffix(path.Base(folder), d.state.Value.Token) || d.state.Value.Token == "" {
+		return fmt.Errorf("delete %s: it is no folder of this machine: %w", folder, drivers.ErrConflict)
+	}
+	what := "delete " + folder
+	var dc *reference
+	if ref := parseRef(d.state.Value.Datacenter); ref.Value != "" {
+		dc = &ref
+	}
+	err := c.do(ctx, d.pace, what, func(ctx context.Context) (reference, error) { return c.deleteFile(ctx, dc, folder) })
+	if err != nil && (fault.Is(err, &types.FileNotFound{}) || gone(err)) {
+		return nil
+	}
+	return c.explain(ctx, what, err)
+}
+
+var errNotOurs = errors.New("it does not carry this store's mark")
