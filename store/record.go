@@ -43,6 +43,8 @@ type Record struct {
 	Swarm         Swarm     // Swarm mode membership; zero: none
 	DockerContext bool      `json:",omitempty"` // a docker context of the machine's name is ours
 	UserData      string    `json:",omitempty"` // SHA-256 of the user data that the host gets at birth; empty: none
+
+	NoStoredSecrets bool `json:",omitempty"` // the secrets of the driver's options are the user's to give
 }
 
 // Problem is why the last command on a machine did not finish.

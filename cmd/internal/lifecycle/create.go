@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,7 +76,7 @@ func (m *Manager) Create(ctx context.Context, req CreateRequest) ([]Created, err
 	}()
 	errs := make([]error, len(works))
 	note := func(i int, err error) {
-		if err = nameError(s.names[i], len(s.names), err); err == nil {
+		if err = nameError(s.names[i], len(s.names), works[i].advise(err)); err == nil {
 			return
 		}
 		errs[i] = errors.Join(errs[i], err)
@@ -160,6 +161,8 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 		HostOptions:   s.options,
 		DockerContext: s.req.DockerContext,
 		UserData:      s.userData,
+
+		NoStoredSecrets: s.req.NoStoreSecrets,
 	}
 	if err := x.openWith(s.factory, s.secrets); err != nil {
 		return err
@@ -177,7 +180,7 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	if err := x.put(); err != nil {
 		return err
 	}
-	return x.fail(x.keepRequest(s))
+	return x.fail(x.keepRequest(s, s.secrets))
 }
 
 // checkError is why nothing was made: the check's answer, unless the command was interrupted.
@@ -198,11 +201,12 @@ func (x *making) wouldMakeContext(ctx context.Context) error {
 
 // keepRequest stores what belongs to a record and is not in it. A resumed create stores it again: the
 // first one may have ended in between.
-func (x *making) keepRequest(s *spec) error {
-	if len(s.secrets) > 0 && string(s.secrets) != "{}" && string(s.secrets) != "null" {
-		if err := x.txn.PutSecrets(s.secrets); err != nil {
-			return err
-		}
+func (x *making) keepRequest(s *spec, secrets json.RawMessage) error {
+	if x.rec.NoStoredSecrets {
+		secrets = nil
+	}
+	if err := x.txn.PutSecrets(secrets); err != nil {
+		return err
 	}
 	if s.req.UserData != nil {
 		return x.txn.WriteFile(userDataFile, s.req.UserData)
@@ -217,9 +221,13 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 	}
 	x.rec = rec
 	x.out.Resumed = true
+	secrets, err := s.secretsFor(x.m, rec.Name)
+	if err != nil {
+		return err
+	}
 	if x.done = s.done(rec); x.done {
 		x.m.Note(ctx, "is ready already")
-		return x.open()
+		return x.openWith(s.factory, secrets)
 	}
 	x.m.Note(ctx, fmt.Sprintf("continuing an unfinished create (%s)", rec.Phase))
 	if s.req.DockerContext && !rec.DockerContext {
@@ -228,10 +236,16 @@ func (x *making) resume(ctx context.Context, s *spec, rec store.Record) error {
 		}
 		x.rec.DockerContext = true // recorded with the next step, before the context is made
 	}
-	if err := x.keepRequest(s); err != nil {
+	if s.req.NoStoreSecrets && !rec.NoStoredSecrets {
+		x.rec.NoStoredSecrets = true
+		if err := x.put(); err != nil {
+			return err
+		}
+	}
+	if err := x.keepRequest(s, secrets); err != nil {
 		return err
 	}
-	return x.open()
+	return x.openWith(s.factory, secrets)
 }
 
 // makeHost brings a recorded machine to a verified engine.

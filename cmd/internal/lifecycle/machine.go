@@ -60,7 +60,7 @@ func (x *machine) open() error {
 	if err != nil {
 		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
 	}
-	secrets, err := x.m.Store.Secrets(x.rec.Name)
+	secrets, err := x.secrets(factory)
 	if err != nil {
 		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
 	}

@@ -67,6 +67,7 @@ type CreateRequest struct {
 	UserData        []byte
 	DockerContext   bool // make a docker context of the machine's name
 	RemoveOnFailure bool
+	NoStoreSecrets  bool // secrets among the options serve this command and are written nowhere
 	NoPreflight     bool // skip the network probe before a swarm join
 }
 

@@ -31,10 +31,14 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned,
 		}
 		rec := store.Record{Name: name, DriverName: s.factory.Name(), Driver: s.config, HostOptions: s.options, DockerContext: req.DockerContext}
 		x := &making{machine: &machine{m: m, rec: rec}, out: &Created{}}
-		if err := x.openWith(s.factory, s.secrets); err != nil {
+		secrets, err := s.secretsFor(m, name)
+		if err != nil {
 			return nil, err
 		}
-		err := x.drv.Check(ctx)
+		if err := x.openWith(s.factory, secrets); err != nil {
+			return nil, err
+		}
+		err = x.drv.Check(ctx)
 		if err == nil && req.DockerContext {
 			err = m.checkContext(ctx, name)
 		}

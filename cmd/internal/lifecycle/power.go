@@ -26,7 +26,7 @@ func (m *Manager) withLock(ctx context.Context, name string, fn func(ctx context
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.close()) }()
+	defer func() { err = errors.Join(x.advise(err), x.close()) }()
 	return fn(ctx, x)
 }
 

@@ -17,7 +17,7 @@ import (
 func (x *machine) status(ctx context.Context) (drivers.Status, error) {
 	st, err := x.drv.Status(ctx)
 	if err != nil {
-		return st, fmt.Errorf("ask for the state of %q: %w", x.rec.Name, err)
+		return st, x.advise(fmt.Errorf("ask for the state of %q: %w", x.rec.Name, err))
 	}
 	return st, nil
 }

@@ -78,7 +78,7 @@ func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err e
 		}
 		return txn.Delete()
 	}
-	return m.removeLocked(ctx, x, force)
+	return x.advise(m.removeLocked(ctx, x, force))
 }
 
 // removeLocked removes a machine whose lock is held. The record stays until all else is gone.

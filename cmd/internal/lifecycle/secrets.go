@@ -1,0 +1,193 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/store"
+)
+
+// CredentialsRequest puts other secrets in the place of those that are stored for machines.
+type CredentialsRequest struct {
+	Names   []string
+	Options drivers.Values // secret options of the machines' drivers; one that is empty is taken away
+	Forget  bool           // take all away; none are stored from then on
+}
+
+// Credentials replaces what is stored of machines' secrets, or takes it away. New ones that the provider
+// refuses are not stored.
+func (m *Manager) Credentials(ctx context.Context, req CredentialsRequest) error {
+	if err := m.exist(req.Names); err != nil {
+		return err
+	}
+	return m.each(ctx, req.Names, func(ctx context.Context, name string) (err error) {
+		txn, err := m.locks().machine(ctx, name)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, txn.Close()) }()
+		x := &machine{m: m, txn: txn}
+		if x.rec, err = txn.Get(); err != nil {
+			return err
+		}
+		if req.Forget {
+			x.rec.NoStoredSecrets = true // first: what is left of them is not used then
+			return errors.Join(x.put(), txn.PutSecrets(nil))
+		}
+		return x.replaceSecrets(ctx, req.Options)
+	})
+}
+
+func (x *machine) replaceSecrets(ctx context.Context, options drivers.Values) error {
+	factory, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	if err != nil {
+		return err
+	}
+	given := map[string]string{}
+	for name, values := range options {
+		if !slices.ContainsFunc(factory.Options(), func(o drivers.Option) bool { return o.Secret && o.Name == name }) {
+			return fmt.Errorf("%w: --%s is no secret option of driver %s", ErrUsage, name, factory.Name())
+		}
+		given[name] = values[len(values)-1]
+	}
+	stored, err := x.m.Store.Secrets(x.rec.Name)
+	if err != nil {
+		x.m.Note(ctx, err.Error()+": all of it is replaced")
+		stored = nil
+	}
+	secrets, err := mergeSecrets(stored, given)
+	if err != nil {
+		return err
+	}
+	if err := x.tryWith(ctx, factory, secrets); err != nil {
+		return fmt.Errorf("check the new credentials: %w", err)
+	}
+	if err := x.txn.PutSecrets(secrets); err != nil {
+		return err
+	}
+	x.rec.NoStoredSecrets = false
+	return x.put()
+}
+
+// tryWith returns why the provider does not take secrets. That it cannot be asked is only said.
+func (x *machine) tryWith(ctx context.Context, f drivers.Factory, secrets json.RawMessage) error {
+	if err := x.openWith(f, secrets); err != nil {
+		return err
+	}
+	_, err := x.drv.Status(ctx)
+	switch {
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, drivers.ErrCredentials):
+		return err
+	case err != nil && !errors.Is(err, drivers.ErrNotFound):
+		x.m.Note(ctx, "the new credentials could not be checked: "+err.Error())
+	}
+	return nil
+}
+
+// mergeSecrets returns stored secrets with others put over them, by option name; an empty one is none.
+func mergeSecrets(stored json.RawMessage, over map[string]string) (json.RawMessage, error) {
+	all, err := secretMap(stored)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range over {
+		if all[name] = value; value == "" {
+			delete(all, name)
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(all)
+}
+
+func secretMap(secrets json.RawMessage) (map[string]string, error) {
+	all := map[string]string{}
+	if len(secrets) > 0 && json.Unmarshal(secrets, &all) != nil { // its error may hold a part of them
+		return nil, fmt.Errorf("%w: the secrets are not a JSON object of strings", store.ErrCorrupt)
+	}
+	if all == nil { // null
+		all = map[string]string{}
+	}
+	return all, nil
+}
+
+// secrets returns what the machine's driver is opened with, if the command says nothing of it: what is stored, or,
+// where nothing may be stored, what the environment says.
+func (x *machine) secrets(f drivers.Factory) (json.RawMessage, error) {
+	if !x.rec.NoStoredSecrets {
+		return x.m.Store.Secrets(x.rec.Name)
+	}
+	given := map[string]string{}
+	for _, o := range secretOptions(f) {
+		for _, env := range o.Env {
+			if v := x.m.Getenv(env); v != "" && given[o.Name] == "" {
+				given[o.Name] = v
+			}
+		}
+	}
+	return mergeSecrets(nil, given)
+}
+
+// secretsFor returns the secrets of a request, those that are stored of an unfinished machine filling in what it
+// does not say.
+func (s *spec) secretsFor(m *Manager, name string) (json.RawMessage, error) {
+	stored, err := m.Store.Secrets(name)
+	if err != nil {
+		return nil, err
+	}
+	given, err := secretMap(s.secrets)
+	if err != nil {
+		return nil, err
+	}
+	return mergeSecrets(stored, given)
+}
+
+func secretOptions(f drivers.Factory) []drivers.Option {
+	return slices.DeleteFunc(f.Options(), func(o drivers.Option) bool { return !o.Secret })
+}
+
+// advise adds to refused credentials how a machine gets others.
+func (x *machine) advise(err error) error {
+	if !errors.Is(err, drivers.ErrCredentials) || x.rec.Name == "" {
+		return err
+	}
+	f, ferr := x.m.Drivers.Lookup(x.rec.DriverName)
+	if ferr != nil {
+		return err
+	}
+	var options []string
+	for _, o := range secretOptions(f) {
+		text := "--" + o.Name
+		if len(o.Env) > 0 {
+			text += " [$" + o.Env[0] + "]"
+		}
+		options = append(options, text)
+	}
+	advice := ""
+	stored, serr := x.m.Store.Secrets(x.rec.Name)
+	switch {
+	case len(options) == 0:
+	case x.rec.NoStoredSecrets && x.rec.Phase != store.Ready && x.rec.Phase != store.Removing:
+		advice = "No secrets are stored: repeat the create command with them (" + joinWords(options) + "), or give them in the environment."
+	case x.rec.NoStoredSecrets:
+		advice = "No secrets are stored: give them in the environment, or store them with machine credentials " + x.rec.Name + " (" + joinWords(options) + ")."
+	case serr == nil && len(stored) > 0:
+		advice = "machine credentials " + x.rec.Name + " puts others in the place of those that are stored (" + joinWords(options) + ")."
+	}
+	if advice == "" {
+		return err
+	}
+	var own interface{ Hint() string }
+	if errors.As(err, &own) && own.Hint() != "" && !strings.Contains(own.Hint(), advice) {
+		advice = own.Hint() + " " + advice
+	}
+	return &drivers.HintError{Err: err, Advice: advice}
+}
