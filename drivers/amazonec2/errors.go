@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/hostsmith/machine/drivers"
 )
@@ -96,28 +96,20 @@ func fault(ctx context.Context, err error) error {
 	return &drivers.HintError{Err: r, Advice: advice}
 }
 
-// unreached is the error for a request without an answer.
+// unreached is the error for a request without an answer that can be read.
 func unreached(operation string, err error) error {
-	var cause error = err
-	var op *smithy.OperationError
-	if errors.As(err, &op) {
-		cause = op.Err
-	}
-	var network net.Error
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) || !errors.As(err, &network) && !says500(err) {
-		return fmt.Errorf("%s: %w", operation, cause)
+	var sending *smithyhttp.RequestSendError
+	if !errors.As(err, &sending) {
+		var op *smithy.OperationError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return fmt.Errorf("%s: %w", operation, err)
 	}
 	return &drivers.HintError{
-		Err:    fmt.Errorf("%s: %w: %w", operation, drivers.ErrUnreachable, cause),
+		Err:    fmt.Errorf("%s: %w: %w", operation, drivers.ErrUnreachable, sending.Err),
 		Advice: "see that the network and the proxy let HTTPS to the provider through, and that --amazonec2-region and --amazonec2-endpoint are right",
 	}
-}
-
-// says500 tells whether the request was sent and nothing that is an answer came.
-func says500(err error) bool {
-	var send interface{ ConnectionError() bool }
-	return errors.As(err, &send) && send.ConnectionError()
 }
 
 const quotaAdvice = "ask for more at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas, or remove what is not needed"
