@@ -57,7 +57,7 @@ func (d *driver) takeAddress(ctx context.Context, a *account) error {
 	}
 	if found == nil && d.cfg.ElasticIP != newAddress {
 		return &drivers.OptionError{
-			Option: Name + "-elastic-ip", Err: fmt.Errorf("%s in %s: %w", d.cfg.ElasticIP, a.region, drivers.ErrNotFound),
+			Option: Name + "-elastic-ip", Err: fmt.Errorf("%s in %s: %w", d.cfg.ElasticIP, a.region, errMissing),
 			Advice: "aws ec2 describe-addresses lists them",
 		}
 	}

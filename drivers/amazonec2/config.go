@@ -131,11 +131,11 @@ type refusing func(option string, err error, advice string)
 
 func (c Config) validateAccount(refuse refusing) {
 	if (c.AccessKey == "") != (c.SecretKey == "") {
-		option := "secret-key"
+		option, other := "access-key", "secret-key"
 		if c.AccessKey == "" {
-			option = "access-key"
+			option, other = other, option
 		}
-		refuse(option, errors.New("is missing: an access key and its secret go together"), "")
+		refuse(option, errors.New("goes with --"+Name+"-"+other), "")
 	}
 	if c.SessionToken != "" && c.AccessKey == "" {
 		refuse("session-token", errors.New("goes with --amazonec2-access-key and --amazonec2-secret-key"), "")
@@ -153,11 +153,11 @@ func (c Config) validateAccount(refuse refusing) {
 
 func (c Config) validateImage(refuse refusing) {
 	if (c.ImageOwner == "") != (c.ImageName == "") {
-		option := "image-name"
+		option, other := "image-owner", "image-name"
 		if c.ImageOwner == "" {
-			option = "image-owner"
+			option, other = other, option
 		}
-		refuse(option, errors.New("is missing: an image's owner and name go together"), "anybody can publish an image of any name")
+		refuse(option, errors.New("goes with --"+Name+"-"+other), "anybody can publish an image of any name")
 	}
 	if c.AMI != "" && c.ImageName != "" {
 		refuse("ami", errors.New("is one way to name an image and --amazonec2-image-name another"), "give one of them")

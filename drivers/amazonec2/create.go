@@ -45,7 +45,7 @@ func (d *driver) checkKey(ctx context.Context, a *account) error {
 	found, err := d.findKey(ctx, a, d.cfg.KeyPair)
 	if err == nil && found == nil {
 		err = &drivers.OptionError{
-			Option: Name + "-keypair-name", Err: fmt.Errorf("%s in %s: %w", d.cfg.KeyPair, a.region, drivers.ErrNotFound),
+			Option: Name + "-keypair-name", Err: fmt.Errorf("%s in %s: %w", d.cfg.KeyPair, a.region, errMissing),
 			Advice: "aws ec2 describe-key-pairs lists them; without the option the key of --" + Name + "-ssh-keypath is imported",
 		}
 	}

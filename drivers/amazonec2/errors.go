@@ -14,6 +14,9 @@ import (
 	"github.com/hostsmith/machine/drivers"
 )
 
+// errMissing is about what a host needs; drivers.ErrNotFound is about the host.
+var errMissing = errors.New("does not exist")
+
 // refusal is what the provider said when it did not do something.
 type refusal struct {
 	operation string
@@ -142,7 +145,7 @@ func meaning(code string) (kind error, advice string) {
 		return fmt.Errorf("%w: %s", drivers.ErrQuota, quota), quotaAdvice
 	}
 	switch {
-	case strings.HasSuffix(code, ".NotFound"), code == "ParameterNotFound", code == "InvalidAMIID.Unavailable":
+	case code == "InvalidInstanceID.NotFound": // what else is missing does not mean that the host is
 		return drivers.ErrNotFound, ""
 	case strings.HasSuffix(code, ".Duplicate"), code == "InvalidIPAddress.InUse", code == "Resource.AlreadyAssociated":
 		return drivers.ErrConflict, ""

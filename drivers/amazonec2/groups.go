@@ -47,6 +47,9 @@ func (d *driver) allowed(ctx context.Context, a *account, vpc string) ([]netip.P
 		return a.ranges(ctx, vpc)
 	}
 	from, err := a.caller(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
 	if err != nil {
 		return nil, &drivers.HintError{Err: err, Advice: "say who may reach the machine with --" + Name + "-allow CIDR"}
 	}
@@ -128,7 +131,7 @@ func (d *driver) findOrMakeGroup(ctx context.Context, a *account, vpc, name stri
 	}
 	if d.cfg.GroupReadOnly {
 		return nil, &drivers.OptionError{
-			Option: Name + "-security-group", Err: fmt.Errorf("VPC %s has no group %s: %w", vpc, name, drivers.ErrNotFound),
+			Option: Name + "-security-group", Err: fmt.Errorf("VPC %s has no group %s: %w", vpc, name, errMissing),
 			Advice: "make it, or leave --" + Name + "-security-group-readonly out",
 		}
 	}
@@ -252,9 +255,10 @@ func describe(rules []rule, self string) string {
 
 var errUnsettled = errors.New("the provider did not settle")
 
-// settle asks again for a while, for what the provider does not know everywhere yet.
+// settle asks again for a while, for what the provider does not know everywhere
+// yet. The while bounds the asking, not the answer.
 func (d *driver) settle(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
-	return d.within(ctx, d.pace.settle, errUnsettled, what, ask)
+	return d.within(ctx, d.pace.settle, errUnsettled, what, func(context.Context) (bool, error) { return ask(ctx) })
 }
 
 // within asks again until done, an error, or the end of a time.

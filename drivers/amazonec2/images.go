@@ -141,7 +141,7 @@ func (a *account) imageByID(ctx context.Context, id, user string) (image, error)
 		return image{}, fmt.Errorf("find image %s: %w", id, err)
 	}
 	if len(out.Images) == 0 {
-		return image{}, fmt.Errorf("find image %s: %w in %s", id, drivers.ErrNotFound, a.region)
+		return image{}, fmt.Errorf("find image %s: %w in %s", id, errMissing, a.region)
 	}
 	return imageFrom(out.Images[0], user)
 }
@@ -168,7 +168,7 @@ func (a *account) imageByName(ctx context.Context, s source, arch string) (image
 		in.NextToken = out.NextToken
 	}
 	if newest.ImageId == nil {
-		return image{}, fmt.Errorf("find image %s of %s for %s: %w in %s", s.name, s.owner, arch, drivers.ErrNotFound, a.region)
+		return image{}, fmt.Errorf("find image %s of %s for %s: %w in %s", s.name, s.owner, arch, errMissing, a.region)
 	}
 	return imageFrom(newest, s.user)
 }
@@ -214,9 +214,9 @@ func (a *account) machineType(ctx context.Context, name string) (machineType, er
 	return a.types.get(ctx, name, func(ctx context.Context) (machineType, error) {
 		out, err := do(ctx, a.describeTypes, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceType(name)}})
 		if err == nil && len(out.InstanceTypes) == 0 {
-			err = drivers.ErrNotFound
+			err = errMissing
 		}
-		if says(err, "InvalidInstanceType") || errors.Is(err, drivers.ErrNotFound) {
+		if says(err, "InvalidInstanceType") || errors.Is(err, errMissing) {
 			return machineType{}, &drivers.OptionError{
 				Option: Name + "-instance-type", Err: fmt.Errorf("%s in %s: %w", name, a.region, err),
 				Advice: "aws ec2 describe-instance-types --region " + a.region + " lists them",

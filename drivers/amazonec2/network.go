@@ -67,12 +67,12 @@ func (a *account) askSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput) 
 func (a *account) noSubnet(c Config) error {
 	if c.VPC != "" {
 		return &drivers.HintError{
-			Err:    fmt.Errorf("VPC %s has no subnet in %s, or does not exist there: %w", c.VPC, a.region, drivers.ErrNotFound),
+			Err:    fmt.Errorf("VPC %s has no subnet in %s, or does not exist there", c.VPC, a.region),
 			Advice: "make one: aws ec2 create-subnet, or name another VPC with --" + Name + "-vpc-id",
 		}
 	}
 	return &drivers.HintError{
-		Err:    fmt.Errorf("region %s of this account has no default VPC with subnets: %w", a.region, drivers.ErrNotFound),
+		Err:    fmt.Errorf("region %s of this account has no default VPC with subnets", a.region),
 		Advice: "make it: aws ec2 create-default-vpc --region " + a.region + ", or name a VPC with --" + Name + "-vpc-id or a subnet with --" + Name + "-subnet-id",
 	}
 }
@@ -166,7 +166,7 @@ func (a *account) ranges(ctx context.Context, vpc string) ([]netip.Prefix, error
 			return types.Vpc{}, err
 		}
 		if len(out.Vpcs) == 0 {
-			return types.Vpc{}, drivers.ErrNotFound
+			return types.Vpc{}, errMissing
 		}
 		return out.Vpcs[0], nil
 	})
