@@ -51,10 +51,11 @@ func NewDocker(ctx context.Context) (*Docker, error) {
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, fmt.Errorf("choose a name: %w", err)
 	}
+	run := hex.EncodeToString(id[:])
 	d := &Docker{
 		background: context.WithoutCancel(ctx),
-		prefix:     "machine-sim-" + hex.EncodeToString(id[:]),
-		label:      ownerLabel + "=" + self(),
+		prefix:     "machine-sim-" + run,
+		label:      ownerLabel + "=" + self() + "/" + run,
 		locks:      map[string]*sync.Mutex{},
 	}
 	if err := sweep(ctx); err != nil {

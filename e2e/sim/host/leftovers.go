@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// ownerLabel names the process that something belongs to.
+// ownerLabel names whom something belongs to: a process, and after a slash the
+// one of its Dockers.
 const ownerLabel = "machine-sim-owner"
 
 // self is this process, told apart from an earlier one of its number by its
@@ -37,7 +38,8 @@ func born(pid int) string {
 
 // dead tells whether an owner is no more. Where there is no telling it lives.
 func dead(owner string) bool {
-	number, since, _ := strings.Cut(owner, "-")
+	process, _, _ := strings.Cut(owner, "/")
+	number, since, _ := strings.Cut(process, "-")
 	pid, err := strconv.Atoi(number)
 	return err == nil && since != "" && born(os.Getpid()) != "" && born(pid) != since
 }
