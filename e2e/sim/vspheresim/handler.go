@@ -17,6 +17,7 @@ func (c *Cloud) handle(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 	if fault := c.wrong(ctx, m); fault != nil {
 		return nil, fault
 	}
+	seat(ctx, m)
 	switch object := ctx.Map.Get(m.This).(type) {
 	case *simulator.VirtualMachine:
 		instead(ctx, &machine{object, c})

@@ -44,6 +44,7 @@ func (c *Cloud) build() error {
 	c.model = simulator.VPX()
 	c.model.Host, c.model.Machine, c.model.Datastore, c.model.Pod, c.model.Pool = 0, 0, 3, 1, 1
 	c.model.Autostart = false
+	c.model.ServiceContent.LicenseManager = nil // making one writes into what all vCenters in the process share
 	if err := c.model.Create(); err != nil {
 		return err
 	}
@@ -52,13 +53,13 @@ func (c *Cloud) build() error {
 	service.RegisterEndpoints = true
 	service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword(Username, Password)}
 	c.server = service.NewServer()
+	c.registry().Handler = c.handle
 	if err := c.withSOAP(c.furnish); err != nil {
 		return err
 	}
 	for _, r := range c.everything() {
 		c.known[r.Kind+" "+r.ID] = true
 	}
-	c.registry().Handler = c.handle
 	return nil
 }
 
