@@ -1,0 +1,188 @@
+package azure
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
+)
+
+func lower(s string) string { return strings.ToLower(s) }
+
+// Keys of what is known of shared things.
+func (d *driver) groupKey() string { return "group " + lower(d.group()) }
+func (d *driver) setKey() string   { return "set " + lower(d.group()+"/"+d.cfg.Set) }
+func (d *driver) networkKey() string {
+	group, name := d.networkName()
+	return "network " + lower(group+"/"+name+"/"+d.cfg.Subnet)
+}
+
+// forgetShared makes the shared things be looked for again.
+func (d *driver) forgetShared(a *account) {
+	for _, key := range []string{d.groupKey(), d.setKey(), d.networkKey()} {
+		a.memos.forget(key)
+	}
+}
+
+// resourceGroup returns a resource group; nil: there is none.
+func (a *account) resourceGroup(ctx context.Context, name string) (*armresources.ResourceGroup, error) {
+	got, err := call(ctx, a, "look for resource group "+name, func(ctx context.Context) (armresources.ResourceGroupsClientGetResponse, error) {
+		return a.groups.Get(ctx, name, nil)
+	})
+	if err != nil {
+		return nil, gone(err)
+	}
+	return &got.ResourceGroup, nil
+}
+
+// ensureGroup makes the resource group unless there is one of the name, whose ever it is.
+func (d *driver) ensureGroup(ctx context.Context, a *account) error {
+	_, err := once(ctx, &a.memos, d.groupKey(), func() (bool, error) {
+		var found *armresources.ResourceGroup
+		err := wait.Until(ctx, a.pace, "the end of resource group "+d.group(), func(ctx context.Context) (_ bool, err error) {
+			found, err = a.resourceGroup(ctx, d.group())
+			deleting := found != nil && found.Properties != nil && found.Properties.ProvisioningState != nil && *found.Properties.ProvisioningState == "Deleting"
+			return !deleting, err
+		})
+		if err != nil || found != nil {
+			return true, err
+		}
+		_, err = call(ctx, a, "make resource group "+d.group(), func(ctx context.Context) (armresources.ResourceGroupsClientCreateOrUpdateResponse, error) {
+			return a.groups.CreateOrUpdate(ctx, d.group(), armresources.ResourceGroup{Location: &d.cfg.Location, Tags: d.sharedTags()}, nil)
+		})
+		return true, err
+	})
+	return err
+}
+
+// removeGroup removes the resource group if it is ours and nothing is left in
+// it but what known tells to be gone: the list is not always up to date.
+func (d *driver) removeGroup(ctx context.Context, a *account, name string, known func(id string) bool) error {
+	found, err := a.resourceGroup(ctx, name)
+	if err != nil || found == nil || !d.ours(found.Tags) {
+		return err
+	}
+	pager := a.all.NewListByResourceGroupPager(name, nil)
+	for pager.More() {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return gone(a.fault(ctx, "list what is in resource group "+name, err))
+		}
+		for _, r := range page.Value {
+			if r != nil && r.ID != nil && !known(*r.ID) {
+				return nil
+			}
+		}
+	}
+	if inUse, err := d.grouped(ctx, a, name); err != nil || inUse {
+		return err
+	}
+	_, err = run(ctx, a, "remove resource group "+name, func(ctx context.Context) (*runtime.Poller[armresources.ResourceGroupsClientDeleteResponse], error) {
+		return a.groups.BeginDelete(ctx, name, nil)
+	})
+	a.memos.forget("group " + lower(name))
+	return gone(err)
+}
+
+// grouped asks the keepers of addresses and interfaces themselves whether a
+// machine that is just being made has begun in the resource group.
+func (d *driver) grouped(ctx context.Context, a *account, name string) (bool, error) {
+	ips := a.ips.NewListPager(name, nil)
+	for ips.More() {
+		page, err := ips.NextPage(ctx)
+		if err != nil {
+			return false, gone(a.fault(ctx, "list public addresses of resource group "+name, err))
+		}
+		if len(page.Value) > 0 {
+			return true, nil
+		}
+	}
+	networks := a.networks.NewListPager(name, nil)
+	for networks.More() {
+		page, err := networks.NextPage(ctx)
+		if err != nil {
+			return false, gone(a.fault(ctx, "list virtual networks of resource group "+name, err))
+		}
+		if len(page.Value) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// ensureSet makes the availability set unless there is one of the name.
+func (d *driver) ensureSet(ctx context.Context, a *account) error {
+	if d.cfg.Set == "" {
+		return nil
+	}
+	if err := d.claim(&d.state.Value.Set, id(a.subscription, d.group(), typeSet, d.cfg.Set)); err != nil {
+		return err
+	}
+	_, err := once(ctx, &a.memos, d.setKey(), func() (bool, error) {
+		found, err := a.set(ctx, d.group(), d.cfg.Set)
+		if err != nil || found != nil {
+			return true, err
+		}
+		_, err = call(ctx, a, "make availability set "+d.cfg.Set, func(ctx context.Context) (armcompute.AvailabilitySetsClientCreateOrUpdateResponse, error) {
+			return a.sets.CreateOrUpdate(ctx, d.group(), d.cfg.Set, d.setSpec(), nil)
+		})
+		return true, err
+	})
+	return err
+}
+
+func (d *driver) setSpec() armcompute.AvailabilitySet {
+	return armcompute.AvailabilitySet{
+		Location:   &d.cfg.Location,
+		Tags:       d.sharedTags(),
+		SKU:        &armcompute.SKU{Name: ptr("Aligned")}, // for managed disks
+		Properties: &armcompute.AvailabilitySetProperties{PlatformFaultDomainCount: ptr[int32](2), PlatformUpdateDomainCount: ptr[int32](5)},
+	}
+}
+
+func (a *account) set(ctx context.Context, group, name string) (*armcompute.AvailabilitySet, error) {
+	got, err := call(ctx, a, "look for availability set "+name, func(ctx context.Context) (armcompute.AvailabilitySetsClientGetResponse, error) {
+		return a.sets.Get(ctx, group, name, nil)
+	})
+	if err != nil {
+		return nil, gone(err)
+	}
+	return &got.AvailabilitySet, nil
+}
+
+// removeSet removes an availability set of ours that no machine is in.
+func (d *driver) removeSet(ctx context.Context, a *account, p part) error {
+	found, err := a.set(ctx, p.group, p.name)
+	if err != nil || found == nil || !d.ours(found.Tags) {
+		return err
+	}
+	if found.Properties != nil && len(found.Properties.VirtualMachines) > 0 {
+		return fmt.Errorf("remove availability set %s: %w", p.name, drivers.ErrInUse)
+	}
+	_, err = call(ctx, a, "remove availability set "+p.name, func(ctx context.Context) (armcompute.AvailabilitySetsClientDeleteResponse, error) {
+		return a.sets.Delete(ctx, p.group, p.name, nil)
+	})
+	a.memos.forget("set " + lower(p.group+"/"+p.name))
+	if isCode(err, http.StatusConflict, "OperationNotAllowed") {
+		return fmt.Errorf("%w: %w", drivers.ErrInUse, err)
+	}
+	return gone(err)
+}
+
+// claim records an id before the thing is asked for.
+func (d *driver) claim(field *string, id string) error {
+	if *field == id {
+		return nil
+	}
+	*field = id
+	return d.state.Save()
+}
+
+func ptr[T any](v T) *T { return &v }

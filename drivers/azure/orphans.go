@@ -1,0 +1,157 @@
+package azure
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// Place implements drivers.Orphans.
+func (d *driver) Place(ctx context.Context) (string, error) {
+	a, err := d.account(ctx)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(a.env.endpoint, "https://") + "/" + a.subscription, nil
+}
+
+// kinds returns the types of resources that the driver makes, in the order in
+// which they can be removed.
+func kinds() []string {
+	return []string{typeVM, typeNIC, typeIP, typeDisk, typeFirewall, typeSet, typeNetwork, typeGroup}
+}
+
+// kindNames are the words for them.
+func kindName(kind string) string {
+	names := map[string]string{
+		typeVM: "virtual machine", typeNIC: "network interface", typeIP: "public address", typeDisk: "disk", typeFirewall: "network security group",
+		typeSet: "availability set", typeNetwork: "virtual network", typeGroup: "resource group",
+	}
+	for k, name := range names {
+		if same(k, kind) {
+			return name
+		}
+	}
+	return kind
+}
+
+// Tagged implements drivers.Orphans.
+func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
+	a, err := d.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := within(ctx, askLimit, "listing what carries the store's tag")
+	defer cancel()
+	filter := fmt.Sprintf("tagName eq '%s' and tagValue eq '%s'", tagStore, strings.ReplaceAll(d.env.StoreID, "'", "''"))
+	var all []drivers.Resource
+	pager := a.all.NewListPager(&armresources.ClientListOptions{Filter: &filter})
+	for pager.More() {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return nil, a.fault(ctx, "list resources by tag", err)
+		}
+		for _, r := range page.Value {
+			if r != nil && r.ID != nil && r.Type != nil && r.Name != nil {
+				all = append(all, d.resource(*r.ID, *r.Type, *r.Name, r.Tags))
+			}
+		}
+	}
+	groups := a.groups.NewListPager(&armresources.ResourceGroupsClientListOptions{Filter: &filter})
+	for groups.More() {
+		page, err := groups.NextPage(ctx)
+		if err != nil {
+			return nil, a.fault(ctx, "list resource groups by tag", err)
+		}
+		for _, g := range page.Value {
+			if g != nil && g.ID != nil && g.Name != nil {
+				all = append(all, d.resource(*g.ID, typeGroup, *g.Name, g.Tags))
+			}
+		}
+	}
+	order := kinds()
+	rank := func(r drivers.Resource) int {
+		return slices.IndexFunc(order, func(k string) bool { return kindName(k) == r.Kind })
+	}
+	slices.SortStableFunc(all, func(x, y drivers.Resource) int { return rank(x) - rank(y) })
+	return all, nil
+}
+
+// resource describes what was found. The list may leave the tags out, so that
+// the machine is read from the name.
+func (d *driver) resource(id, kind, name string, tags map[string]*string) drivers.Resource {
+	r := drivers.Resource{Kind: kindName(kind), ID: id, Name: name, Machine: tag(tags, tagMachine)}
+	r.Costs = slices.ContainsFunc([]string{typeVM, typeIP, typeDisk}, func(k string) bool { return same(k, kind) })
+	own := slices.ContainsFunc([]string{typeVM, typeNIC, typeIP, typeDisk, typeFirewall}, func(k string) bool { return same(k, kind) })
+	if r.Machine == "" && own {
+		for _, end := range []string{endNIC, endIP, endDisk, endFirewall, ""} {
+			if machine, ok := strings.CutSuffix(name, "-"+d.store()+end); ok {
+				r.Machine = machine
+				break
+			}
+		}
+	}
+	return r
+}
+
+// Claims implements drivers.Orphans.
+func (d *driver) Claims(r drivers.Resource) bool {
+	st := &d.state.Value
+	if st.Subscription == "" {
+		return false
+	}
+	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Set, st.Network, groupID(st.Subscription, st.Group)} {
+		if id != "" && same(id, r.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// Release implements drivers.Orphans.
+func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
+	a, err := d.account(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := parseID(r.ID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := within(ctx, removeLimit, "the release of "+r.Name)
+	defer cancel()
+	o := &orphan{driver: d, machine: r.Machine}
+	if p.kind == "" {
+		return d.removeGroup(ctx, a, p.group, func(string) bool { return false })
+	}
+	for kind, remove := range o.removers() {
+		if same(kind, p.kind) {
+			return d.patiently(ctx, a, p, remove)
+		}
+	}
+	return fmt.Errorf("release %s %s: %w", r.Kind, r.ID, drivers.ErrUnsupported)
+}
+
+// orphan removes what belongs to a machine that may be another than the driver's.
+type orphan struct {
+	*driver
+	machine string
+}
+
+func (o *orphan) removers() map[string]func(context.Context, *account, part) error {
+	other := *o.driver
+	if o.machine != "" {
+		other.env.Machine = o.machine
+	}
+	blank := drivers.Durable[State]{}
+	other.state = &blank
+	return map[string]func(context.Context, *account, part) error{
+		typeVM: other.deleteVM, typeNIC: other.removeNIC, typeIP: other.removeIP, typeDisk: other.removeDisk,
+		typeFirewall: other.removeFirewall, typeSet: other.removeSet, typeNetwork: other.removeNetwork,
+	}
+}
