@@ -71,7 +71,7 @@ documented() {
 real() {
 	local image=machine-test-host:bookworm
 	DOCKER_BUILDKIT=0 docker build -q -t "$image" e2e/testdata/host >/dev/null 2>&1 || return
-	MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image go test -count=1 -p 3 -timeout 15m ./drivers/... ./provision ./swarmboot
+	MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image go test -count=1 -p 3 -timeout 15m ./drivers/... ./provision ./swarmboot ./e2e/sim/host
 }
 
 hosts() { "$scripts/engine.sh" >/dev/null && "$scripts/base-image.sh" bookworm trixie >/dev/null; }
