@@ -1,8 +1,16 @@
 // Package azuresim is an Azure Resource Manager endpoint with its authority for tests.
+//
+// It speaks the wire protocol: tokens, api-versions, asynchronous operations
+// with Azure-AsyncOperation and Location, and ARM's error codes. What a request
+// may say at all is taken from the models of the Azure SDK, what the simulator
+// acts upon from its own; a property between the two is refused as not simulated.
 package azuresim
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/hostsmith/machine/e2e/sim"
@@ -13,10 +21,32 @@ import (
 type Config struct {
 	Hosts host.Hosts    // behind instances; required
 	Delay time.Duration // how long after its creation a new id is not found
+
+	Operation    time.Duration // how long a long-running operation takes at least; 20 ms
+	RetryAfter   time.Duration // what clients are told to wait between polls, in whole seconds; 1 s; negative: nothing is told
+	Token        time.Duration // how long an access token is good for; 1 hour
+	Unregistered []string      // resource providers that the subscription has not registered
+	Throttle     int           // how many requests a principal may make at once before it is throttled; 0: no end
+	Refill       time.Duration // after which a throttled principal may make one more; 1 s
 }
 
 // Cloud is an Azure Resource Manager endpoint.
-type Cloud struct{}
+type Cloud struct {
+	config Config
+	key    []byte // signs tokens
+
+	mu         sync.Mutex
+	principals map[string]*principal
+	codes      map[string]*deviceCode
+	store      map[string]*record // by lower-case id
+	operations map[string]*operation
+	registered map[string]bool // resource providers
+	quotas     map[string]int
+	restricted map[string]string    // size, or size and zone: reason
+	agreed     map[string]bool      // marketplace plans
+	scarce     map[string]string    // size: error code of its allocation
+	failure    map[string]*armError // by lower-case id of a virtual machine
+}
 
 // What a service principal logs in with that may do everything.
 const (
@@ -27,11 +57,27 @@ const (
 )
 
 // New returns a cloud with one subscription, its locations, sizes and public images.
-func New(c Config) (*Cloud, error) { panic("unwritten") }
+func New(c Config) (*Cloud, error) {
+	if c.Hosts == nil {
+		return nil, errors.New("azuresim: no hosts")
+	}
+	c.Operation = cmp.Or(c.Operation, 20*time.Millisecond)
+	c.RetryAfter = cmp.Or(c.RetryAfter, time.Second)
+	c.Token = cmp.Or(c.Token, time.Hour)
+	c.Refill = cmp.Or(c.Refill, time.Second)
+	cloud := &Cloud{
+		config: c, key: []byte(newID()),
+		principals: map[string]*principal{}, codes: map[string]*deviceCode{},
+		store: map[string]*record{}, operations: map[string]*operation{},
+		registered: map[string]bool{"microsoft.compute": true, "microsoft.network": true, "microsoft.resources": true, "microsoft.marketplaceordering": true},
+		quotas:     map[string]int{}, restricted: map[string]string{}, agreed: map[string]bool{}, scarce: map[string]string{}, failure: map[string]*armError{},
+	}
+	for _, ns := range c.Unregistered {
+		cloud.registered[lower(ns)] = false
+	}
+	cloud.AddPrincipal(ClientID, ClientSecret, "*")
+	return cloud, nil
+}
 
-// Action, Refuse, Ledger and Vanish: see sim.Provider.
-func (*Cloud) Action(r *http.Request, body []byte) string                 { panic("unwritten") }
-func (*Cloud) Refuse(w http.ResponseWriter, r *http.Request, f sim.Fault) { panic("unwritten") }
-func (*Cloud) Ledger() []sim.Resource                                     { panic("unwritten") }
-func (*Cloud) Vanish(kind, id string) error                               { panic("unwritten") }
-func (*Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request)           { panic("unwritten") }
+var _ sim.Provider = (*Cloud)(nil)
+var _ http.Handler = (*Cloud)(nil)
