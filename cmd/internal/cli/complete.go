@@ -57,7 +57,7 @@ func (a *app) complete(words []string) []string {
 	case cmd != nil && rawAfter(cmd, len(inv.args)):
 		return nil // another program's words
 	case strings.HasPrefix(last, "-"):
-		if cmd != nil && cmd.Name == "create" {
+		if cmd != nil && (cmd.Name == "create" || cmd.Name == "gc") {
 			a := &app{Env: a.Env, inv: inv}
 			flags = a.chosenFlags(flags)
 		}
@@ -86,7 +86,7 @@ func (a *app) valuesOf(f cli.Flag) []string {
 	case "driver":
 		var names []string
 		for _, d := range a.Drivers {
-			names = append(names, d.Name())
+			names = append(names, driverNames(d)...)
 		}
 		return names
 	case "output":
@@ -112,7 +112,7 @@ func (a *app) valuesOf(f cli.Flag) []string {
 // argsOf are the words that may stand next.
 func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 	switch cmd.Name {
-	case "create", "ls", "active", "docs", "__complete":
+	case "create", "ls", "active", "gc", "docs", "__complete":
 		return nil
 	case "help":
 		return commandNames(a.commands("-"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,7 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "userdata", Usage: "`FILE` with cloud-init user data for the host"},
 		&cli.BoolFlag{Name: "docker-context", Usage: "make a docker context of the machine's name"},
 		&cli.BoolFlag{Name: "rm-on-failure", Usage: "remove what a failed create has made"},
+		&cli.BoolFlag{Name: "no-store-secrets", Usage: "do not store the driver's secret options: later commands need them in their environment [$MACHINE_NO_STORE_SECRETS]"},
 		dryRunFlag(),
 		outputFlag(),
 	}
@@ -64,6 +66,7 @@ func (a *app) create(c *cli.Context) error {
 		}
 		t.Note(c.Context, fmt.Sprintf("driver %s: %s", req.Driver, why))
 	}
+	req.Driver = realName(a.Drivers, req.Driver)
 	if req.Options, err = a.driverValues(req.Driver); err != nil {
 		return err
 	}
@@ -106,6 +109,9 @@ func (a *app) createRequest(c *cli.Context) (lifecycle.CreateRequest, error) {
 		NoPreflight:     c.Bool("no-preflight"),
 	}
 	var err error
+	if req.NoStoreSecrets, err = a.noStoreSecrets(c); err != nil {
+		return req, err
+	}
 	if req.Engine, err = a.engineOptions(c); err != nil {
 		return req, err
 	}
@@ -118,6 +124,20 @@ func (a *app) createRequest(c *cli.Context) (lifecycle.CreateRequest, error) {
 		}
 	}
 	return req, nil
+}
+
+// noStoreSecrets tells what the flag says, else the environment.
+func (a *app) noStoreSecrets(c *cli.Context) (bool, error) {
+	const flag, env = "no-store-secrets", "MACHINE_NO_STORE_SECRETS"
+	v := a.Getenv(env)
+	if c.IsSet(flag) || v == "" {
+		return c.Bool(flag), nil
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, usagef("Error parsing boolean value from %s: %v", env, err)
+	}
+	return b, nil
 }
 
 // printCreated prints the results: how to use the machines, or JSON.

@@ -47,6 +47,9 @@ func (a *app) reference() string {
 	b.WriteString("\n## Drivers\n")
 	for _, d := range a.Drivers {
 		fmt.Fprintf(&b, "\n### %s\n\n%s.\n", d.Name(), capital(strings.TrimSuffix(d.Summary(), ".")))
+		if aliases := driverNames(d)[1:]; len(aliases) > 0 {
+			fmt.Fprintf(&b, "Other names: `%s`.\n", strings.Join(aliases, "`, `"))
+		}
 		if len(d.Options()) > 0 {
 			b.WriteString("\n")
 			optionTable(&b, d.Options())

@@ -9,6 +9,23 @@ import (
 	"github.com/hostsmith/machine/drivers"
 )
 
+// driverNames are the name of a driver and the others that it goes by.
+func driverNames(f drivers.Factory) []string {
+	names := []string{f.Name()}
+	if other, ok := f.(drivers.Aliased); ok {
+		names = append(names, other.Aliases()...)
+	}
+	return names
+}
+
+// realName is the name of the driver that goes by name; name itself if there is none.
+func realName(table drivers.Table, name string) string {
+	if f, err := table.Lookup(name); err == nil {
+		return f.Name()
+	}
+	return name
+}
+
 // driverCategory is the heading of a driver's options in help.
 func driverCategory(driver string) string { return "Driver " + driver }
 
@@ -96,7 +113,7 @@ func (a *app) driverValues(driver string) (drivers.Values, error) {
 	for _, other := range a.Drivers {
 		for _, o := range other.Options() {
 			if !mine[o.Name] && len(a.inv.values(a.inv.flags, o.Name)) > 0 {
-				return nil, usagef("--%s is an option of driver %s, not of %s", o.Name, other.Name(), driver).
+				return nil, usagef("--%s is an option of driver %s, not of %s", o.Name, other.Name(), factory.Name()).
 					hint("give -d %s, or leave the option out", other.Name())
 			}
 		}

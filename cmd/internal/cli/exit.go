@@ -209,7 +209,7 @@ var (
 	unknown   = regexp.MustCompile(`^` + regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)
 	badName   = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + `.*$`)
 	exists    = regexp.MustCompile(`create ("[^"]*"): ` + regexp.QuoteMeta(store.ErrExist.Error()) + `$`)
-	isCommand = regexp.MustCompile(`\bmachine (active|config|create|env|inspect|ip|kill|ls|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
+	isCommand = regexp.MustCompile(`\bmachine (active|config|create|credentials|env|gc|inspect|ip|kill|ls|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
 )
 
 // text is the message of err, in docker-machine's words where scripts match them.

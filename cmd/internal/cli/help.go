@@ -26,8 +26,15 @@ func (a *app) helpCommand() *cli.Command {
 				commands = found.Subcommands
 			}
 			a.inv.path = p.inv.path
-			if found != nil && found.Name == "create" {
-				found = a.createCommand(true)
+			if found != nil {
+				switch found.Name {
+				case "create":
+					found = a.createCommand(true)
+				case "credentials":
+					found = a.credentialsCommand(true)
+				case "gc":
+					found = a.gcCommand(true)
+				}
 			}
 			return a.help(found)
 		},
@@ -80,7 +87,7 @@ func (h *helper) command(c *cli.Command) {
 	}
 	h.commands(c.Subcommands)
 	flags := visible(c.Flags)
-	if c.Name == "create" {
+	if c.Name == "create" || c.Name == "gc" {
 		flags = h.app.chosenFlags(flags)
 	}
 	for _, category := range categories(flags) {
@@ -101,6 +108,9 @@ func (h *helper) command(c *cli.Command) {
 // chosenFlags leaves out the options of all drivers but the one given with --driver.
 func (a *app) chosenFlags(flags []cli.Flag) []cli.Flag {
 	chosen := a.inv.values(a.inv.flags, "driver")
+	for i, name := range chosen {
+		chosen[i] = realName(a.Drivers, name)
+	}
 	return slices.DeleteFunc(slices.Clone(flags), func(f cli.Flag) bool {
 		category := categoryOf(f)
 		return strings.HasPrefix(category, driverCategory("")) &&
@@ -111,7 +121,7 @@ func (a *app) chosenFlags(flags []cli.Flag) []cli.Flag {
 func (h *helper) drivers() {
 	var rows [][2]string
 	for _, d := range h.app.Drivers {
-		rows = append(rows, [2]string{d.Name(), d.Summary()})
+		rows = append(rows, [2]string{strings.Join(driverNames(d), ", "), d.Summary()})
 	}
 	h.list("Drivers", rows)
 }

@@ -75,18 +75,19 @@ func (m *Manager) CollectGarbage(ctx context.Context, req GCRequest) ([]Orphan, 
 // survey opens all recorded machines and asks them where they are.
 func (m *Manager) survey(ctx context.Context, req GCRequest) (survey, error) {
 	s := survey{machines: map[string]claimant{}}
-	if id, err := m.Store.ID(); err != nil || id == "" {
-		if err == nil && req.Driver != "" {
-			m.Note(ctx, "this store has made nothing yet: it has no identity that anything could be tagged with")
-		}
-		return s, err
-	}
 	if req.Driver != "" {
 		p, err := m.placeOf(ctx, req)
 		if err == nil {
 			s.add(p)
 		}
 		s.errs = append(s.errs, err)
+	}
+	if id, err := m.Store.ID(); err != nil || id == "" {
+		if err == nil {
+			m.Note(ctx, "this store has made nothing yet: it has no identity that anything could be tagged with")
+		}
+		s.places = nil // nor is there a tag to look for
+		return s, err
 	}
 	names, err := m.Store.Names()
 	if err != nil {

@@ -105,6 +105,11 @@ func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, name := range f.drivers {
+		if factory, err := m.Drivers.Lookup(strings.ToLower(name)); err == nil {
+			f.drivers[i] = factory.Name()
+		}
+	}
 	if req.NamesOnly && len(req.Filters) == 0 {
 		return m.nameRows()
 	}

@@ -19,6 +19,24 @@ type CredentialsRequest struct {
 	Forget  bool           // take all away; none are stored from then on
 }
 
+// DriverOf returns the driver that all of names have.
+func (m *Manager) DriverOf(names []string) (driver string, err error) {
+	if err := m.exist(names); err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		rec, err := m.Store.Get(name)
+		if err != nil {
+			return "", err
+		}
+		if driver != "" && rec.DriverName != driver {
+			return "", fmt.Errorf("%w: %s has driver %s, %s has driver %s", ErrUsage, names[0], driver, name, rec.DriverName)
+		}
+		driver = rec.DriverName
+	}
+	return driver, nil
+}
+
 // Credentials replaces what is stored of machines' secrets, or takes it away. New ones that the provider
 // refuses are not stored.
 func (m *Manager) Credentials(ctx context.Context, req CredentialsRequest) error {

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/drivers"
+)
+
+func (a *app) credentialsCommand(withFlags bool) *cli.Command {
+	c := &cli.Command{
+		Name: "credentials", Usage: "replace the stored credentials of machines, or forget them", ArgsUsage: "NAME...",
+		Description: "Puts new secrets in the place of those that create has stored for machines, once their provider takes\n" +
+			"them. They are given as the secret options of the machines' driver, or better in its environment variables: the\n" +
+			"words of a command can be read by others. With --forget nothing is stored any more: each command then needs them\n" +
+			"in its environment, or where the provider's own programs look for them.",
+		Action: a.credentials,
+	}
+	if withFlags {
+		c.Flags = []cli.Flag{&cli.BoolFlag{Name: "forget", Usage: "remove what is stored, and store nothing again"}}
+		for _, f := range driverFlags(a.Drivers, c.Flags) {
+			if a.isSecret(f.Names()[0]) {
+				c.Flags = append(c.Flags, f)
+			}
+		}
+	}
+	return c
+}
+
+// isSecret tells whether a driver's option of this name is a secret.
+func (a *app) isSecret(name string) bool {
+	for _, d := range a.Drivers {
+		for _, o := range d.Options() {
+			if o.Name == name {
+				return o.Secret
+			}
+		}
+	}
+	return false
+}
+
+func (a *app) credentials(c *cli.Context) error {
+	names := c.Args().Slice()
+	if len(names) == 0 {
+		return usagef("no machine name given").hint("%s NAME...", c.Command.HelpName)
+	}
+	t := a.worker(c)
+	req := lifecycle.CredentialsRequest{Names: names, Forget: c.Bool("forget")}
+	driver, err := t.DriverOf(names)
+	if err != nil {
+		return err
+	}
+	given := a.anyDriverOption()
+	switch {
+	case req.Forget && given != "":
+		return usagef("--forget does not go with --%s", given)
+	case !req.Forget:
+		if req.Options, err = a.secretValues(driver); err != nil {
+			return err
+		}
+	}
+	err = t.Credentials(c.Context, req)
+	said := "Credentials of %s are stored."
+	if req.Forget {
+		said = "Credentials of %s are not stored any more."
+	}
+	a.say(err, names, said)
+	return err
+}
+
+// secretValues are those of driverValues that are secret; there must be one.
+func (a *app) secretValues(driver string) (drivers.Values, error) {
+	values, err := a.driverValues(driver)
+	if err != nil {
+		return nil, err
+	}
+	factory, err := a.Drivers.Lookup(driver)
+	if err != nil {
+		return nil, err
+	}
+	var options []string
+	for _, o := range factory.Options() {
+		if !o.Secret {
+			delete(values, o.Name)
+			continue
+		}
+		text := "--" + o.Name
+		if len(o.Env) > 0 {
+			text += " [$" + strings.Join(o.Env, ", $") + "]"
+		}
+		options = append(options, text)
+	}
+	switch {
+	case len(options) == 0:
+		return nil, usagef("driver %s has no secret options", driver)
+	case len(values) == 0:
+		return nil, usagef("no credentials given").hint("give %s, or --forget", strings.Join(options, ", "))
+	}
+	return values, nil
+}
