@@ -68,7 +68,7 @@ type Config struct {
 
 func defaults() Config {
 	return Config{
-		Location: "westus", Size: "Standard_B2ls_v2", Image: "ubuntu-24.04", SSHUser: "docker-user", DockerPort: 2376,
+		Location: "westus", Size: "Standard_B2s_v2", Image: "ubuntu-24.04", SSHUser: "docker-user", DockerPort: 2376,
 		Subnet: "docker-machine", SubnetPrefix: "192.168.0.0/16", Accelerated: "auto",
 		StorageType: "StandardSSD_LRS", Security: "auto", SpotEvict: "Deallocate", Environment: "AzurePublicCloud",
 	}

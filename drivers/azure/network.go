@@ -325,4 +325,6 @@ func (d *driver) addresses(ctx context.Context, a *account) error {
 }
 
 // inUse tells whether a removal was refused because something hangs on the thing.
-func inUse(err error) bool { return isInUse(err) || isCode(err, 0, "OperationNotAllowed") && isCode(err, http.StatusConflict) }
+func inUse(err error) bool {
+	return isInUse(err) || isCode(err, 0, "OperationNotAllowed") && isCode(err, http.StatusConflict)
+}

@@ -166,4 +166,3 @@ func (b *births) forget(id string) {
 	defer b.mu.Unlock()
 	delete(b.at, lower(id))
 }
-

@@ -1,0 +1,165 @@
+package azure
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/drivertest"
+	"github.com/hostsmith/machine/drivers/internal/wait"
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/azuresim"
+	"github.com/hostsmith/machine/e2e/sim/host"
+)
+
+const testStore = "0123456789abcdef"
+
+const testKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlFTpTSUBbRDVN8hlIPm7BYUp3MxbQ0mUHXzZ5zxKcY me"
+
+// newHostKey makes a host key.
+func newHostKey(t testing.TB) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(block)
+}
+
+// simulated is a simulated Azure with a gate before it.
+type simulated struct {
+	*azuresim.Cloud
+	gate    *sim.Gate
+	server  *httptest.Server
+	factory drivers.Factory
+}
+
+func newCloud(t testing.TB, config azuresim.Config) *simulated {
+	t.Helper()
+	config.Hosts = host.NewMemory()
+	if config.Operation == 0 {
+		config.Operation = time.Millisecond
+	}
+	config.RetryAfter = -1
+	c, err := azuresim.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := sim.NewGate(c)
+	server := httptest.NewTLSServer(gate)
+	t.Cleanup(server.Close)
+	return &simulated{c, gate, server, factory(settings{
+		client: server.Client(), pace: wait.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}, delay: time.Millisecond,
+	})}
+}
+
+func (c *simulated) values(more drivers.Values) drivers.Values {
+	all := drivers.Values{
+		"azure-subscription-id":           {azuresim.Subscription},
+		"azure-tenant-id":                 {azuresim.Tenant},
+		"azure-client-id":                 {azuresim.ClientID},
+		"azure-client-secret":             {azuresim.ClientSecret},
+		"azure-resource-manager-endpoint": {c.server.URL},
+		"azure-authority-host":            {c.server.URL},
+	}
+	maps.Copy(all, more)
+	return all
+}
+
+func request(t testing.TB) drivers.CreateRequest {
+	return drivers.CreateRequest{
+		AuthorizedKey: testKey,
+		HostKey:       newHostKey(t),
+		OpenPorts:     []drivers.Port{{Number: 2376, Protocol: "tcp"}, {Number: 7946, Protocol: "udp", Peers: true}},
+	}
+}
+
+func (c *simulated) list(ours bool) (all []string) {
+	for _, r := range c.Ledger() {
+		if (r.Tags[tagStore] == testStore) != ours {
+			continue
+		}
+		text := r.Kind + "/" + r.ID
+		if !ours {
+			tags, _ := json.Marshal(r.Tags)
+			text += string(tags)
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// plant makes things of the machine's names that are not its own.
+func (c *simulated) plant(ctx context.Context, machine string) error {
+	config, secrets, err := c.factory.Configure(c.values(drivers.Values{"azure-resource-group": {"docker-machine-01234567"}}))
+	if err != nil {
+		return err
+	}
+	save := func(json.RawMessage) error { return nil }
+	other, err := c.factory.Open(config, secrets, nil, save, drivers.Env{Machine: machine, StoreID: "01234567-another", Creator: "another"})
+	if err != nil {
+		return err
+	}
+	return other.Create(ctx, drivers.CreateRequest{AuthorizedKey: testKey})
+}
+
+func world(t testing.TB, config azuresim.Config, more drivers.Values) drivertest.World {
+	c := newCloud(t, config)
+	return drivertest.World{
+		Factory: c.factory,
+		Values:  c.values(more),
+		Env:     drivers.Env{StoreID: testStore, Creator: "test/1", Dir: "/nonexistent"}, // nothing is written
+		Request: request(t),
+		Bad: map[string][]string{
+			"azure-subscription-id": {"mine"}, "azure-location": {"West US"}, "azure-size": {"big"}, "azure-image": {"windows"},
+			"azure-vnet": {"a:b:c d"}, "azure-subnet": {"a b"}, "azure-subnet-prefix": {"192.168.0.1/16"}, "azure-private-ip-address": {"x"},
+			"azure-open-port": {"http"}, "azure-allow": {"0.0.0.1/0"}, "azure-tag": {"machine-name=x"}, "azure-environment": {"http://plain"},
+			"azure-dns": {"UPPER"}, "azure-ssh-user": {"root"}, "azure-plan": {"x"}, "azure-spot-max-price": {"0.5"}, "azure-resource-group": {"a/b"},
+		},
+		Refused: map[string]drivers.Values{
+			"credentials": {"azure-client-secret": {"wrong"}},
+			"size":        {"azure-size": {"Standard_Z99"}},
+			"image":       {"azure-image": {"nobody:nothing:none"}},
+			"group":       {"azure-nsg": {"theirs:wall"}},
+			"custom data": {"azure-custom-data": {"/nonexistent/data"}},
+		},
+		Spoil:     map[string]any{"Size": "gone", "Image": "?", "VNet": "a b", "Location": "", "Tags": []string{"?"}, "OpenPort": []string{"?"}, "Allow": []string{"?"}},
+		Resources: func(context.Context) ([]string, error) { return c.list(true), nil },
+		Foreign:   func(context.Context) ([]string, error) { return c.list(false), nil },
+		Vanish: func(_ context.Context, resource string) error {
+			kind, id, _ := strings.Cut(resource, "/")
+			err := c.Vanish(kind, id)
+			if err != nil && strings.Contains(err.Error(), "azuresim: no ") {
+				return nil // went along with another
+			}
+			return err
+		},
+		Plant:   c.plant,
+		Observe: c.gate.Observe,
+	}
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]drivers.Values{
+		"default": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World { return world(t, azuresim.Config{}, more) }})
+		})
+	}
+}
