@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/host"
+)
+
+// control serves what tests need to see and to do beside the provider's
+// interface. Bodies and answers are JSON; what went wrong is plain text.
+//
+//	GET    /ledger        what exists and was not there in the beginning: a list of sim.Resource
+//	GET    /calls         how often each action was called; the sum has the empty name
+//	GET    /held          whether a fault holds a call now: true or false
+//	POST   /faults        arms a sim.Fault
+//	DELETE /faults        disarms all
+//	POST   /vanish        {"kind": K, "id": I} deletes a resource
+//	POST   /set           {NAME: VALUE, ...} sets knobs: see provider.go
+//	GET    /console/{id}  what a host printed on its console, as text
+func control(p *provider, gate *sim.Gate, hosts host.Hosts) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, _ *http.Request) {
+		all := p.Ledger()
+		if all == nil {
+			all = []sim.Resource{}
+		}
+		answer(w, all)
+	})
+	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { answer(w, gate.Calls()) })
+	mux.HandleFunc("GET /held", func(w http.ResponseWriter, _ *http.Request) { answer(w, gate.Held()) })
+	mux.HandleFunc("POST /faults", func(w http.ResponseWriter, r *http.Request) {
+		asked(w, r, func(f sim.Fault) error {
+			if f.Mode == "" {
+				return errors.New("a fault needs a mode")
+			}
+			gate.Inject(f)
+			return nil
+		})
+	})
+	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
+		gate.Clear()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("POST /vanish", func(w http.ResponseWriter, r *http.Request) {
+		asked(w, r, func(which struct{ Kind, ID string }) error { return p.Vanish(which.Kind, which.ID) })
+	})
+	mux.HandleFunc("POST /set", func(w http.ResponseWriter, r *http.Request) {
+		asked(w, r, func(knobs map[string]json.RawMessage) error {
+			for name, value := range knobs {
+				if err := p.set(name, value); err != nil {
+					return fmt.Errorf("set %s: %w", name, err)
+				}
+			}
+			return nil
+		})
+	})
+	mux.HandleFunc("GET /console/{id}", func(w http.ResponseWriter, r *http.Request) {
+		text, err := hosts.Console(r.Context(), r.PathValue("id"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write(text) // the client may be gone
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}
+
+// asked does what a request's body asks for.
+func asked[T any](w http.ResponseWriter, r *http.Request, do func(T) error) {
+	var v T
+	d := json.NewDecoder(io.LimitReader(r.Body, 1<<20))
+	d.DisallowUnknownFields()
+	err := d.Decode(&v)
+	if err == nil {
+		err = do(v)
+	}
+	switch {
+	case err == nil:
+		w.WriteHeader(http.StatusNoContent)
+	case errors.Is(err, sim.ErrUnknown):
+		http.Error(w, err.Error(), http.StatusNotFound)
+	default:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	}
+}
