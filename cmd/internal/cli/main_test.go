@@ -123,8 +123,15 @@ func TestScripts(t *testing.T) {
 			"exits": exits,
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "sh" {
+			switch cond {
+			case "sh":
 				return runtime.GOOS != "windows", nil
+			case "ipv6":
+				l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "[::1]:0")
+				if err == nil {
+					err = l.Close()
+				}
+				return err == nil, nil
 			}
 			return false, errors.New("unknown condition " + cond)
 		},
@@ -164,6 +171,15 @@ func setup(e *testscript.Env) error {
 	engine.TLS = pki.server
 	engine.StartTLS()
 	e.Defer(engine.Close)
+	engine6 := ""
+	if l, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		on6 := httptest.NewUnstartedServer(http.HandlerFunc(answer))
+		_ = on6.Listener.Close()
+		on6.Listener, on6.TLS = l, pki.server
+		on6.StartTLS()
+		e.Defer(on6.Close)
+		engine6 = "tcp://" + l.Addr().String()
+	}
 	sshd, err := newSSHServer()
 	if err != nil {
 		return err
@@ -184,6 +200,7 @@ func setup(e *testscript.Env) error {
 		"MACHINE_TLS_CLIENT_KEY":  filepath.Join(tlsDir, "key.pem"),
 		"MACHINE_DRIVER":          "",
 		"ENGINE":                  "tcp://" + engine.Listener.Addr().String(),
+		"ENGINE6":                 engine6,
 		"NOWHERE":                 "tcp://127.0.0.1:1",
 		"SSHPORT":                 sshd.port(),
 		"FAKE_STATE_DIR":          filepath.Join(e.WorkDir, "provider"),
@@ -228,7 +245,7 @@ func newPKI() (*pki, error) {
 	ca.IsCA, ca.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
 	server := template(2, "test.server")
 	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	client := template(3, "test.client")
 	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 
