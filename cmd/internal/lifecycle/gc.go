@@ -55,7 +55,7 @@ type survey struct {
 // CollectGarbage lists what providers hold for this store and no machine claims and, if asked to, releases it. What
 // was found is returned also when the joined error is not nil: one place that cannot be asked does not hide another.
 func (m *Manager) CollectGarbage(ctx context.Context, req GCRequest) ([]Orphan, error) {
-	s, err := m.survey(ctx, req)
+	s, err := m.survey(ctx, req, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +67,13 @@ func (m *Manager) CollectGarbage(ctx context.Context, req GCRequest) ([]Orphan, 
 		errs = append(errs, err)
 	}
 	if req.Remove && context.Cause(ctx) == nil {
-		errs = append(errs, m.release(ctx, s.places, found))
+		errs = append(errs, m.release(ctx, s, found))
 	}
 	return slices.Concat(found...), errors.Join(errs...)
 }
 
-// survey opens all recorded machines and asks them where they are.
-func (m *Manager) survey(ctx context.Context, req GCRequest) (survey, error) {
+// survey opens all recorded machines and asks where they are, unless that is known already.
+func (m *Manager) survey(ctx context.Context, req GCRequest, known map[string]claimant) (survey, error) {
 	s := survey{machines: map[string]claimant{}}
 	if req.Driver != "" {
 		p, err := m.placeOf(ctx, req)
@@ -95,7 +95,7 @@ func (m *Manager) survey(ctx context.Context, req GCRequest) (survey, error) {
 	}
 	var mu sync.Mutex
 	err = m.each(ctx, names, func(ctx context.Context, name string) error {
-		c := m.claimant(ctx, name)
+		c := m.claimant(ctx, name, known[name])
 		mu.Lock()
 		defer mu.Unlock()
 		s.machines[name] = c
@@ -117,7 +117,7 @@ func (s *survey) add(p place) {
 }
 
 // claimant opens a machine. One that is gone is no error, and claims nothing.
-func (m *Manager) claimant(ctx context.Context, name string) (c claimant) {
+func (m *Manager) claimant(ctx context.Context, name string, known claimant) (c claimant) {
 	x, err := m.view(name)
 	switch {
 	case errors.Is(err, store.ErrNotExist):
@@ -129,6 +129,10 @@ func (m *Manager) claimant(ctx context.Context, name string) (c claimant) {
 	c.rec = x.rec
 	var ok bool
 	if c.drv, ok = x.drv.(drivers.Orphans); !ok {
+		return c
+	}
+	if known.place != "" && known.rec.DriverName == c.rec.DriverName && known.rec.Created.Equal(c.rec.Created) {
+		c.place = known.place
 		return c
 	}
 	if c.place, err = c.drv.Place(ctx); err != nil {
@@ -223,7 +227,7 @@ func (m *Manager) atWork(ctx context.Context, s survey, name string) bool {
 
 // release removes what was found, each under the lock of the machine that it was made for, and after another look:
 // a create of that name may have come in between.
-func (m *Manager) release(ctx context.Context, places []place, found [][]Orphan) error {
+func (m *Manager) release(ctx context.Context, before survey, found [][]Orphan) error {
 	held, err := m.holdNames(ctx, slices.Concat(found...))
 	defer func() {
 		for name, txn := range held {
@@ -233,11 +237,11 @@ func (m *Manager) release(ctx context.Context, places []place, found [][]Orphan)
 		}
 	}()
 	errs := []error{err}
-	now, err := m.survey(ctx, GCRequest{}) // its errors were met before
+	now, err := m.survey(ctx, GCRequest{}, before.machines) // its errors were met before
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for i, p := range places {
+	for i, p := range before.places {
 		if len(found[i]) == 0 {
 			continue
 		}
