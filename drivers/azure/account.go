@@ -37,6 +37,7 @@ type account struct {
 	env          environment
 	web          *http.Client // without credentials
 	pace         wait.Pace
+	late         time.Duration
 	secrets      []string // never to be seen in a message
 
 	vms      *armcompute.VirtualMachinesClient
@@ -109,12 +110,15 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 	if err != nil {
 		return nil, d.credentialError(fmt.Errorf("log in by %s: %w", l.method, err))
 	}
-	a := &account{subscription: subscription, env: env, web: web, pace: s.pace}
+	a := &account{subscription: subscription, env: env, web: web, pace: s.pace, late: s.late}
 	if l.secret != "" {
 		a.secrets = append(a.secrets, l.secret.Reveal())
 	}
 	if a.pace.First <= 0 {
 		a.pace = wait.Pace{First: 2 * time.Second, Most: 10 * time.Second}
+	}
+	if a.late <= 0 {
+		a.late = 3 * time.Second
 	}
 	a.memos.all = map[string]*memo{}
 	a.states.Ask = a.ask

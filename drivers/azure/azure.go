@@ -36,9 +36,10 @@ func Factory() drivers.Factory { return factory(settings{}) }
 
 // settings are what tests choose differently.
 type settings struct {
-	client *http.Client // nil: http.DefaultTransport
-	pace   wait.Pace    // of asking for the end of an operation
-	delay  time.Duration
+	client *http.Client  // nil: http.DefaultTransport
+	pace   wait.Pace     // of asking for the end of an operation
+	delay  time.Duration // before a failed request is tried again; 0: the SDK's
+	late   time.Duration // for what was asked for to be seen; 0: 3 s
 }
 
 func factory(s settings) drivers.Factory {

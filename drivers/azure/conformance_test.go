@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostsmith/machine/drivers"
@@ -45,6 +48,7 @@ type simulated struct {
 	gate    *sim.Gate
 	server  *httptest.Server
 	factory drivers.Factory
+	as      drivers.Values // who logs in, if not who may do everything
 }
 
 func newCloud(t testing.TB, config azuresim.Config) *simulated {
@@ -61,8 +65,8 @@ func newCloud(t testing.TB, config azuresim.Config) *simulated {
 	gate := sim.NewGate(c)
 	server := httptest.NewTLSServer(gate)
 	t.Cleanup(server.Close)
-	return &simulated{c, gate, server, factory(settings{
-		client: server.Client(), pace: wait.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}, delay: time.Millisecond,
+	return &simulated{Cloud: c, gate: gate, server: server, factory: factory(settings{
+		client: server.Client(), pace: wait.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}, delay: time.Millisecond, late: 30 * time.Millisecond,
 	})}
 }
 
@@ -75,6 +79,7 @@ func (c *simulated) values(more drivers.Values) drivers.Values {
 		"azure-resource-manager-endpoint": {c.server.URL},
 		"azure-authority-host":            {c.server.URL},
 	}
+	maps.Copy(all, c.as)
 	maps.Copy(all, more)
 	return all
 }
@@ -116,7 +121,7 @@ func (c *simulated) plant(ctx context.Context, machine string) error {
 	return other.Create(ctx, drivers.CreateRequest{AuthorizedKey: testKey})
 }
 
-func world(t testing.TB, config azuresim.Config, more drivers.Values) drivertest.World {
+func world(t testing.TB, config azuresim.Config, more drivers.Values) (drivertest.World, *simulated) {
 	c := newCloud(t, config)
 	return drivertest.World{
 		Factory: c.factory,
@@ -149,17 +154,76 @@ func world(t testing.TB, config azuresim.Config, more drivers.Values) drivertest
 		},
 		Plant:   c.plant,
 		Observe: c.gate.Observe,
-	}
+	}, c
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for name, more := range map[string]drivers.Values{
-		"default": nil,
+	for name, c := range map[string]struct {
+		values drivers.Values
+		before func(t testing.TB, c *simulated)
+	}{
+		"default":           {},
+		"availability set":  {values: drivers.Values{"azure-availability-set": {"together"}, "azure-no-public-ip": {"true"}}},
+		"network of others": {values: drivers.Values{"azure-vnet": {"theirs:network"}, "azure-subnet": {"ours"}, "azure-subnet-prefix": {"10.77.128.0/24"}}, before: plantNetwork},
+		"group of others":   {values: drivers.Values{"azure-resource-group": {"theirs"}, "azure-location": {"westeurope"}, "azure-zone": {"2"}, "azure-spot": {"true"}}, before: plantNetwork},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World { return world(t, azuresim.Config{}, more) }})
+			drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World {
+				w, cloud := world(t, azuresim.Config{}, c.values)
+				if c.before != nil {
+					c.before(t, cloud)
+				}
+				return w
+			}})
 		})
 	}
+}
+
+// plantNetwork makes a resource group with a virtual network of others.
+func plantNetwork(t testing.TB, c *simulated) {
+	t.Helper()
+	a := c.account(t)
+	ctx := t.Context()
+	if _, err := a.groups.CreateOrUpdate(ctx, "theirs", armresources.ResourceGroup{Location: ptr("westus"), Tags: map[string]*string{"owner": ptr("them")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	network := armnetwork.VirtualNetwork{Location: ptr("westus"), Properties: &armnetwork.VirtualNetworkPropertiesFormat{
+		AddressSpace: &armnetwork.AddressSpace{AddressPrefixes: []*string{ptr("10.77.0.0/16")}},
+		Subnets:      []*armnetwork.Subnet{{Name: ptr("default"), Properties: &armnetwork.SubnetPropertiesFormat{AddressPrefix: ptr("10.77.0.0/24")}}},
+	}}
+	if _, err := run(ctx, a, "plant", func(ctx context.Context) (*runtime.Poller[armnetwork.VirtualNetworksClientCreateOrUpdateResponse], error) {
+		return a.networks.BeginCreateOrUpdate(ctx, "theirs", "network", network, nil)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// account returns an account that may do everything.
+func (c *simulated) account(t testing.TB) *account {
+	t.Helper()
+	a, err := c.driver(t, nil, drivers.Env{}).account(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// driver returns the driver of a machine that does not exist yet.
+func (c *simulated) driver(t testing.TB, more drivers.Values, env drivers.Env) *driver {
+	t.Helper()
+	config, secrets, err := c.factory.Configure(c.values(more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if env.Machine == "" {
+		env.Machine = "m1"
+	}
+	env.StoreID, env.Creator = testStore, "test/1"
+	d, err := c.factory.Open(config, secrets, nil, func(json.RawMessage) error { return nil }, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.(*driver)
 }

@@ -36,6 +36,12 @@ func (d *driver) Remove(ctx context.Context) error {
 	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Set, st.Subnet, st.Network} {
 		removed[lower(id)] = true
 	}
+	if !st.Made {
+		// What an interrupted create asked for may be seen a moment later only.
+		if err := pause(ctx, a.late); err != nil {
+			return err
+		}
+	}
 	if err := d.removeOwn(ctx, a); err != nil {
 		return err
 	}

@@ -1,0 +1,90 @@
+package azure
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim/azuresim"
+)
+
+//go:embed role.json
+var role []byte
+
+func roleActions(t testing.TB) []string {
+	t.Helper()
+	var r struct{ Actions []string }
+	if err := json.Unmarshal(role, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r.Actions
+}
+
+// life does all that a machine can be told to do, each as soon as what it needs
+// is there, and reports the first error.
+func life(ctx context.Context, t testing.TB, c *simulated) error {
+	shared := c.driver(t, drivers.Values{"azure-vnet": {"theirs:network"}, "azure-subnet": {"ours"}, "azure-subnet-prefix": {"10.77.128.0/24"}, "azure-resource-group": {"theirs"}}, drivers.Env{Machine: "guest"})
+	d := c.driver(t, drivers.Values{"azure-availability-set": {"together"}}, drivers.Env{})
+	steps := []func(context.Context) error{
+		d.Check,
+		func(ctx context.Context) error { return d.Create(ctx, request(t)) },
+		func(ctx context.Context) error { return shared.Create(ctx, request(t)) },
+		func(ctx context.Context) error { _, err := d.Status(ctx); return err },
+		func(ctx context.Context) error {
+			a, err := d.account(ctx)
+			if err == nil {
+				err = a.list(ctx, map[string]view{})
+			}
+			return err
+		},
+		func(ctx context.Context) error { _, err := d.Console(ctx); return err },
+		d.Restart, d.Stop, d.Start, d.Kill,
+		func(ctx context.Context) error { _, err := d.Tagged(ctx); return err },
+		shared.Remove, d.Remove,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestRole(t *testing.T) {
+	t.Parallel()
+	actions := roleActions(t)
+	const client, secret = "44444444-4444-4444-8444-444444444444", "b~secret~of~the~role"
+	play := func(t *testing.T, actions []string) (*simulated, error) {
+		c := newCloud(t, azuresim.Config{})
+		plantNetwork(t, c)
+		c.AddPrincipal(client, secret, actions...)
+		c.as = drivers.Values{"azure-client-id": {client}, "azure-client-secret": {secret}}
+		return c, life(t.Context(), t, c)
+	}
+	t.Run("all", func(t *testing.T) {
+		t.Parallel()
+		c, err := play(t, actions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := c.list(true); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	})
+	for i, action := range actions {
+		t.Run("without "+action, func(t *testing.T) {
+			t.Parallel()
+			_, err := play(t, append(append([]string(nil), actions[:i]...), actions[i+1:]...))
+			if !errors.Is(err, drivers.ErrPermission) {
+				t.Fatalf("got %v, want ErrPermission", err)
+			}
+			if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(action)) {
+				t.Errorf("%q does not name %s", err, action)
+			}
+		})
+	}
+}
