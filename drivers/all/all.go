@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/amazonec2"
+	"github.com/hostsmith/machine/drivers/azure"
 	"github.com/hostsmith/machine/drivers/docker"
 	"github.com/hostsmith/machine/drivers/generic"
 	"github.com/hostsmith/machine/drivers/none"
@@ -16,5 +17,6 @@ func Table() drivers.Table {
 		generic.New(),
 		none.New(),
 		amazonec2.Factory(),
+		azure.Factory(),
 	}
 }
