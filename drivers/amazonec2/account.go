@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/hostsmith/machine/drivers"
@@ -37,7 +38,8 @@ type login struct {
 	endpoint string // empty: AWS's own, or what environment and profile say
 	insecure bool
 	retries  int
-	ssmURL   string // the environment's for SSM
+	ssmURL   string        // the environment's for SSM
+	backoff  time.Duration // between two tries, at most; 0: the SDK's
 }
 
 const fallbackRegion = "us-east-1"
@@ -47,7 +49,7 @@ func (d *driver) login() login {
 	l := login{
 		accessKey: d.cfg.AccessKey, secretKey: d.cfg.SecretKey, sessionToken: d.cfg.SessionToken,
 		profile: d.cfg.Profile, region: d.cfg.Region, endpoint: endpoint, insecure: d.cfg.Insecure,
-		retries: d.cfg.Retries, ssmURL: d.env.Getenv("AWS_ENDPOINT_URL_SSM"),
+		retries: d.cfg.Retries, backoff: d.pace.backoff, ssmURL: d.env.Getenv("AWS_ENDPOINT_URL_SSM"),
 	}
 	if d.state.Value.Region != "" { // once something is made, it is there
 		l.region = d.state.Value.Region
@@ -101,7 +103,7 @@ func open(ctx context.Context, l login) (*account, error) {
 	if err != nil {
 		return nil, credentialsError(ctx, fmt.Errorf("find AWS credentials: %w", err))
 	}
-	retryer := newRetryer(l.retries)
+	retryer := l.retryer()
 	cfg.Retryer = func() aws.Retryer { return retryer }
 	c := ec2.NewFromConfig(cfg, func(o *ec2.Options) { l.direct(&o.BaseEndpoint, "ec2", o.Region) })
 	s := ssm.NewFromConfig(cfg, func(o *ssm.Options) { l.directSSM(&o.BaseEndpoint, o.Region) })
@@ -142,12 +144,30 @@ func quickRole(o *ec2rolecreds.Options) {
 	})
 }
 
-// newRetryer returns the retryer that all requests of an account share, so that
-// they slow down together when the provider asks for it.
-func newRetryer(retries int) aws.RetryerV2 {
+// retryer returns what all requests of an account share, so that they slow down
+// together when the provider asks for it.
+func (l login) retryer() aws.RetryerV2 {
 	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
-		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = max(retries, 0) + 1 })
+		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) {
+			o.MaxAttempts = max(l.retries, 0) + 1
+			if l.backoff > 0 {
+				o.MaxBackoff = l.backoff
+			}
+			o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(final)}, o.Retryables...)
+		})
 	})
+}
+
+// final tells of answers that the same request gets again: that there is no
+// capacity comes as a fault of the server, which the SDK would try again for long.
+func final(err error) aws.Ternary {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if kind, _ := meaning(api.ErrorCode()); errors.Is(kind, drivers.ErrCapacity) || errors.Is(kind, drivers.ErrQuota) {
+			return aws.FalseTernary
+		}
+	}
+	return aws.UnknownTernary
 }
 
 // direct sends requests where the user wants them.

@@ -47,6 +47,8 @@ type pace struct {
 	launch time.Duration // for an instance to run
 	stop   time.Duration // for an orderly shutdown
 	gone   time.Duration // for an instance to end, and for what hung on it to be free
+
+	backoff time.Duration // between two tries of a request at most; 0: the SDK's
 }
 
 func realPace() pace {

@@ -1,0 +1,168 @@
+package amazonec2
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim/ec2sim"
+)
+
+// groupOf returns a security group by its name.
+func (s *simulated) groupOf(t *testing.T, name string) types.SecurityGroup {
+	t.Helper()
+	out, err := do(t.Context(), s.account(t).describeGroups, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("group-name", name)}})
+	if err != nil || len(out.SecurityGroups) != 1 {
+		t.Fatalf("found %v groups %s (%v)", len(out.SecurityGroups), name, err)
+	}
+	return out.SecurityGroups[0]
+}
+
+func (s *simulated) makeGroup(t *testing.T, name string) string {
+	t.Helper()
+	out, err := do(t.Context(), s.account(t).createGroup, &ec2.CreateSecurityGroupInput{
+		GroupName: aws.String(name), Description: aws.String("theirs"), VpcId: aws.String(s.vpc(t)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aws.ToString(out.GroupId)
+}
+
+// revoke takes all rules from a group, as its owner would in the console.
+func (s *simulated) revoke(t *testing.T, g types.SecurityGroup) {
+	t.Helper()
+	c := ec2.New(ec2.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(s.url),
+		Credentials: credentials.NewStaticCredentialsProvider(ec2sim.AccessKey, ec2sim.SecretKey, ""),
+	})
+	_, err := c.RevokeSecurityGroupIngress(t.Context(), &ec2.RevokeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: g.IpPermissions})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestClosedByDefault(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	g := s.groupOf(t, "machine-01234567")
+	self := aws.ToString(g.GroupId)
+	want := map[rule]bool{{"tcp", 22, "127.0.0.1/32"}: true, {"tcp", 2376, "127.0.0.1/32"}: true, {"udp", 7946, self}: true}
+	got := rulesIn(g.IpPermissions)
+	if len(got) != len(want) {
+		t.Errorf("it admits %v, want %v", got, want)
+	}
+	for r := range want {
+		if !got[r] {
+			t.Errorf("it does not admit %v", r)
+		}
+	}
+	if !m.told("admits", "127.0.0.1/32 to 22/tcp, 2376/tcp", "its members to 7946/udp") {
+		t.Errorf("nobody was told: %q", m.notes)
+	}
+	m.removed(s)
+}
+
+func TestGroupsOfTheUser(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	byID := s.makeGroup(t, "by-id")
+	s.makeGroup(t, "by-name")
+	m := s.machine(t, drivers.Values{"amazonec2-security-group": {byID, "by-name", "fresh"}, "amazonec2-open-port": {"80"}})
+	m.created()
+	for _, name := range []string{"by-id", "by-name"} {
+		if g := s.groupOf(t, name); len(g.IpPermissions) > 0 || len(g.Tags) > 0 {
+			t.Errorf("group %s was changed: %v %v", name, g.IpPermissions, g.Tags)
+		}
+	}
+	if got := rulesIn(s.groupOf(t, "fresh").IpPermissions); !got[rule{"tcp", 80, "0.0.0.0/0"}] {
+		t.Errorf("the new group admits %v", got)
+	}
+	if st := m.saved().Groups; len(st.IDs) != 3 || st.IDs[0] != byID || len(st.Ours) != 1 {
+		t.Errorf("the state has %+v", st)
+	}
+	m.removed(s)
+	s.groupOf(t, "by-id")
+	s.groupOf(t, "by-name")
+}
+
+func TestReadOnlyGroups(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, drivers.Values{"amazonec2-security-group": {"web"}, "amazonec2-security-group-readonly": {"true"}})
+	if err := m.create(); !errors.Is(err, drivers.ErrOption) {
+		t.Fatalf("got %v, want ErrOption", err)
+	}
+	s.makeGroup(t, "web")
+	m.created()
+	m.removed(s)
+	s.groupOf(t, "web")
+}
+
+// TestChangedAddressIsAdmitted has a caller move between a stop and a start.
+func TestChangedAddressIsAdmitted(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	first := m.created()
+	if err := m.open().Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g := s.groupOf(t, "machine-01234567")
+	s.revoke(t, g)
+	m.factory = factory(quick()) // another command
+	if err := m.open().Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := m.status(drivers.Running)
+	if first.Host == second.Host || first.Peer != second.Peer {
+		t.Errorf("its addresses were %q and %q and are %q and %q", first.Host, first.Peer, second.Host, second.Peer)
+	}
+	if got := rulesIn(s.groupOf(t, "machine-01234567").IpPermissions); !got[rule{"tcp", 22, "127.0.0.1/32"}] || !got[rule{"tcp", 2376, "127.0.0.1/32"}] {
+		t.Errorf("it admits %v", got)
+	}
+	m.removed(s)
+}
+
+// TestSharedGroupComesAndGoes has machines of several commands share a group
+// that others of them remove.
+func TestSharedGroupComesAndGoes(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	p := quick()
+	p.settle = p.gone
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		wg.Go(func() {
+			m := newMachine(t, factory(p), "m"+string(rune('a'+i)), s.values(nil))
+			for range 4 {
+				if errs[i] = m.create(); errs[i] != nil {
+					return
+				}
+				if errs[i] = m.remove(); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.list(true); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if slices.Contains(kinds(s.list(false)), "security-group") {
+		t.Errorf("groups are left: %q", s.list(false))
+	}
+}

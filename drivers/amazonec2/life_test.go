@@ -1,0 +1,271 @@
+package amazonec2
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/ec2sim"
+)
+
+func TestImages(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		values            drivers.Values
+		image, arch, user string
+	}{
+		"default":     {nil, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64", amd64, "ubuntu"},
+		"arm64":       {drivers.Values{"amazonec2-instance-type": {"t4g.micro"}}, "ubuntu-noble-24.04-arm64", arm64, "ubuntu"},
+		"debian":      {drivers.Values{"amazonec2-image": {"debian-13"}}, "debian-13-amd64", amd64, "admin"},
+		"by name":     {drivers.Values{"amazonec2-image-owner": {"136693071363"}, "amazonec2-image-name": {"debian-12-*"}}, "debian-12-amd64", amd64, "admin"},
+		"amazon":      {drivers.Values{"amazonec2-image": {"al2023"}}, "al2023-ami-2023", amd64, "ec2-user"},
+		"parameter":   {drivers.Values{"amazonec2-image": {"/aws/service/debian/release/12/latest/amd64"}, "amazonec2-ssh-user": {"me"}}, "debian-12-amd64", amd64, "me"},
+		"first image": {drivers.Values{"amazonec2-image": {"ubuntu-22.04"}}, "ubuntu-jammy-22.04-amd64", amd64, "ubuntu"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			m := s.machine(t, c.values)
+			status := m.created()
+			l := m.saved().Launch
+			if !strings.Contains(l.ImageName, c.image) || l.Architecture != c.arch || status.User != c.user {
+				t.Errorf("it is %s for %s, user %s; want %s for %s, user %s", l.ImageName, l.Architecture, status.User, c.image, c.arch, c.user)
+			}
+			if !m.told(l.Image, l.Zone, l.Subnet, l.Type) {
+				t.Errorf("nobody was told: %q", m.notes)
+			}
+			m.removed(s)
+		})
+	}
+}
+
+// TestNoParameters has a cloud that only speaks like EC2.
+func TestNoParameters(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	s.gate.Inject(sim.Fault{Action: "GetParameter", Times: -1, Mode: sim.Fail, Status: 404, Code: "UnknownOperationException"})
+	m := s.machine(t, nil)
+	m.created()
+	if got := m.saved().Launch.ImageName; !strings.Contains(got, "noble-24.04-amd64-server-20250821") {
+		t.Errorf("took image %s", got)
+	}
+	m.removed(s)
+}
+
+func TestWrongArchitecture(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	other := s.machine(t, drivers.Values{"amazonec2-ami": {m.saved().Launch.Image}, "amazonec2-instance-type": {"t4g.micro"}})
+	if err := other.open().Check(t.Context()); !errors.Is(err, drivers.ErrOption) || !strings.Contains(err.Error(), "arm64") {
+		t.Errorf("got %v, want ErrOption", err)
+	}
+	m.removed(s)
+}
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		values  drivers.Values
+		private bool // the client's side
+	}{
+		"public":             {},
+		"private only":       {drivers.Values{"amazonec2-private-address-only": {"true"}}, true},
+		"private for client": {drivers.Values{"amazonec2-use-private-address": {"true"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			m := s.machine(t, c.values)
+			got := m.created()
+			if got.Host == "" || !strings.HasPrefix(got.Peer, "10.77.") || (got.Host == got.Peer) != c.private {
+				t.Errorf("it is reached at %s and by peers at %s", got.Host, got.Peer)
+			}
+			m.removed(s)
+		})
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{IPv6: true})
+	m := s.machine(t, drivers.Values{"amazonec2-ipv6": {"true"}})
+	m.created()
+	i, _, err := s.account(t).instance(t.Context(), m.saved().Instance)
+	if err != nil || aws.ToString(i.Ipv6Address) == "" {
+		t.Errorf("it has no IPv6 address (%v)", err)
+	}
+	m.removed(s)
+}
+
+func TestElasticAddress(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	a := s.account(t)
+	theirs, err := do(t.Context(), a.allocateAddress, &ec2.AllocateAddressInput{Domain: types.DomainTypeVpc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []string{newAddress, aws.ToString(theirs.PublicIp), aws.ToString(theirs.AllocationId)} {
+		m := s.machine(t, drivers.Values{"amazonec2-elastic-ip": {e}})
+		before := m.created()
+		if e != newAddress && before.Host != aws.ToString(theirs.PublicIp) {
+			t.Errorf("%s: it is at %s", e, before.Host)
+		}
+		if err := m.open().Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.open().Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := m.status(drivers.Running); after != before {
+			t.Errorf("%s: a stop and a start made %+v of %+v", e, after, before)
+		}
+		m.removed(s)
+	}
+	if found, err := a.findAddress(t.Context(), filter("allocation-id", aws.ToString(theirs.AllocationId))); err != nil || found == nil {
+		t.Errorf("the user's address was released (%v)", err)
+	}
+}
+
+func TestSpot(t *testing.T) {
+	t.Parallel()
+	for behavior, stops := range map[string]bool{"terminate": false, "stop": true} {
+		t.Run(behavior, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			m := s.machine(t, drivers.Values{"amazonec2-request-spot-instance": {"true"}, "amazonec2-spot-interruption": {behavior}})
+			m.created()
+			if st := m.saved(); st.SpotRequest == "" || !st.Launch.Spot {
+				t.Errorf("the state has %+v", st)
+			}
+			err := m.open().Stop(t.Context())
+			if h := new(drivers.HintError); !stops && (!errors.Is(err, drivers.ErrUnsupported) || !errors.As(err, &h)) {
+				t.Errorf("stop: got %v, want ErrUnsupported", err)
+			} else if stops && err != nil {
+				t.Error(err)
+			}
+			m.removed(s)
+		})
+	}
+}
+
+func TestOwnKeys(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	file := keyFile(t)
+	m := s.machine(t, drivers.Values{"amazonec2-ssh-keypath": {file}})
+	m.created()
+	if got := m.open().(drivers.SSHAccess).SSHAccess(); got.KeyFile != file || got.Jump != "" {
+		t.Errorf("the way in is %+v", got)
+	}
+	spec, _ := s.hosts.Spec(m.saved().Instance)
+	if len(spec.Keys) != 1 || !sameKey(spec.Keys[0], testKey) || !strings.Contains(string(spec.UserData), strings.Fields(testKey)[1]) {
+		t.Errorf("the host has keys %q", spec.Keys)
+	}
+	own := m.saved().Key.Name
+	at := s.machine(t, drivers.Values{"amazonec2-ssh-keypath": {file}, "amazonec2-keypair-name": {own}})
+	at.name = "m2"
+	at.created()
+	if got := at.saved().Key; got != (Key{Name: own}) {
+		t.Errorf("the state has %+v", got)
+	}
+	if err := at.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := (&driver{}).findKey(t.Context(), s.account(t), own); err != nil || found == nil {
+		t.Errorf("the user's key pair is gone (%v)", err)
+	}
+	m.removed(s)
+	if _, ok := s.machine(t, nil).open().(drivers.SSHAccess); ok {
+		t.Error("a machine with a key of ours says how to log in")
+	}
+}
+
+func TestUserData(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	file := filepath.Join(t.TempDir(), "user-data")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\necho from-the-owner\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := s.machine(t, drivers.Values{"amazonec2-userdata": {file}})
+	m.created()
+	spec, _ := s.hosts.Spec(m.saved().Instance)
+	for _, part := range []string{"from-the-owner", "OPENSSH PRIVATE KEY", strings.Fields(testKey)[1]} {
+		if !strings.Contains(string(spec.UserData), part) {
+			t.Errorf("user data lacks %q:\n%s", part, spec.UserData)
+		}
+	}
+	twice := wish()
+	twice.UserData = []byte("#cloud-config\n")
+	other := s.machine(t, drivers.Values{"amazonec2-userdata": {file}})
+	other.name = "m2"
+	if err := other.open().Create(t.Context(), twice); !errors.Is(err, drivers.ErrOption) {
+		t.Errorf("got %v, want ErrOption", err)
+	}
+	m.removed(s)
+}
+
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	text, err := m.open().(drivers.ConsoleReader).Console(t.Context())
+	if err != nil || !strings.Contains(string(text), "login:") {
+		t.Errorf("it printed %q (%v)", text, err)
+	}
+	m.removed(s)
+}
+
+// TestStopByForce has a host that does not shut down.
+func TestStopByForce(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{Step: 300 * time.Millisecond})
+	p := quick()
+	p.stop = 100 * time.Millisecond
+	m := newMachine(t, factory(p), "m1", s.values(nil))
+	m.created()
+	calls := s.gate.Calls()["StopInstances"]
+	_ = m.open().Stop(t.Context()) // it may take longer than this test's patience
+	if got := s.gate.Calls()["StopInstances"] - calls; got != 2 {
+		t.Errorf("it was told to stop %d times, want once more by force", got)
+	}
+	m.removed(s)
+}
+
+func TestNoCredentials(t *testing.T) {
+	// Not parallel: the SDK reads the environment of the process.
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_SESSION_TOKEN",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")
+	begin := time.Now()
+	m := newMachine(t, Factory(), "m1", nil)
+	err := m.open().Check(t.Context())
+	h := new(drivers.HintError)
+	if !errors.Is(err, drivers.ErrCredentials) || !errors.As(err, &h) || !strings.Contains(h.Advice, "AWS_ACCESS_KEY_ID") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %v to find out", took)
+	}
+	m = newMachine(t, Factory(), "m1", drivers.Values{"amazonec2-profile": {"missing"}})
+	if err := m.open().Check(t.Context()); !errors.Is(err, drivers.ErrCredentials) || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("got %v", err)
+	}
+}
