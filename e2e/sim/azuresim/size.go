@@ -210,7 +210,7 @@ func (c *Cloud) catalogue(k *call) (*reply, *armError) {
 	case !slices.Contains(locations(), lower(k.names[0])):
 		return nil, refuse(400, "NoRegisteredProviderFound", "No registered resource provider found for location '%s' and API version '%s' for type 'locations/%s'. The supported locations are '%s'.", k.names[0], k.r.URL.Query().Get("api-version"), k.types[1], strings.Join(locations(), ", "))
 	case provider == "microsoft.compute" && lower(k.types[1]) == "publishers":
-		if err := k.may("Microsoft.Compute/locations/publishers/read", "/subscriptions/"+Subscription); err != nil {
+		if err := k.may("Microsoft.Compute/"+strings.Join(k.types, "/")+"/read", "/subscriptions/"+Subscription); err != nil {
 			return nil, err
 		}
 		return c.publishers(k)
