@@ -34,6 +34,8 @@ func (c *Cloud) checkPublicAddress(_ *call, m model, old *record) *armError {
 		return notSimulated("public addresses of SKU %s %s", a.SKU.Name, a.SKU.Tier)
 	case p.PublicIPAllocationMethod != "Static":
 		return refuse(400, "StandardSkuPublicIPAddressesMustBeStatic", "Standard sku publicIp %s must have AllocationMethod set to Static.", a.ID)
+	case len(p.IPTags) > 0 || p.DeleteOption != "" && old == nil:
+		return notSimulated("the tags or the deleteOption of a public address itself")
 	case p.PublicIPAddressVersion != "IPv4":
 		return notSimulated("%s addresses", p.PublicIPAddressVersion)
 	}
@@ -142,6 +144,9 @@ func (c *Cloud) viewPublicAddress(m model) {
 	a := m.(*publicAddress)
 	if ip := c.holder(a.ID); ip != nil {
 		a.Properties.IPConfiguration = &ref{ip.ID}
+		if p := ip.Properties.PublicIPAddress.Properties; p != nil {
+			a.Properties.DeleteOption = p.DeleteOption
+		}
 	}
 }
 

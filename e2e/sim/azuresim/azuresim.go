@@ -26,6 +26,7 @@ type Config struct {
 	RetryAfter   time.Duration // what clients are told to wait between polls, in whole seconds; 1 s; negative: nothing is told
 	Token        time.Duration // how long an access token is good for; 1 hour
 	Unregistered []string      // resource providers that the subscription has not registered
+	Page         int           // how many resources are on a page of a list; 0: all
 	Throttle     int           // how many requests a principal may make at once before it is throttled; 0: no end
 	Refill       time.Duration // after which a throttled principal may make one more; 1 s
 }

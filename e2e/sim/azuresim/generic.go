@@ -2,7 +2,9 @@ package azuresim
 
 import (
 	"net/http"
+	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -99,7 +101,33 @@ func (c *Cloud) listResources(k *call) (*reply, *armError) {
 		}
 		found = append(found, one)
 	}
-	return list(found)
+	return c.page(k, found)
+}
+
+// page answers with as much of a list as fits on a page, and where the rest is.
+func (c *Cloud) page(k *call, items any) (*reply, *armError) {
+	all := reflect.ValueOf(items)
+	from, to := 0, all.Len()
+	query := k.r.URL.Query()
+	if token := query.Get("$skiptoken"); token != "" {
+		n, err := strconv.Atoi(token)
+		if err != nil || n < 0 {
+			return nil, refuse(400, "InvalidSkipToken", "The skip token '%s' is invalid.", token)
+		}
+		from = min(n, to)
+	}
+	body := map[string]any{}
+	if c.config.Page > 0 && from+c.config.Page < to {
+		to = from + c.config.Page
+		query.Set("$skiptoken", strconv.Itoa(to))
+		body["nextLink"] = base(k.r) + k.r.URL.Path + "?" + query.Encode()
+	}
+	values := []any{}
+	for i := from; i < to; i++ {
+		values = append(values, all.Index(i).Interface())
+	}
+	body["value"] = values
+	return ok(body)
 }
 
 func locations() []string {

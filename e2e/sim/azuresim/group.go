@@ -98,7 +98,11 @@ func (c *Cloud) removeGroup(k *call, rec *record) (*reply, *armError) {
 			return nil, err
 		}
 		*rec.state() = "Deleting"
-		op = c.begin(k, rec, "Delete", func(ctx context.Context) error { return c.removeMachinesOf(ctx, rec) }, func(err *armError) {
+		wait := c.halt(c.contents(rec))
+		op = c.begin(k, rec, "Delete", func(ctx context.Context) error {
+			wait()
+			return c.removeMachinesOf(ctx, rec)
+		}, func(err *armError) {
 			if err != nil {
 				*rec.state() = "Succeeded"
 				return
@@ -113,10 +117,7 @@ func (c *Cloud) removeGroup(k *call, rec *record) (*reply, *armError) {
 
 // freeGroup refuses to delete a group with something that others use.
 func (c *Cloud) freeGroup(group *record) *armError {
-	for _, rec := range c.sorted() {
-		if !strings.EqualFold(rec.group(), group.head().Name) || rec.kind.free == nil {
-			continue
-		}
+	for _, rec := range c.contents(group) {
 		for _, user := range c.users(rec) {
 			if !strings.EqualFold(groupOf(user), group.head().Name) {
 				return refuse(409, "ResourceGroupDeletionBlocked", "Deletion of resource group '%s' failed as resources with identifiers '%s' could not be deleted: it is in use by '%s'. The provisioning state of the resource group will be rolled back.", group.head().Name, rec.head().ID, user)
@@ -129,9 +130,9 @@ func (c *Cloud) freeGroup(group *record) *armError {
 func (c *Cloud) removeMachinesOf(ctx context.Context, group *record) error {
 	c.mu.Lock()
 	var hosts []string
-	for _, m := range all[*virtualMachine](c) {
-		if strings.EqualFold(groupOf(m.ID), group.head().Name) {
-			hosts = append(hosts, m.Properties.VMID)
+	for _, rec := range c.contents(group) {
+		if vm, is := rec.model.(*virtualMachine); is {
+			hosts = append(hosts, vm.Properties.VMID)
 		}
 	}
 	c.mu.Unlock()
@@ -187,5 +188,5 @@ func (c *Cloud) listGroups(k *call) (*reply, *armError) {
 			found = append(found, copyOf(rec.model))
 		}
 	}
-	return list(found)
+	return c.page(k, found)
 }

@@ -186,7 +186,8 @@ func (c *Cloud) freeInterface(rec *record) *armError {
 	return nil
 }
 
-// eraseAddresses takes the public addresses out of the store that are to go with an interface.
+// eraseAddresses takes the public addresses out of the store that are to go
+// with the machine that an interface was of.
 func (c *Cloud) eraseAddresses(nic *networkInterface) {
 	for _, ip := range nic.Properties.IPConfigurations {
 		a := ip.Properties.PublicIPAddress

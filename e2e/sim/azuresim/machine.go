@@ -154,29 +154,24 @@ func (c *Cloud) checkInterfaces(k *call, vm *virtualMachine) *armError {
 
 func oneOf(s string, of ...string) bool { return slices.Contains(of, s) }
 
-// launchMachine boots a machine that is new, and settles one that is not.
+// launchMachine boots a machine that is new or that failed to, and settles others.
 func (c *Cloud) launchMachine(k *call, rec *record, isNew bool) *operation {
-	if !isNew {
+	if !isNew && rec.power != "" {
 		return c.begin(k, rec, "Put", nil, c.settle(rec))
 	}
 	vm := rec.model.(*virtualMachine)
 	spec := c.spec(vm)
 	code := c.scarce[lower(vm.Properties.HardwareProfile.VMSize)]
 	c.makeDisk(vm)
-	vm.Properties.OSProfile.CustomData = "" // is never shown
 	rec.power = "starting"
 	return c.begin(k, rec, "Put", func(ctx context.Context) error {
 		if code != "" {
-			return nil
+			return allocationFailed(code)
 		}
 		return c.config.Hosts.Launch(ctx, spec)
 	}, func(err *armError) {
 		if rec.power = "running"; err != nil {
 			rec.power = ""
-		}
-		if code != "" {
-			err = allocationFailed(code)
-			rec.busy, rec.power = nil, ""
 		}
 		c.settle(rec)(err)
 		c.fail(vm.ID, err)
@@ -226,6 +221,7 @@ func (c *Cloud) eraseParts(vm *virtualMachine) {
 	for _, r := range vm.Properties.NetworkProfile.NetworkInterfaces {
 		if rec := c.store[lower(r.ID)]; rec != nil && r.Properties != nil && r.Properties.DeleteOption == "Delete" {
 			c.erase(rec)
+			c.eraseAddresses(rec.model.(*networkInterface))
 		}
 	}
 	d := vm.Properties.StorageProfile.OSDisk

@@ -2,6 +2,7 @@ package azuresim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -21,6 +22,7 @@ type operation struct {
 	status   int // of the answer at its Location once it is done
 	result   func() any
 	rec      *record
+	settled  chan struct{} // closed when nothing of it runs any more
 }
 
 func (o *operation) running() bool { return o.end.IsZero() }
@@ -35,11 +37,16 @@ func (o *operation) path() string {
 // begin starts an operation on a resource. work runs without the lock, and goes
 // on when the client has gone away; then done is called with the lock held.
 func (c *Cloud) begin(k *call, rec *record, verb string, work func(context.Context) error, done func(err *armError)) *operation {
-	op := &operation{id: newID(), verb: verb, provider: rec.kind.provider(), location: rec.head().Location, start: time.Now(), status: http.StatusOK, rec: rec}
+	op := &operation{id: newID(), verb: verb, provider: rec.kind.provider(), location: rec.head().Location, start: time.Now(), status: http.StatusOK, rec: rec, settled: make(chan struct{})}
 	c.operations[op.id] = op
-	rec.busy = op
+	before := rec.last
+	rec.busy, rec.last = op, op
 	ctx := context.WithoutCancel(k.r.Context())
 	time.AfterFunc(max(c.config.Operation, time.Until(rec.found)), func() {
+		defer close(op.settled)
+		if before != nil {
+			<-before.settled
+		}
 		var err error
 		c.mu.Lock()
 		preempted := !op.running()
@@ -52,7 +59,7 @@ func (c *Cloud) begin(k *call, rec *record, verb string, work func(context.Conte
 		if !op.running() {
 			return
 		}
-		if err != nil {
+		if err != nil && !errors.As(err, &op.err) {
 			op.err = refuse(http.StatusInternalServerError, "InternalExecutionError", "An internal execution error occurred: %s", err)
 		}
 		op.finish()
@@ -68,12 +75,29 @@ func (o *operation) finish() {
 	}
 }
 
-// preempt ends what runs on a resource for something newer.
+// preempt ends what runs on a resource for something newer. Its work may go on
+// for a while: what is newer waits for it.
 func (c *Cloud) preempt(rec *record) {
 	if op := rec.busy; op != nil {
 		op.err = refuse(http.StatusConflict, "OperationPreempted", "The operation has been preempted by a more recent operation.")
 		op.canceled = true
 		op.finish()
+	}
+}
+
+// halt preempts what runs on resources, and returns what waits for the end of it.
+func (c *Cloud) halt(recs []*record) (wait func()) {
+	var ends []chan struct{}
+	for _, rec := range recs {
+		c.preempt(rec)
+		if rec.last != nil {
+			ends = append(ends, rec.last.settled)
+		}
+	}
+	return func() {
+		for _, end := range ends {
+			<-end
+		}
 	}
 }
 

@@ -146,7 +146,9 @@ func (c *Cloud) makeDisk(vm *virtualMachine) {
 		ManagedBy: vm.ID, SKU: &named{Name: from.ManagedDisk.StorageAccountType},
 		Properties: &diskProperties{OSType: "Linux", DiskSizeGB: from.DiskSizeGB, DiskState: "Attached", TimeCreated: now(), UniqueID: newID(), ProvisioningState: "Succeeded"},
 	}
-	c.add(c.kindOf(d.Type), d)
+	if c.store[lower(d.ID)] == nil {
+		c.add(c.kindOf(d.Type), d)
+	}
 }
 
 // checkPlacement checks a machine's availability set and zone.

@@ -20,7 +20,7 @@ func (c *Cloud) actMachine(k *call) (*reply, *armError) {
 	if k.r.Method != http.MethodPost {
 		return nil, notSimulated("%s %s", k.r.Method, k.r.URL.Path)
 	}
-	if k.tail() == "retrieveBootDiagnosticsData" {
+	if strings.EqualFold(k.tail(), "retrieveBootDiagnosticsData") {
 		return c.bootData(k, vm)
 	}
 	return c.power(k, rec, vm)
@@ -78,12 +78,14 @@ func (c *Cloud) patchMachine(k *call) (*reply, *armError) { return c.patchTags(k
 func (c *Cloud) expand(k *call, rec *record, m model) (*reply, *armError) {
 	q := k.r.URL.Query()
 	for name := range q {
-		if !oneOf(name, "api-version", "$expand", "statusOnly") {
-			return nil, notSimulated("the query parameter %s", name)
+		if !oneOf(name, "api-version", "$expand", "statusOnly", "$skiptoken") {
+			return nil, notSimulated("the query parameter %s here", name)
 		}
 	}
 	vm, machine := m.(*virtualMachine)
 	switch expand := q.Get("$expand"); {
+	case k.group != "" && q.Get("statusOnly") != "":
+		return nil, notSimulated("statusOnly in one group")
 	case !machine && (expand != "" || q.Get("statusOnly") != ""):
 		return nil, notSimulated("$expand or statusOnly for %s", rec.kind.typ)
 	case machine && strings.EqualFold(expand, "instanceView"):

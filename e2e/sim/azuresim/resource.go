@@ -26,6 +26,9 @@ func (c *Cloud) put(k *call, kd *kind) (*reply, *armError) {
 	if err := c.checkHeader(m.head(), old, k); err != nil {
 		return nil, err
 	}
+	if err := precondition(k, old); err != nil {
+		return nil, err
+	}
 	if old != nil && old.busy != nil {
 		return nil, inProgress(k, old)
 	}
@@ -44,6 +47,8 @@ func (c *Cloud) put(k *call, kd *kind) (*reply, *armError) {
 func (c *Cloud) keep(k *call, kd *kind, m model, old *record) (*reply, *armError) {
 	if kd.provider() == "Microsoft.Network" {
 		m.head().Etag = `W/"` + newID() + `"`
+	} else if kd.typ == "Microsoft.Compute/virtualMachines" {
+		m.head().Etag = `"` + newID() + `"`
 	}
 	rec, status := old, http.StatusOK
 	*m.state() = "Updating"
@@ -66,6 +71,21 @@ func (c *Cloud) keep(k *call, kd *kind, m model, old *record) (*reply, *armError
 	return &reply{status, c.show(rec), c.accepted(k, op, false)}, nil
 }
 
+// precondition checks what a request says of the state that it is to change.
+func precondition(k *call, old *record) *armError {
+	match, none := k.r.Header.Get("If-Match"), k.r.Header.Get("If-None-Match")
+	switch {
+	case none == "" && match == "":
+	case none != "" && none != "*":
+		return notSimulated("If-None-Match: %s", none)
+	case none == "*" && old != nil:
+		return refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The precondition given in the request header evaluates to false: the resource '%s' exists.", k.name())
+	case match != "" && (old == nil || match != "*" && match != old.head().Etag):
+		return refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The precondition given in the request header evaluates to false.")
+	}
+	return nil
+}
+
 // settle returns what ends an operation: the resource has succeeded or failed.
 func (c *Cloud) settle(rec *record) func(*armError) {
 	return func(err *armError) {
@@ -73,7 +93,6 @@ func (c *Cloud) settle(rec *record) func(*armError) {
 		if err != nil {
 			*rec.state() = "Failed"
 		}
-		rec.listed = time.Now().Add(c.config.Delay)
 	}
 }
 
@@ -131,7 +150,7 @@ func (c *Cloud) listKind(k *call, kd *kind) (*reply, *armError) {
 	}
 	var found []model
 	for _, rec := range c.sorted() {
-		if rec.kind.typ != kd.typ || time.Now().Before(rec.found) || k.group != "" && !strings.EqualFold(rec.group(), k.group) {
+		if rec.kind.typ != kd.typ || time.Now().Before(rec.listed) || k.group != "" && !strings.EqualFold(rec.group(), k.group) {
 			continue
 		}
 		m := c.show(rec)
@@ -140,7 +159,7 @@ func (c *Cloud) listKind(k *call, kd *kind) (*reply, *armError) {
 		}
 		found = append(found, m)
 	}
-	return list(found)
+	return c.page(k, found)
 }
 
 // remove deletes a resource that nothing uses.
@@ -148,6 +167,9 @@ func (c *Cloud) remove(k *call, kd *kind) (*reply, *armError) {
 	rec := c.store[lower(k.id(kd.typ))]
 	if rec == nil {
 		return &reply{status: http.StatusNoContent}, nil
+	}
+	if kd.remove == nil && k.r.URL.Query().Has("forceDeletion") {
+		return nil, notSimulated("forceDeletion here")
 	}
 	if op := rec.busy; op != nil && op.verb == "Delete" {
 		return &reply{http.StatusAccepted, nil, c.accepted(k, op, true)}, nil

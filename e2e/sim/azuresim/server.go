@@ -40,7 +40,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("x-ms-request-id", newID())
 	w.Header().Set("x-ms-correlation-request-id", newID())
-	answer, refusal := c.manage(r, body)
+	answer, refusal := c.manage(w, r, body)
 	if refusal != nil {
 		writeError(w, refusal)
 		return
@@ -58,7 +58,7 @@ func managed(path string) bool {
 }
 
 // manage does what a request to the resource manager asks for.
-func (c *Cloud) manage(r *http.Request, body []byte) (*reply, *armError) {
+func (c *Cloud) manage(w http.ResponseWriter, r *http.Request, body []byte) (*reply, *armError) {
 	k, _ := parse(r.URL.Path)
 	k.r, k.body = r, body
 	if err := c.authenticate(&k); err != nil {
@@ -69,10 +69,27 @@ func (c *Cloud) manage(r *http.Request, body []byte) (*reply, *armError) {
 	if err := c.throttle(k.who); err != nil {
 		return nil, err
 	}
+	kind := map[bool]string{true: "reads", false: "writes"}[r.Method == http.MethodGet]
+	w.Header().Set("x-ms-ratelimit-remaining-subscription-"+kind, c.remaining(k.who))
 	if err := c.admit(&k); err != nil {
 		return nil, err
 	}
 	return c.dispatch(&k)
+}
+
+// checkQuery refuses parameters that nobody looks at.
+func checkQuery(k *call) *armError {
+	looked := map[string][]string{
+		http.MethodGet:    {"$expand", "$filter", "$orderby", "$top", "$skiptoken", "statusOnly", "includeExtendedLocations", "monitor"},
+		http.MethodPost:   {"skipShutdown", "hibernate"},
+		http.MethodDelete: {"forceDeletion", "forceDeletionTypes"},
+	}[k.r.Method]
+	for name := range k.r.URL.Query() {
+		if name != "api-version" && !slices.Contains(looked, name) {
+			return notSimulated("the query parameter %s", name)
+		}
+	}
+	return nil
 }
 
 // admit checks what is common to all requests.
@@ -84,9 +101,15 @@ func (c *Cloud) admit(k *call) *armError {
 	case k.subscription != "" && !strings.EqualFold(k.subscription, Subscription):
 		return refuse(404, "SubscriptionNotFound", "The subscription '%s' could not be found.", k.subscription)
 	}
+	if err := checkQuery(k); err != nil {
+		return err
+	}
 	versions := versionsOf(k)
 	if slices.Contains(versions, version) {
 		return nil
+	}
+	if _, known := c.registered[lower(k.provider)]; k.provider != "" && !known {
+		return c.unregistered(k)
 	}
 	if k.provider == "" {
 		return refuse(400, "InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are '%s'.", version, strings.Join(versions, ","))
@@ -163,9 +186,19 @@ func (c *Cloud) Action(r *http.Request, _ []byte) string {
 	case len(k.types) == 0:
 		name = "subscriptions"
 	case r.Method == http.MethodPost && len(k.types) > 1:
-		name = k.types[len(k.types)-2] + "/" + name
+		name = properly(k.types[len(k.types)-2]) + "/" + name
 	}
-	return r.Method + " " + name
+	return r.Method + " " + properly(name)
+}
+
+// properly writes a type as its kind does, whatever the case in the path.
+func properly(word string) string {
+	for _, kd := range append(kinds(), groupKind()) {
+		if strings.EqualFold(kd.last(), word) {
+			return kd.last()
+		}
+	}
+	return word
 }
 
 // Refuse answers as ARM does when it fails in the way of f.
@@ -176,6 +209,9 @@ func (c *Cloud) Refuse(w http.ResponseWriter, _ *http.Request, f sim.Fault) {
 		return
 	}
 	e := refuse(http.StatusInternalServerError, "InternalServerError", "The server encountered an internal error. Please retry the request.")
+	if f.Code != "" {
+		e.Status = usualStatus(f.Code)
+	}
 	if f.Status != 0 {
 		e.Status = f.Status
 	}
@@ -186,6 +222,27 @@ func (c *Cloud) Refuse(w http.ResponseWriter, _ *http.Request, f sim.Fault) {
 		e.Message = f.Text
 	}
 	writeError(w, e)
+}
+
+// usualStatus is that of an error code.
+func usualStatus(code string) int {
+	switch code {
+	case "AuthorizationFailed", "LinkedAuthorizationFailed", "RequestDisallowedByPolicy":
+		return http.StatusForbidden
+	case "InvalidAuthenticationToken", "ExpiredAuthenticationToken":
+		return http.StatusUnauthorized
+	case "ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "NotFound", "ParentResourceNotFound":
+		return http.StatusNotFound
+	case "TooManyRequests", "RetryableError", "SubscriptionRequestsThrottled":
+		return http.StatusTooManyRequests
+	case "ServiceUnavailable", "ServerTimeout":
+		return http.StatusServiceUnavailable
+	case "InternalServerError", "InternalExecutionError":
+		return http.StatusInternalServerError
+	case "SkuNotAvailable", "OperationNotAllowed", "Conflict", "AnotherOperationInProgress", "AllocationFailed", "ZonalAllocationFailed", "ReferencedResourceNotProvisioned", "ResourceGroupBeingDeleted", "MissingSubscriptionRegistration":
+		return http.StatusConflict
+	}
+	return http.StatusBadRequest
 }
 
 func tooMany(seconds int) *armError {

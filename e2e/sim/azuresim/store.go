@@ -17,7 +17,8 @@ type record struct {
 	found  time.Time // from when on it is found by its id
 	listed time.Time // from when on lists have it
 	busy   *operation
-	power  string // of a virtual machine: running, stopped, deallocated, starting...
+	last   *operation // the newest one that was begun
+	power  string     // of a virtual machine: running, stopped, deallocated, starting...
 }
 
 func (rec *record) group() string { return groupOf(rec.head().ID) }
@@ -63,7 +64,7 @@ func (c *Cloud) sorted() []*record {
 // add puts a new resource into the store.
 func (c *Cloud) add(k *kind, m model) *record {
 	now := time.Now()
-	rec := &record{model: m, kind: k, found: now.Add(c.config.Delay), listed: now.Add(c.config.Delay)}
+	rec := &record{model: m, kind: k, found: now.Add(c.config.Delay), listed: now.Add(2 * c.config.Delay)}
 	c.store[lower(m.head().ID)] = rec
 	return rec
 }
@@ -102,28 +103,43 @@ func (c *Cloud) Vanish(kind, id string) error {
 		c.mu.Unlock()
 		return fmt.Errorf("azuresim: no %s %s", kind, id)
 	}
+	recs := []*record{rec}
+	if _, group := rec.model.(*resourceGroup); group {
+		recs = append(recs, c.contents(rec)...)
+	}
+	wait := c.halt(recs)
 	hosts := c.erase(rec)
 	c.mu.Unlock()
+	wait()
 	return c.removeHosts(hosts)
+}
+
+// contents are the resources of a group.
+func (c *Cloud) contents(group *record) (found []*record) {
+	for _, rec := range c.sorted() {
+		if rec != group && strings.EqualFold(rec.group(), group.head().Name) {
+			found = append(found, rec)
+		}
+	}
+	return found
 }
 
 // erase takes a resource and what goes with it out of the store, and returns the
 // hosts that are to be removed.
 func (c *Cloud) erase(rec *record) (hosts []string) {
-	id := rec.head().ID
-	delete(c.store, lower(id))
+	id := lower(rec.head().ID)
+	if c.store[id] != rec {
+		return nil // gone already
+	}
+	delete(c.store, id)
 	switch m := rec.model.(type) {
 	case *resourceGroup:
-		for _, other := range c.sorted() {
-			if strings.EqualFold(other.group(), m.Name) {
-				hosts = append(hosts, c.erase(other)...)
-			}
+		for _, other := range c.contents(rec) {
+			hosts = append(hosts, c.erase(other)...)
 		}
 	case *virtualMachine:
 		hosts = append(hosts, m.Properties.VMID)
 		c.eraseParts(m)
-	case *networkInterface:
-		c.eraseAddresses(m)
 	}
 	return hosts
 }
