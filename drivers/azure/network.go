@@ -222,7 +222,6 @@ func (d *driver) ipSpec() armnetwork.PublicIPAddress {
 		Properties: &armnetwork.PublicIPAddressPropertiesFormat{
 			PublicIPAllocationMethod: ptr(armnetwork.IPAllocationMethodStatic),
 			PublicIPAddressVersion:   ptr(armnetwork.IPVersionIPv4),
-			DeleteOption:             ptr(armnetwork.DeleteOptionsDelete),
 		},
 	}
 	if d.cfg.Zone != "" {

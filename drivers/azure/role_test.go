@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/azuresim"
 )
 
@@ -44,6 +45,7 @@ func life(ctx context.Context, t testing.TB, c *simulated) error {
 		func(ctx context.Context) error { _, err := d.Console(ctx); return err },
 		d.Restart, d.Stop, d.Start, d.Kill,
 		func(ctx context.Context) error { _, err := d.Tagged(ctx); return err },
+		func(ctx context.Context) error { return loose(ctx, t, c, d) },
 		shared.Remove, d.Remove,
 	}
 	for _, step := range steps {
@@ -52,6 +54,30 @@ func life(ctx context.Context, t testing.TB, c *simulated) error {
 		}
 	}
 	return nil
+}
+
+// loose does what is only needed when a virtual machine did not come to be or
+// did not take its parts along.
+func loose(ctx context.Context, t testing.TB, c *simulated, d *driver) error {
+	half := c.driver(t, nil, drivers.Env{Machine: "half"})
+	c.gate.Inject(sim.Fault{Action: "PUT virtualMachines", Mode: sim.Fail, Status: 400, Code: "BadRequest"})
+	if err := half.Create(ctx, request(t)); err == nil {
+		return errors.New("the fault did not come")
+	}
+	c.gate.Clear()
+	if err := half.Remove(ctx); err != nil {
+		return err
+	}
+	a, err := d.account(ctx)
+	if err != nil {
+		return err
+	}
+	other := *d
+	other.env.StoreID = d.env.StoreID[:8] + "-untagged" // makes the same names, and other tags
+	if err := other.tagDisk(ctx, a); err != nil {
+		return err
+	}
+	return d.deleteDisk(ctx, a, d.group(), "nothing")
 }
 
 func TestRole(t *testing.T) {
