@@ -1,0 +1,137 @@
+package e2e_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCloudLife takes a machine of each cloud through its whole life, with a host
+// that boots through cloud-init.
+func TestCloudLife(t *testing.T) {
+	onEachCloud(t, func(t *testing.T, p provider) {
+		c, f := newCloudFleet(t, p, "docker")
+		m := f.name("m1")
+		data := filepath.Join(t.TempDir(), "data")
+		if err := os.WriteFile(data, []byte("#cloud-config\nhostname: other\nruncmd: [touch /owner-was-here]\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.ok(p.create("--userdata", data, "--engine-label", "tier=gold", m)...)
+		t.Logf("create made %d calls to its provider", c.calls())
+
+		if got := f.ok("ls", "--format", "{{.Name}} {{.DriverName}} {{.State}} {{.Error}}"); got != m+" "+p.driver+" Running " {
+			t.Errorf("ls: got %q", got)
+		}
+		if got := f.docker(m, "info", "--format", "{{.Labels}}"); !strings.Contains(got, "tier=gold") {
+			t.Errorf("Labels of the engine: got %q", got)
+		}
+		version := f.docker(m, "version", "--format", "{{.Server.Version}}")
+		if got := f.ok("version", m); got != version {
+			t.Errorf("version: got %q, want %q", got, version)
+		}
+		if got := f.ok("ssh", m, "hostname; ls /owner-was-here"); got != m+"\n/owner-was-here" {
+			t.Errorf("ssh: got %q", got)
+		}
+		if r := f.run("exec", m, "--", "sh", "-c", "exit 7"); r.code != 7 {
+			t.Errorf("exec: %s", r)
+		}
+		f.secretsAreKept(m)
+
+		before := f.ok("ip", m)
+		f.docker(m, "volume", "create", "kept")
+		f.ok("stop", m)
+		if got := f.ok("status", m); got != "Stopped" {
+			t.Errorf("status: got %q", got)
+		}
+		f.ok("start", m)
+		if after := f.ok("ip", m); (after == before) != p.stays {
+			t.Errorf("Address before stop %s, after start %s", before, after)
+		}
+		if got := f.docker(m, "volume", "ls", "-q"); got != "kept" {
+			t.Errorf("Volumes: got %q", got)
+		}
+		f.ok("restart", m)
+		f.docker(m, "info")
+		f.ok("kill", m)
+		if got := f.ok("status", m); got != "Stopped" {
+			t.Errorf("status after kill: got %q", got)
+		}
+		f.ok("start", m)
+		f.ok("upgrade", m)
+		f.docker(m, "info")
+		f.ok("provision", m)
+		f.ok("rm", "-y", m)
+		if left := c.ledger(); len(left) > 0 {
+			t.Errorf("rm left %v", left)
+		}
+	})
+}
+
+// secretsAreKept looks for secrets of the environment, and for private keys, in
+// what inspect shows and in all files of the store but those that are for them.
+func (f *fleet) secretsAreKept(m string) {
+	f.t.Helper()
+	secrets := []string{"PRIVATE KEY"}
+	for _, pair := range f.extra {
+		if k, v, _ := strings.Cut(pair, "="); slices.ContainsFunc([]string{"SECRET", "PASSWORD"}, func(s string) bool { return strings.Contains(k, s) }) && v != os.DevNull {
+			secrets = append(secrets, v)
+		}
+	}
+	look := func(where, text string) {
+		for i, s := range secrets {
+			if strings.Contains(text, s) {
+				f.t.Errorf("%s holds secret %d", where, i)
+			}
+		}
+	}
+	look("inspect", f.ok("inspect", m))
+	look("inspect in JSON", f.ok("inspect", "--format", "{{json .}}", m))
+	forThem := []string{"id_ed25519", "key.pem", "server-key.pem", "ca-key.pem", "secrets.json", "host_key"}
+	err := walkStore(f.store, func(name, text string) {
+		if !slices.Contains(forThem, filepath.Base(name)) {
+			look(name, text)
+		}
+	})
+	if err != nil {
+		f.t.Error(err)
+	}
+}
+
+func walkStore(root string, visit func(name, text string)) error {
+	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		visit(name, string(text))
+		return err
+	})
+}
+
+// TestCloudSwarm makes a swarm of two hosts of each cloud, with a service on both.
+func TestCloudSwarm(t *testing.T) {
+	onEachCloud(t, func(t *testing.T, p provider) {
+		c, f := newCloudFleet(t, p, "docker")
+		a, b := f.name("a"), f.name("b")
+		f.ok(p.create("--swarm-master", a)...)
+		f.ok(p.create("--swarm", b)...)
+		env := f.dockerEnv("--swarm", a)
+		if got := f.nodes(env); len(got) != 2 || !strings.HasPrefix(got[0], a+" Ready Active") || !strings.HasPrefix(got[1], b+" Ready Active") {
+			t.Fatalf("Nodes: got %q", got)
+		}
+		f.loadHello(a, b)
+		f.deployHello(env)
+		f.answersEverywhere(a, b)
+		f.ok("rm", "-y", b)
+		if got := f.nodes(env); len(got) != 1 {
+			t.Errorf("Nodes after rm: got %q", got)
+		}
+		f.ok("rm", "-y", a)
+		if left := c.ledger(); len(left) > 0 {
+			t.Errorf("rm left %v", left)
+		}
+	})
+}
