@@ -108,7 +108,7 @@ func TestNothingOfTheOwner(t *testing.T) {
 				"ssh_deletekeys": true, "ssh_keys": map[string]any{"ed25519_private": key},
 				"users": []any{"default", map[string]any{
 					"name": "u", "sudo": "ALL=(ALL) NOPASSWD:ALL", "shell": "/bin/bash",
-					"lock_passwd": true, "ssh_authorized_keys": []any{"k"},
+					"lock_passwd": true, "no_user_group": true, "ssh_authorized_keys": []any{"k"},
 				}},
 			},
 		},

@@ -91,6 +91,7 @@ func (s Seed) login() config {
 		"sudo":                "ALL=(ALL) NOPASSWD:ALL",
 		"shell":               "/bin/bash",
 		"lock_passwd":         true,
+		"no_user_group":       true, // an image with an Engine has a group docker, which would be the user docker's
 		"ssh_authorized_keys": append([]string{}, s.Keys...),
 	}
 }
