@@ -60,7 +60,7 @@ func (c *Cloud) authentic(r *http.Request, body []byte, s scope) (key, error) {
 	c.mu.Lock()
 	k, ok := c.keys[s.access]
 	c.mu.Unlock()
-	if !ok {
+	if !ok || r.Header.Get("X-Amz-Security-Token") != "" { // there are no temporary keys
 		return key{}, errUnknownKey
 	}
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
@@ -125,10 +125,13 @@ func (k key) authorize(action string) error {
 	if k.may(action) {
 		return nil
 	}
-	user := "arn:aws:iam::" + Account + ":user/" + k.id
-	encoded := base64.RawURLEncoding.EncodeToString([]byte(user + " may not " + action))
-	f := fault("UnauthorizedOperation", "You are not authorized to perform this operation. User: %s is not authorized to perform: %s "+
-		"because no identity-based policy allows the %s action. Encoded authorization failure message: %s", user, action, action, encoded)
+	user, on, more := "arn:aws:iam::"+Account+":user/"+k.id, "", ""
+	if !strings.HasPrefix(action, "ec2:Describe") {
+		on = " on resource: arn:aws:ec2:*:" + Account + ":*"
+		more = " Encoded authorization failure message: " + base64.RawURLEncoding.EncodeToString([]byte(user+" may not "+action))
+	}
+	f := fault("UnauthorizedOperation", "You are not authorized to perform this operation. User: %s is not authorized to perform: %s%s "+
+		"because no identity-based policy allows the %s action.%s", user, action, on, action, more)
 	f.status = http.StatusForbidden
 	return f
 }

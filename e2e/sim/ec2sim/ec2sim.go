@@ -9,6 +9,7 @@ package ec2sim
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -89,8 +90,8 @@ type call struct {
 // later has something done when the cloud is unlocked, before the answer is sent.
 func (k *call) later(task func(context.Context) error) { k.tasks = append(k.tasks, task) }
 
-// go on if all parameters were read and this is no rehearsal. Handlers call it
-// before they change or answer anything.
+// check lets a handler go on if all parameters were read and this is no
+// rehearsal. Handlers call it before they change or answer anything.
 func (k *call) check() error {
 	k.ready = true
 	dry := k.p.flag("DryRun", false)
@@ -107,6 +108,9 @@ func (k *call) check() error {
 
 // New returns a cloud with a VPC and its subnets in each region, and public images.
 func New(c Config) (*Cloud, error) {
+	if c.Hosts == nil {
+		return nil, errors.New("a cloud needs hosts")
+	}
 	a, err := readAPI()
 	if err != nil {
 		return nil, err

@@ -185,6 +185,9 @@ func (r *region) parameter(name string) (*image, bool) {
 		if strings.Contains(im.parameter, "al2023-ami-kernel-6.1") {
 			aliases = append(aliases, strings.Replace(im.parameter, "6.1", "default", 1))
 		}
+		for version, name := range map[string]string{"24.04": "noble", "22.04": "jammy", "20.04": "focal"} {
+			aliases = append(aliases, strings.Replace(im.parameter, "/server/"+version+"/", "/server/"+name+"/", 1))
+		}
 		if slices.Contains(aliases, name) {
 			return im, true
 		}

@@ -136,7 +136,7 @@ func (c *Cloud) bury(r *region, in *instance) {
 			a.instance, a.association = nil, ""
 		}
 	}
-	if s := in.spot; s != nil && s.state == "active" {
+	if s := in.spot; s != nil && (s.state == "active" || s.state == "disabled") {
 		s.instance = nil
 		s.state, s.status = "closed", "instance-terminated-by-user"
 		if s.persistent {

@@ -240,27 +240,36 @@ func (l *launch) suit() error {
 // afford checks quotas and prices.
 func (l *launch) afford() error {
 	r := l.k.r
-	used := map[bool]int{}
-	for _, in := range r.instances {
-		if in.counts() {
-			used[in.spot != nil] += in.kind.vcpus
-		}
-	}
-	need := l.kind.vcpus * l.count
+	need := l.kind.vcpus*l.count + r.vcpus(l.market != nil)
 	if l.market == nil {
-		if n := r.quota(QuotaVCPUs); used[false]+need > n {
-			return fault("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to. "+
-				"Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", n)
+		if n := r.quota(QuotaVCPUs); need > n {
+			return tooManyVCPUs(n)
 		}
 		return nil
 	}
 	if price := l.k.c.spotPrice(l.kind); l.market.price != 0 && l.market.price < price {
 		return fault("SpotMaxPriceTooLow", "Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %v.", l.market.price, price)
 	}
-	if used[true]+need > r.quota(QuotaSpotVCPUs) {
+	if need > r.quota(QuotaSpotVCPUs) {
 		return fault("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
 	}
 	return nil
+}
+
+// vcpus is how many are in use, by spot instances or the others.
+func (r *region) vcpus(spot bool) int {
+	n := 0
+	for _, in := range r.instances {
+		if in.counts() && (in.spot != nil) == spot {
+			n += in.kind.vcpus
+		}
+	}
+	return n
+}
+
+func tooManyVCPUs(limit int) error {
+	return fault("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket that the specified instance type belongs to. "+
+		"Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", limit)
 }
 
 // make makes the instances in the books, or none of them.

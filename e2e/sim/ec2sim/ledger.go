@@ -48,7 +48,7 @@ func (c *Cloud) Ledger() []sim.Resource {
 			add("elastic-ip", &a.thing, "")
 		}
 		for _, s := range r.spots {
-			if s.state == "open" || s.state == "active" {
+			if s.open() {
 				add("spot-request", &s.thing, "")
 			}
 		}

@@ -10,14 +10,31 @@ import (
 	"strings"
 )
 
-// wildcard matches EC2's filters and IAM's actions: * is anything, ? one character.
+// wildcard matches EC2's filters and IAM's actions: * is anything, ? one
+// character, and a backslash takes that meaning away.
 func wildcard(pattern, s string) bool {
-	if !strings.ContainsAny(pattern, `*?\`) {
-		return pattern == s
+	for pattern != "" {
+		switch c := pattern[0]; {
+		case c == '*':
+			rest := pattern[1:]
+			for i := 0; i <= len(s); i++ {
+				if wildcard(rest, s[i:]) {
+					return true
+				}
+			}
+			return false
+		case s == "":
+			return false
+		case c == '\\' && len(pattern) > 1:
+			if pattern = pattern[1:]; pattern[0] != s[0] {
+				return false
+			}
+		case c != '?' && c != s[0]:
+			return false
+		}
+		pattern, s = pattern[1:], s[1:]
 	}
-	quoted := regexp.QuoteMeta(pattern)
-	quoted = strings.ReplaceAll(strings.ReplaceAll(quoted, `\*`, ".*"), `\?`, ".")
-	return regexp.MustCompile("^(?s:" + quoted + ")$").MatchString(s)
+	return s == ""
 }
 
 // filter is one of a request's filters.
@@ -26,12 +43,24 @@ type filter struct {
 	any  []string
 }
 
-func (p *params) filters() []filter {
+// maxFilterValues is how many values all filters of a request may have.
+const maxFilterValues = 200
+
+func (p *params) filters() ([]filter, error) {
 	var all []filter
+	n := 0
 	for _, f := range p.list("Filters") {
-		all = append(all, filter{f.str("Name"), f.strs("Values")})
+		one := filter{f.str("Name"), f.strs("Values")}
+		if one.name == "" || len(one.any) == 0 {
+			return nil, fault("InvalidParameterValue", "The filter '%s' has no name or no values", one.name)
+		}
+		all = append(all, one)
+		n += len(one.any)
 	}
-	return all
+	if n > maxFilterValues {
+		return nil, fault("FilterLimitExceeded", "The maximum number of filter values specified on a single call is %d", maxFilterValues)
+	}
+	return all, nil
 }
 
 // passes tells whether an entity passes all filters.
@@ -81,7 +110,11 @@ type listing struct {
 
 // describe returns what a Describe request asks for, and the next page's token.
 func describe[T entity](k *call, all []T, l listing) ([]T, any, error) {
-	ids, filters := k.p.strs(l.ids), k.p.filters()
+	ids := k.p.strs(l.ids)
+	filters, err := k.p.filters()
+	if err != nil {
+		return nil, nil, err
+	}
 	size, from, err := k.page(l, len(ids) > 0)
 	if err != nil {
 		return nil, nil, err

@@ -17,7 +17,10 @@ func (r *region) zoneID(zone string) string {
 // choose keeps what passes filters that are no entity's.
 func choose[T any](p *params, all []T, values func(T, string) ([]string, bool)) ([]T, error) {
 	var found []T
-	filters := p.filters()
+	filters, err := p.filters()
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range all {
 		keep := true
 		for _, f := range filters {

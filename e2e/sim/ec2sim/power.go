@@ -47,6 +47,9 @@ func startInstances(k *call) (m, error) {
 		case running, pending:
 			return nil
 		case stopped:
+			if vcpus := k.r.vcpus(in.spot != nil); in.spot == nil && vcpus+in.kind.vcpus > k.r.quota(QuotaVCPUs) {
+				return tooManyVCPUs(k.r.quota(QuotaVCPUs))
+			}
 			if n, limited := k.r.left(in.kind.name, in.subnet.zone); limited && n < 1 && in.order.reservation == "" {
 				return &problem{500, "InsufficientInstanceCapacity", "Insufficient capacity."}
 			}
@@ -60,6 +63,9 @@ func startInstances(k *call) (m, error) {
 		}
 		if in.wantPublic && !in.public.IsValid() {
 			in.public, _ = k.c.public.take(k.c.public.prefix)
+		}
+		if in.spot != nil && in.spot.state == "disabled" {
+			in.spot.state, in.spot.status = "active", "fulfilled"
 		}
 		in.become(pending, k.now, "", "")
 		in.launched = k.now
@@ -91,6 +97,9 @@ func stopInstances(k *call) (m, error) {
 	return k.changes(may, func(in *instance) {
 		switch {
 		case in.state == running:
+			if in.spot != nil && in.spot.state == "active" {
+				in.spot.state, in.spot.status = "disabled", "instance-stopped-by-user"
+			}
 			k.stop(in, hard, userInitiated, byUser(k.now))
 		case in.state == stopping && hard:
 			k.host(in, true, func(ctx context.Context) error { return k.c.config.Hosts.Stop(ctx, in.id, true) })

@@ -216,6 +216,14 @@ func (c *Cloud) Refuse(w http.ResponseWriter, r *http.Request, f sim.Fault) {
 		writeJSONProblem(w, p)
 		return
 	}
+	body, _ := io.ReadAll(r.Body)
+	if values, _ := form(r, body); values.Get("Version") == stsVersion {
+		if f.Mode == sim.Throttle {
+			p = fault("Throttling", "Rate exceeded")
+		}
+		writeSTSProblem(w, requestID(), p)
+		return
+	}
 	writeError(w, p)
 }
 

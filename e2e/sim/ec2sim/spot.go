@@ -42,6 +42,9 @@ func (s *spot) kindOfRequest() string {
 	return "one-time"
 }
 
+// open tells whether more may come of a request.
+func (s *spot) open() bool { return s.state == "open" || s.state == "active" || s.state == "disabled" }
+
 // spotPrice is a type's price per hour in dollars.
 func (c *Cloud) spotPrice(t *instanceType) float64 {
 	return float64(t.vcpus)*0.01 + float64(t.mib)/1024*0.002
@@ -84,7 +87,7 @@ func cancelSpots(k *call) (m, error) {
 	}
 	var all []m
 	for _, s := range found {
-		if s.state == "active" || s.state == "open" {
+		if s.open() {
 			if s.state, s.status = "cancelled", "canceled-before-fulfillment"; s.instance != nil {
 				s.status = "request-canceled-and-instance-running"
 			}

@@ -30,10 +30,10 @@ func readTags(list []*params) (map[string]string, error) {
 			return nil, fault("MissingParameter", "The request must contain the parameter Tag.Key")
 		case strings.HasPrefix(strings.ToLower(key), "aws:"):
 			return nil, fault("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
-		case utf8.RuneCountInString(key) > 127:
-			return nil, fault("InvalidParameterValue", "Tag key exceeds the maximum length of 127 characters")
-		case utf8.RuneCountInString(value) > 255:
-			return nil, fault("InvalidParameterValue", "Tag value exceeds the maximum length of 255 characters")
+		case utf8.RuneCountInString(key) > 128:
+			return nil, fault("InvalidParameterValue", "Tag key exceeds the maximum length of 128 characters")
+		case utf8.RuneCountInString(value) > 256:
+			return nil, fault("InvalidParameterValue", "Tag value exceeds the maximum length of 256 characters")
 		}
 		if _, twice := tags[key]; twice {
 			return nil, fault("InvalidParameterValue", "Duplicate tag key '%s' specified.", key)

@@ -23,9 +23,6 @@ func (t *instanceType) family() string {
 
 func (t *instanceType) burstable() bool { return t.name[0] == 't' }
 
-// standard tells whether a type counts against the quota of most types.
-func (t *instanceType) standard() bool { return strings.ContainsRune("acdhimrtz", rune(t.name[0])) }
-
 // nests tells whether a type may run virtual machines in its instances.
 func (t *instanceType) nests() bool {
 	return slices.Contains([]string{"c8i", "m8i", "r8i"}, t.family())
