@@ -217,18 +217,7 @@ func (d *driver) admit(ctx context.Context, a *account, g *group, rules []rule) 
 }
 
 func (d *driver) authorize(ctx context.Context, a *account, id string, rules []rule) error {
-	in := &ec2.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(id), IpPermissions: permissions(rules)}
-	var last error
-	err := d.settle(ctx, "security group "+id, func(ctx context.Context) (bool, error) {
-		_, last = do(ctx, a.authorizeIngress, in)
-		if says(last, "InvalidGroup.NotFound", "InvalidGroupId.Malformed") { // not known everywhere yet
-			return false, nil
-		}
-		return true, last
-	})
-	if errors.Is(err, errUnsettled) {
-		return last
-	}
+	_, err := do(ctx, a.authorizeIngress, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: aws.String(id), IpPermissions: permissions(rules)})
 	return err
 }
 

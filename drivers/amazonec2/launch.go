@@ -68,14 +68,13 @@ func (d *job) run(ctx context.Context, c candidate, userData []byte) (types.Inst
 	var i types.Instance
 	var last error
 	err := d.settle(ctx, "what the instance needs", func(ctx context.Context) (bool, error) {
-		if last = d.ensureGroups(ctx, d.a, c.vpc, d.ports); last != nil {
-			return false, last
+		if last = d.ensureGroups(ctx, d.a, c.vpc, d.ports); last == nil {
+			i, last = d.runOnce(ctx, c, userData)
 		}
-		i, last = d.runOnce(ctx, c, userData)
 		switch {
 		case last == nil:
 			return true, nil
-		case says(last, "InvalidGroup.NotFound", "InvalidGroupId.Malformed"):
+		case says(last, "InvalidGroup.NotFound"): // another machine took it along, or it is too new
 			return false, d.forgetGroups(ctx, d.a, c.vpc)
 		case says(last, "InvalidKeyPair.NotFound") && d.state.Value.Key.Ours:
 			return false, d.reimport(ctx)

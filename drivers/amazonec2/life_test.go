@@ -96,6 +96,22 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+func TestOwnNetwork(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{NoDefaultVPC: true})
+	m := s.machine(t, drivers.Values{"amazonec2-vpc-id": {s.vpc(t)}, "amazonec2-private-address-only": {"true"}, "amazonec2-zone": {"b"}})
+	if got := m.created(); got.Host != got.Peer {
+		t.Errorf("it is reached at %s and by peers at %s", got.Host, got.Peer)
+	}
+	if zone := m.saved().Launch.Zone; zone != "us-east-1b" {
+		t.Errorf("it is in %s", zone)
+	}
+	if !m.told("admits 10.77.0.0/16 to 22/tcp") {
+		t.Errorf("nobody was told: %q", m.notes)
+	}
+	m.removed(s)
+}
+
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	s := simulate(t, ec2sim.Config{IPv6: true})
