@@ -171,8 +171,11 @@ func (k *call) wearer(instanceID, nicID string) (*instance, error) {
 	return in, nil
 }
 
-// publish tells a host its public address.
+// publish tells a host its public address, unless its end is near.
 func (k *call) publish(in *instance) {
+	if in.ended() {
+		return
+	}
 	public := in.public
 	k.host(in, false, func(ctx context.Context) error { return k.c.config.Hosts.SetPublic(ctx, in.id, public) })
 }

@@ -1,7 +1,6 @@
 package ec2sim_test
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"net/http/httptest"
@@ -226,5 +225,4 @@ func TestLifeOfAnInstance(t *testing.T) {
 	}
 }
 
-var _ context.Context
 var _ sim.Provider = (*ec2sim.Cloud)(nil)
