@@ -79,6 +79,8 @@ func (c *Cloud) authority(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/metadata/endpoints":
 		c.metadata(w, r)
+	case r.URL.Path == IdentityPath || r.URL.Path == "/metadata/identity/oauth2/token":
+		c.managedIdentity(w, r)
 	case parts[0] == "bootdiagnostics" && len(parts) == 3:
 		c.bootLog(w, r, parts[1])
 	case rest == "discovery/instance":

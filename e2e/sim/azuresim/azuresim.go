@@ -36,17 +36,20 @@ type Cloud struct {
 	config Config
 	key    []byte // signs tokens
 
-	mu         sync.Mutex
-	principals map[string]*principal
-	codes      map[string]*deviceCode
-	store      map[string]*record // by lower-case id
-	operations map[string]*operation
-	registered map[string]bool // resource providers
-	quotas     map[string]int
-	restricted map[string]string    // size, or size and zone: reason
-	agreed     map[string]bool      // marketplace plans
-	scarce     map[string]string    // size: error code of its allocation
-	failure    map[string]*armError // by lower-case id of a virtual machine
+	mu             sync.Mutex
+	identity       string // client id of the managed identity
+	identitySecret string
+	principals     map[string]*principal
+	codes          map[string]*deviceCode
+	store          map[string]*record // by lower-case id
+	operations     map[string]*operation
+	registered     map[string]bool // resource providers
+	quotas         map[string]int
+	restricted     map[string]string    // size, or size and zone: reason
+	agreed         map[string]bool      // marketplace plans
+	scarce         map[string]string    // size: error code of its allocation
+	failing        map[string]*armError // by lower-case kind: how its next operation ends
+	failure        map[string]*armError // by lower-case id of a virtual machine
 }
 
 // What a service principal logs in with that may do everything.
@@ -71,7 +74,7 @@ func New(c Config) (*Cloud, error) {
 		principals: map[string]*principal{}, codes: map[string]*deviceCode{},
 		store: map[string]*record{}, operations: map[string]*operation{},
 		registered: map[string]bool{"microsoft.compute": true, "microsoft.network": true, "microsoft.resources": true, "microsoft.marketplaceordering": true},
-		quotas:     map[string]int{}, restricted: map[string]string{}, agreed: map[string]bool{}, scarce: map[string]string{}, failure: map[string]*armError{},
+		quotas:     map[string]int{}, restricted: map[string]string{}, agreed: map[string]bool{}, scarce: map[string]string{}, failing: map[string]*armError{}, failure: map[string]*armError{},
 	}
 	for _, ns := range c.Unregistered {
 		cloud.registered[lower(ns)] = false

@@ -70,6 +70,9 @@ func lost(a, b any, path string) (string, string) {
 	case []any:
 		heard, _ := b.([]any)
 		for i := range a {
+			if a[i] == nil {
+				return fmt.Sprintf("%s[%d]", path, i), "null"
+			}
 			if i >= len(heard) {
 				return path, fmt.Sprint(i)
 			}

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/hostsmith/machine/e2e/sim/azuresim"
@@ -171,4 +170,16 @@ func TestCloudTellsItsEndpoints(t *testing.T) {
 	}
 }
 
-var _ azcore.TokenCredential = (*azidentity.DeviceCodeCredential)(nil)
+func TestManagedIdentityLogsIn(t *testing.T) { // not parallel: it is told by the environment
+	w := newWorld(t)
+	t.Setenv("IDENTITY_ENDPOINT", w.server.URL+azuresim.IdentityPath)
+	t.Setenv("IDENTITY_HEADER", "h")
+	w.cloud.SetIdentity(azuresim.ClientID, "h")
+	w.clients(one(azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: w.options()}))(t))
+	refused(t, w.knock(), 404, "ResourceGroupNotFound")
+	w.cloud.SetIdentity(azuresim.ClientID, "other")
+	w.clients(one(azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: w.options(), ID: azidentity.ClientID("x")}))(t))
+	if err := w.knock(); err == nil || strings.Contains(err.Error(), "ResourceGroupNotFound") {
+		t.Errorf("with a wrong header: %v", err)
+	}
+}

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
+
+	"github.com/hostsmith/machine/e2e/sim/azuresim"
 )
 
 func TestMachineLives(t *testing.T) {
@@ -25,6 +28,7 @@ func TestMachineLives(t *testing.T) {
 	if got, want := w.kinds(), "map[disks:1 networkInterfaces:1 networkSecurityGroups:1 publicIPAddresses:1 resourceGroups:1 virtualMachines:1 virtualNetworks:1]"; got != want {
 		t.Errorf("there is %s", got)
 	}
+	azuresim.CheckWords(t, w.cloud)
 	w.power(vm)
 	p, err := w.machines.BeginDelete(t.Context(), "g", "m1", nil)
 	must(t, p, err)
@@ -87,4 +91,93 @@ func TestBootLogCanBeRead(t *testing.T) {
 	if bad.Body.Close(); bad.StatusCode != 403 {
 		t.Errorf("without the signature: %s", bad.Status)
 	}
+}
+
+func TestPublicAddressMoves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	vm := w.boot()
+	second := w.address("g", "ip2")
+	w.nic("g", "nic", nic(w.id("Microsoft.Network/virtualNetworks/net/subnets/default"), "", second))
+	spec, _ := w.hosts.Spec(*vm.Properties.VMID)
+	if spec.Public.String() != "198.18.0.17" {
+		t.Errorf("the host's address is %s", spec.Public)
+	}
+	if old := one(w.addresses.Get(t.Context(), "g", "ip", nil))(t); old.Properties.IPConfiguration != nil {
+		t.Error("the first address is still taken")
+	}
+	p, err := w.addresses.BeginDelete(t.Context(), "g", "ip", nil)
+	must(t, p, err)
+	f, err := w.firewalls.BeginDelete(t.Context(), "g", "nsg", nil)
+	must(t, f, err)
+}
+
+func TestMachineIsTagged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.boot()
+	p, err := w.machines.BeginUpdate(t.Context(), "g", "m1", armcompute.VirtualMachineUpdate{Tags: map[string]*string{"a": ptr("b")}}, nil)
+	if vm := must(t, p, err); len(vm.Tags) != 1 || *vm.Tags["a"] != "b" {
+		t.Errorf("the tags are %v", vm.Tags)
+	}
+	_, err = w.machines.BeginUpdate(t.Context(), "g", "m1", armcompute.VirtualMachineUpdate{Properties: &armcompute.VirtualMachineProperties{UserData: ptr("eA==")}}, nil)
+	refused(t, err, 501, "NotSimulated")
+	one(w.interfaces.UpdateTags(t.Context(), "g", "nic", armnetwork.TagsObject{Tags: map[string]*string{"a": ptr("b")}}, nil))(t)
+	if got := w.find("tagName eq 'a'"); got != "m1 nic" {
+		t.Errorf("found %s", got)
+	}
+}
+
+func TestOperationsFail(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.ready("g")
+	w.cloud.FailNext("virtualMachines", "OSProvisioningTimedOut", "OS Provisioning for VM 'm1' did not finish in the allotted time.")
+	p, err := w.machines.BeginCreateOrUpdate(t.Context(), "g", "m1", machine(id), nil)
+	if _, err = wait(t, p, err); err == nil || !strings.Contains(err.Error(), "OSProvisioningTimedOut") || !strings.Contains(err.Error(), "allotted time") {
+		t.Errorf("got %v", err)
+	}
+	w.cloud.FailNext("virtualMachines", "InternalExecutionError", "An internal execution error occurred.")
+	d, err := w.machines.BeginDelete(t.Context(), "g", "m1", nil)
+	if _, err = wait(t, d, err); err == nil || !strings.Contains(err.Error(), "InternalExecutionError") {
+		t.Errorf("got %v", err)
+	}
+	d, err = w.machines.BeginDelete(t.Context(), "g", "m1", nil)
+	must(t, d, err)
+}
+
+func TestSpotMachineIsEvicted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine(w.ready("g"))
+	m.Properties.Priority, m.Properties.EvictionPolicy = ptr(armcompute.VirtualMachinePriorityTypesSpot), ptr(armcompute.VirtualMachineEvictionPolicyTypesDeallocate)
+	m.Properties.BillingProfile = &armcompute.BillingProfile{MaxPrice: ptr(-1.0)}
+	p, err := w.machines.BeginCreateOrUpdate(t.Context(), "g", "m1", m, nil)
+	vm := must(t, p, err)
+	if err := w.cloud.Evict(*vm.ID); err != nil {
+		t.Fatal(err)
+	}
+	got := one(w.machines.InstanceView(t.Context(), "g", "m1", nil))(t)
+	if *got.Statuses[1].Code != "PowerState/deallocated" {
+		t.Errorf("it is %s", *got.Statuses[1].Code)
+	}
+	azuresim.CheckWords(t, w.cloud)
+}
+
+func TestMachineInAvailabilitySet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine(w.ready("g"))
+	set := one(w.sets.CreateOrUpdate(t.Context(), "g", "set", armcompute.AvailabilitySet{Location: ptr("westeurope"), SKU: &armcompute.SKU{Name: ptr("Aligned")}, Properties: &armcompute.AvailabilitySetProperties{PlatformFaultDomainCount: ptr[int32](2)}}, nil))(t)
+	m.Properties.AvailabilitySet = &armcompute.SubResource{ID: set.ID}
+	p, err := w.machines.BeginCreateOrUpdate(t.Context(), "g", "m1", m, nil)
+	must(t, p, err)
+	_, err = w.sets.Delete(t.Context(), "g", "set", nil)
+	refused(t, err, 409, "OperationNotAllowed")
+	azuresim.CheckWords(t, w.cloud)
+	d, err := w.machines.BeginDelete(t.Context(), "g", "m1", nil)
+	must(t, d, err)
+	one(w.sets.Delete(t.Context(), "g", "set", nil))(t)
+	_, err = w.sets.Get(t.Context(), "g", "set", nil)
+	refused(t, err, 404, "ResourceNotFound")
 }

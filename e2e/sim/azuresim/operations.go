@@ -39,6 +39,10 @@ func (o *operation) path() string {
 func (c *Cloud) begin(k *call, rec *record, verb string, work func(context.Context) error, done func(err *armError)) *operation {
 	op := &operation{id: newID(), verb: verb, provider: rec.kind.provider(), location: rec.head().Location, start: time.Now(), status: http.StatusOK, rec: rec, settled: make(chan struct{})}
 	c.operations[op.id] = op
+	if fails := c.failing[lower(rec.kind.last())]; fails != nil {
+		delete(c.failing, lower(rec.kind.last()))
+		work = func(context.Context) error { return fails }
+	}
 	before := rec.last
 	rec.busy, rec.last = op, op
 	ctx := context.WithoutCancel(k.r.Context())
@@ -73,6 +77,14 @@ func (o *operation) finish() {
 	if o.rec.busy == o {
 		o.rec.busy = nil
 	}
+}
+
+// FailNext has the next long-running operation on a kind of resources, such as
+// "virtualMachines", be accepted and then end with an error, nothing done.
+func (c *Cloud) FailNext(kind, code, message string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failing[lower(kind)] = refuse(http.StatusConflict, code, "%s", message)
 }
 
 // preempt ends what runs on a resource for something newer. Its work may go on

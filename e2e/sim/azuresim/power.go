@@ -2,6 +2,7 @@ package azuresim
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -69,6 +70,26 @@ func (c *Cloud) power(k *call, rec *record, vm *virtualMachine) (*reply, *armErr
 		c.settle(rec)(err)
 	})
 	return &reply{http.StatusAccepted, nil, c.accepted(k, op, true)}, nil
+}
+
+// Evict takes a spot machine's capacity away: it is deallocated, or deleted if
+// its eviction policy is that.
+func (c *Cloud) Evict(id string) error {
+	c.mu.Lock()
+	vm, rec, found := lookup[*virtualMachine](c, id)
+	if !found || vm.Properties.Priority != "Spot" {
+		c.mu.Unlock()
+		return fmt.Errorf("azuresim: no spot machine %s", id)
+	}
+	remove := vm.Properties.EvictionPolicy == "Delete"
+	if !remove {
+		rec.power = "deallocated"
+	}
+	c.mu.Unlock()
+	if remove {
+		return c.Vanish("virtualMachines", id)
+	}
+	return c.config.Hosts.Stop(detached(), vm.Properties.VMID, true)
 }
 
 // patchMachine changes a machine's tags.

@@ -9,8 +9,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
-
-	"github.com/hostsmith/machine/e2e/sim/azuresim"
 )
 
 func TestWhatIsInUseStays(t *testing.T) {
@@ -203,5 +201,3 @@ func TestRolesAreEnforced(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-var _ = azuresim.Tenant

@@ -191,7 +191,13 @@ func (c *Cloud) remove(k *call, kd *kind) (*reply, *armError) {
 		c.preempt(rec)
 		op = kd.remove(c, k, rec)
 	} else {
-		op = c.begin(k, rec, "Delete", nil, func(*armError) { c.erase(rec) })
+		op = c.begin(k, rec, "Delete", nil, func(err *armError) {
+			if err != nil {
+				c.settle(rec)(err)
+				return
+			}
+			c.erase(rec)
+		})
 	}
 	*rec.state() = "Deleting"
 	op.status = http.StatusNoContent
@@ -207,7 +213,7 @@ func (c *Cloud) patchTags(k *call) (*reply, *armError) {
 	var said struct {
 		Tags map[string]string `json:"tags"`
 	}
-	if err := decode(k.body, &tagsOnly{}, &said); err != nil {
+	if err := decode(k.body, rec.kind.sdk(), &said); err != nil {
 		return nil, err
 	}
 	if err := checkTags(said.Tags); err != nil {

@@ -1,7 +1,6 @@
 package azuresim_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -262,5 +261,3 @@ func (w *world) kinds() string {
 	}
 	return fmt.Sprint(n)
 }
-
-var _ = context.Canceled
