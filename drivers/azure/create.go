@@ -65,6 +65,9 @@ func (d *driver) choose(ctx context.Context, a *account) (size, image, error) {
 	case img.gen2 && !z.gen2:
 		err = &drivers.OptionError{Option: Name + "-size", Advice: offerNone,
 			Err: fmt.Errorf("%s boots images of generation 1 only, and %s is of generation 2", z.name, img.urn)}
+	case d.cfg.Spot && z.unspot:
+		err = &drivers.OptionError{Option: Name + "-spot", Err: fmt.Errorf("size %s is not to be had as spare capacity", z.name),
+			Advice: "sizes of the D series are, such as --azure-size Standard_D2as_v5"}
 	case d.cfg.Security == "trusted-launch" && !z.trusted:
 		err = &drivers.OptionError{Option: Name + "-security-type", Err: fmt.Errorf("size %s has no trusted launch", z.name)}
 	case d.cfg.Accelerated == "on" && !z.accelerated && z.cpus > 0:

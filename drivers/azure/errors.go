@@ -198,11 +198,11 @@ func kindOf(r *refusal) error {
 		return drivers.ErrCapacity
 	case has("TooManyRequests", "SubscriptionRequestsThrottled"), r.status == http.StatusTooManyRequests:
 		return drivers.ErrThrottled
+	case has("DnsRecordInUse", "DnsRecordIsReserved"):
+		return drivers.ErrConflict
 	case has("InUse", "SubnetInUse", "PublicIPAddressCannotBeDeleted", "NicInUse", "AttachDiskWhileBeingDetached", "NetworkSecurityGroupCannotBeDeleted"),
 		has("CannotDelete"), strings.Contains(code, "inuse"):
 		return drivers.ErrInUse
-	case has("DnsRecordInUse", "DnsRecordIsReserved"):
-		return drivers.ErrConflict
 	case has("ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound", "SubscriptionNotFound", "ImageNotFound", "PlatformImageNotFound",
 		"ReferencedResourceNotFound", "InvalidResourceReference"), r.status == http.StatusNotFound:
 		return drivers.ErrNotFound

@@ -92,9 +92,10 @@ func call[T any](ctx context.Context, a *account, what string, ask func(context.
 	return result, a.fault(ctx, what, err)
 }
 
-// gone forgives that what is to be removed, or looked at, does not exist.
+// gone forgives that what is to be removed, or looked at, does not exist. There
+// is nothing of a provider that the subscription is not registered for.
 func gone(err error) error {
-	if isCode(err, http.StatusNotFound, "ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound") {
+	if isCode(err, http.StatusNotFound, "ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound", "MissingSubscriptionRegistration") {
 		return nil
 	}
 	return err

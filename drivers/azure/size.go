@@ -21,6 +21,7 @@ type size struct {
 	gen2        bool
 	trusted     bool // trusted launch is not excluded
 	accelerated bool // networking can be
+	unspot      bool // not to be had as spare capacity
 	cpus        int
 	zones       []string // that have it
 	refused     string   // why it is not to be had in the location; empty: it is
@@ -64,6 +65,8 @@ func readSize(s *armcompute.ResourceSKU, location string) size {
 			z.trusted = !same(*c.Value, "True")
 		case "AcceleratedNetworkingEnabled":
 			z.accelerated = same(*c.Value, "True")
+		case "LowPriorityCapable":
+			z.unspot = same(*c.Value, "False")
 		case "vCPUs":
 			z.cpus, _ = strconv.Atoi(*c.Value)
 		}
