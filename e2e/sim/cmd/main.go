@@ -17,6 +17,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -56,6 +57,8 @@ type ready struct {
 	Control    string            `json:"control"`    // URL
 	CA         string            `json:"ca"`         // PEM file
 	Thumbprint string            `json:"thumbprint"` // SHA-256 of the server's certificate
+	Private    netip.Prefix      `json:"private"`    // range of the hosts' private addresses; the first 16 and the last are not given away
+	Public     netip.Prefix      `json:"public"`     // of the addresses that the world sees, likewise
 	Env        map[string]string `json:"env"`        // what a user would have set
 }
 
@@ -117,6 +120,7 @@ func serve(ctx context.Context, name, dir string, p *provider, hosts host.Hosts)
 	r := ready{
 		Provider: name, URL: "https://" + secure.addr, Control: "http://" + plain.addr, CA: id.ca, Thumbprint: id.thumbprint,
 	}
+	r.Private, r.Public = hosts.Networks()
 	r.Env = p.env(r)
 	if err := write(filepath.Join(dir, "ready.json"), r); err != nil {
 		return err

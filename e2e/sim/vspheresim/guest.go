@@ -2,9 +2,11 @@ package vspheresim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/netip"
+	"time"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
@@ -56,6 +58,10 @@ type guest struct {
 // then does something to a machine's host after all that was asked for before.
 func (c *Cloud) then(vm types.ManagedObjectReference, do func(ctx context.Context, g *guest) error) {
 	c.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return
+	}
 	g := c.guest(vm)
 	before, done := g.last, make(chan struct{})
 	g.last = done
@@ -103,52 +109,108 @@ func (c *Cloud) boot(vm *simulator.VirtualMachine) {
 			err = c.launch(ctx, vm.Self, g, seed)
 		}
 		if err != nil {
-			c.fail(vm)
+			c.wentOff(vm, n)
 			return fmt.Errorf("boot: %w", err)
 		}
 		c.speak(vm, g, n, seed.hostname)
+		c.watch(vm, n)
 		return nil
 	})
 }
 
 func (c *Cloud) launch(ctx context.Context, vm types.ManagedObjectReference, g *guest, seed seed) error {
 	c.mu.Lock()
-	g.addr = c.address(seed.static)
+	addr := c.address(seed.static)
+	g.addr = addr
 	c.mu.Unlock()
-	g.launched = true
-	return c.hosts.Launch(ctx, host.Spec{
-		ID: vm.Value, Hostname: seed.hostname, Private: g.addr, User: "ubuntu", Keys: seed.keys, UserData: seed.userData,
+	if !addr.IsValid() {
+		return errors.New("no address is left")
+	}
+	err := c.hosts.Launch(ctx, host.Spec{
+		ID: vm.Value, Hostname: seed.hostname, Private: addr, User: "ubuntu", Keys: seed.keys, UserData: seed.userData,
 	})
+	g.launched = err == nil
+	return err
 }
 
 // address returns the address asked for if it is of the network and nobody
-// has it, or else the next one. It is called with c.mu held.
+// has it, or else the next one; none if there is none left. It is called with
+// c.mu held.
 func (c *Cloud) address(asked netip.Addr) netip.Addr {
 	private, _ := c.hosts.Networks()
-	free := func(a netip.Addr) bool {
-		for _, g := range c.guests {
-			if g.addr == a {
-				return false
-			}
-		}
-		return true
+	taken := map[netip.Addr]bool{}
+	for _, g := range c.guests {
+		taken[g.addr] = true
 	}
-	if private.Contains(asked) && free(asked) {
+	if private.Contains(asked) && !taken[asked] {
 		return asked
 	}
-	for !free(c.next) {
-		c.next = c.next.Next()
+	first := private.Masked().Addr()
+	for range 16 {
+		first = first.Next()
 	}
-	addr := c.next
-	c.next = c.next.Next()
-	return addr
+	if !c.last.IsValid() {
+		c.last = first.Prev()
+	}
+	for addr, tries := c.last.Next(), 0; tries < 1<<16; addr, tries = addr.Next(), tries+1 {
+		if !private.Contains(addr.Next()) { // the last one is not given away
+			addr = first
+		}
+		if !taken[addr] {
+			c.last = addr
+			return addr
+		}
+	}
+	return netip.Addr{}
 }
 
-// fail powers a machine off whose host does not boot.
-func (c *Cloud) fail(vm *simulator.VirtualMachine) {
+// wentOff powers a machine off whose host does not run any more, unless it was
+// booted again meanwhile.
+func (c *Cloud) wentOff(vm *simulator.VirtualMachine, boot int) {
 	ctx := c.asked()
-	ctx.WithLock(vm, func() { off(ctx, vm) })
+	ctx.WithLock(vm, func() {
+		if vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn && c.boots(vm.Self) == boot {
+			off(ctx, vm)
+		}
+	})
 }
+
+// boots tells how often a machine was booted.
+func (c *Cloud) boots(vm types.ManagedObjectReference) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guest(vm).boots
+}
+
+// watch powers a machine off when its guest has shut itself down. It looks until
+// the machine is booted again or gone.
+func (c *Cloud) watch(vm *simulator.VirtualMachine, boot int) {
+	timer := time.AfterFunc(look, func() {
+		c.mu.Lock()
+		g := c.guests[vm.Self]
+		current := g != nil && g.boots == boot && c.ctx.Err() == nil
+		c.mu.Unlock()
+		if !current {
+			return
+		}
+		c.then(vm.Self, func(ctx context.Context, g *guest) error {
+			running, err := c.hosts.Running(ctx, vm.Self.Value)
+			switch {
+			case err != nil:
+				return fmt.Errorf("look at the host: %w", err)
+			case running:
+				c.watch(vm, boot)
+			default:
+				c.wentOff(vm, boot)
+			}
+			return nil
+		})
+	})
+	context.AfterFunc(c.ctx, func() { timer.Stop() })
+}
+
+// look is how often it is looked whether a guest has shut itself down.
+const look = time.Second
 
 // off is called with the machine locked.
 func off(ctx *simulator.Context, vm *simulator.VirtualMachine) {
@@ -162,6 +224,7 @@ func off(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 // halt shuts a machine's host down, at once if hard; else the machine is
 // powered off when that is done.
 func (c *Cloud) halt(ref types.ManagedObjectReference, hard bool) {
+	boot := c.boots(ref)
 	c.then(ref, func(ctx context.Context, g *guest) error {
 		if !g.launched {
 			return nil
@@ -171,7 +234,7 @@ func (c *Cloud) halt(ref types.ManagedObjectReference, hard bool) {
 		}
 		vm, ok := c.registry().Get(ref).(*simulator.VirtualMachine)
 		if !hard && ok {
-			c.fail(vm)
+			c.wentOff(vm, boot)
 		}
 		return nil
 	})
@@ -186,6 +249,7 @@ func (c *Cloud) restart(vm *simulator.VirtualMachine) {
 			return fmt.Errorf("restart: %w", err)
 		}
 		c.speak(vm, g, n, hostname)
+		c.watch(vm, n)
 		return nil
 	})
 }

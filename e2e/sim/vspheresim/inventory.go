@@ -23,7 +23,7 @@ const (
 	Datastore        = "LocalDS_0"              // the only one that is not in the datastore cluster
 	DatastoreCluster = "DC0_POD0"               // of LocalDS_1 and LocalDS_2
 	Network          = "VM Network"             // a standard switch's
-	Portgroup        = "DC0_DVPG_0"             // a distributed switch's
+	Portgroup        = "DC0_DVPG0"              // a distributed switch's
 	Template         = "ubuntu-24.04-cloudimg"  // with cloud-init and VMware Tools
 	Golden           = "golden"                 // a powered off machine with the snapshot "base"
 	Snapshot         = "base"                   // Golden's
@@ -36,11 +36,6 @@ const (
 
 // build makes the vCenter and what is in it.
 func (c *Cloud) build() error {
-	private, _ := c.hosts.Networks()
-	c.next = private.Masked().Addr()
-	for range 16 {
-		c.next = c.next.Next()
-	}
 	c.model = simulator.VPX()
 	c.model.Host, c.model.Machine, c.model.Datastore, c.model.Pod, c.model.Pool = 0, 0, 3, 1, 1
 	c.model.Autostart = false

@@ -45,7 +45,7 @@ type Cloud struct {
 	mu      sync.Mutex
 	known   map[string]bool // what was there in the beginning, by kind and id
 	guests  map[types.ManagedObjectReference]*guest
-	next    netip.Addr
+	last    netip.Addr // given away
 	tools   string
 	reached string // the address that clients use
 
@@ -73,7 +73,9 @@ func New(c Config) (*Cloud, error) {
 // Close ends the cloud; it leaves the hosts alone.
 func (c *Cloud) Close() {
 	if c.cancel != nil {
+		c.mu.Lock() // so that nothing is begun after it
 		c.cancel()
+		c.mu.Unlock()
 	}
 	c.ops.Wait()
 	if c.server != nil {

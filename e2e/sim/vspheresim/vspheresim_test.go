@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -16,6 +17,9 @@ import (
 	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/vapi/library"
+	"github.com/vmware/govmomi/vapi/rest"
+	"github.com/vmware/govmomi/vapi/vcenter"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
@@ -38,10 +42,19 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOf(t, nil)
+}
+
+// newWorldOf has other hosts than those in memory, if not nil.
+func newWorldOf(t *testing.T, hosts host.Hosts) *world {
+	t.Helper()
 	t.Parallel()
 	w := &world{T: t, hosts: host.NewMemory()}
+	if hosts == nil {
+		hosts = w.hosts
+	}
 	var err error
-	if w.cloud, err = New(Config{Hosts: w.hosts}); err != nil {
+	if w.cloud, err = New(Config{Hosts: hosts}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.cloud.Close)
@@ -183,6 +196,10 @@ func TestLife(t *testing.T) {
 	w.until(vm, "rebooted", speaks)
 	w.wait(vm.Reset(t.Context()))
 	w.until(vm, "reset", speaks)
+	w.must(w.hosts.Stop(t.Context(), vm.Reference().Value, false))
+	w.until(vm, "off by itself", isOff)
+	w.wait(vm.PowerOn(t.Context()))
+	w.until(vm, "heard of once more", speaks)
 	if task, err := vm.Destroy(t.Context()); err != nil || task.WaitEx(t.Context()) == nil {
 		t.Error("A running machine was destroyed")
 	}
@@ -311,4 +328,123 @@ func TestVanish(t *testing.T) {
 	if all := w.cloud.Ledger(); len(all) != 1 || all[0].ID != "["+Datastore+"] dir" {
 		t.Errorf("Got %v", all)
 	}
+}
+
+// TestNames finds all that the package says to be there.
+func TestNames(t *testing.T) {
+	w := newWorld(t)
+	for what, find := range map[string]func() error{
+		Cluster:          func() error { _, err := w.finder.ClusterComputeResource(w.Context(), Cluster); return err },
+		Host:             func() error { _, err := w.finder.HostSystem(w.Context(), Host); return err },
+		Pool:             func() error { _, err := w.finder.ResourcePool(w.Context(), Pool); return err },
+		ChildPool:        func() error { _, err := w.finder.ResourcePool(w.Context(), ChildPool); return err },
+		Datastore:        func() error { _, err := w.finder.Datastore(w.Context(), Datastore); return err },
+		DatastoreCluster: func() error { _, err := w.finder.DatastoreCluster(w.Context(), DatastoreCluster); return err },
+		Network:          func() error { _, err := w.finder.Network(w.Context(), Network); return err },
+		Portgroup:        func() error { _, err := w.finder.Network(w.Context(), Portgroup); return err },
+		Template:         func() error { _, err := w.finder.VirtualMachine(w.Context(), Template); return err },
+		TemplateFolder:   func() error { _, err := w.finder.Folder(w.Context(), TemplateFolder); return err },
+		Template2: func() error {
+			_, err := w.finder.VirtualMachine(w.Context(), TemplateFolder+"/"+Template2)
+			return err
+		},
+		Snapshot: func() error {
+			vm, err := w.finder.VirtualMachine(w.Context(), Golden)
+			if err != nil {
+				return err
+			}
+			_, err = vm.FindSnapshot(w.Context(), Snapshot)
+			return err
+		},
+		ISO: func() error {
+			ds, err := w.finder.Datastore(w.Context(), Datastore)
+			if err != nil {
+				return err
+			}
+			_, err = ds.Stat(w.Context(), strings.TrimPrefix(ISO, "["+Datastore+"] "))
+			return err
+		},
+	} {
+		if err := find(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestLibrary deploys the library's item, whose properties cloud-init reads.
+func TestLibrary(t *testing.T) {
+	w := newWorld(t)
+	client := rest.NewClient(w.client.Client)
+	w.must(client.Login(t.Context(), w.url.User))
+	items, err := library.NewManager(client).FindLibraryItems(t.Context(), library.FindItem{Name: LibraryItem})
+	w.must(err)
+	if len(items) != 1 {
+		t.Fatalf("Got %v", items)
+	}
+	pool, err := w.finder.DefaultResourcePool(t.Context())
+	w.must(err)
+	ds, err := w.finder.Datastore(t.Context(), Datastore)
+	w.must(err)
+	network, err := w.finder.Network(t.Context(), Network)
+	w.must(err)
+	made, err := vcenter.NewManager(client).DeployLibraryItem(t.Context(), items[0], vcenter.Deploy{
+		DeploymentSpec: vcenter.DeploymentSpec{
+			Name: "box", DefaultDatastoreID: ds.Reference().Value, AcceptAllEULA: true,
+			NetworkMappings: []vcenter.NetworkMapping{{Key: "nat", Value: network.Reference().Value}},
+			AdditionalParams: []vcenter.AdditionalParams{{
+				Class: vcenter.ClassPropertyParams, Type: vcenter.TypePropertyParams,
+				Properties: []vcenter.Property{{ID: "hostname", Value: "m1"}, {ID: "public-keys", Value: "ssh-ed25519 AAAA"}},
+			}},
+		},
+		Target: vcenter.Target{ResourcePoolID: pool.Reference().Value},
+	})
+	w.must(err)
+	vm := object.NewVirtualMachine(w.client.Client, *made)
+	w.wait(vm.PowerOn(t.Context()))
+	p := w.until(vm, "heard of", speaks)
+	got, _ := w.hosts.Spec(made.Value)
+	if got.Hostname != "m1" || len(got.Keys) != 1 || p.Guest.Net[0].Network != Network {
+		t.Errorf("Got %+v, %+v", got, p.Guest.Net)
+	}
+	w.must(w.cloud.Vanish(KindVM, made.Value))
+	w.empty()
+}
+
+// few has 15 addresses to give away.
+type few struct{ *host.Memory }
+
+func (few) Networks() (private, public netip.Prefix) {
+	return netip.MustParsePrefix("10.0.0.0/27"), netip.MustParsePrefix("198.18.0.0/15")
+}
+
+func TestAddresses(t *testing.T) {
+	w := newWorldOf(t, few{host.NewMemory()})
+	seen := map[string]bool{}
+	var some *object.VirtualMachine
+	spec := w.spec(nil)
+	spec.PowerOn = true
+	for i := range 15 {
+		vm, err := w.clone(Template, fmt.Sprint("box", i), spec)
+		w.must(err)
+		seen[w.until(vm, "heard of", speaks).Guest.IpAddress] = true
+		some = vm
+	}
+	if len(seen) != 15 || seen["10.0.0.31"] || seen["10.0.0.15"] {
+		t.Errorf("Got %v", seen)
+	}
+	vm, err := w.clone(Template, "more", spec)
+	w.must(err)
+	w.until(vm, "off, for want of an address", isOff)
+	w.must(w.cloud.Vanish(KindVM, some.Reference().Value))
+	for range 100 { // its host goes a little later
+		w.wait(vm.PowerOn(t.Context()))
+		p := w.until(vm, "on or off", func(p mo.VirtualMachine) bool { return speaks(p) || isOff(p) })
+		if speaks(p) {
+			if !seen[p.Guest.IpAddress] {
+				t.Errorf("Got %s", p.Guest.IpAddress)
+			}
+			return
+		}
+	}
+	t.Error("An address that is free again was not given away")
 }
