@@ -8,6 +8,7 @@ import (
 	"github.com/hostsmith/machine/drivers/docker"
 	"github.com/hostsmith/machine/drivers/generic"
 	"github.com/hostsmith/machine/drivers/none"
+	"github.com/hostsmith/machine/drivers/vmwarevsphere"
 )
 
 // Table returns the built-in drivers in the order in which lists show them.
@@ -18,5 +19,6 @@ func Table() drivers.Table {
 		none.New(),
 		amazonec2.Factory(),
 		azure.Factory(),
+		vmwarevsphere.Factory(),
 	}
 }

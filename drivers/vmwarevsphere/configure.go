@@ -32,7 +32,7 @@ func (d *driver) reconfigure(ctx context.Context, c *center, vm reference, req d
 		return err
 	}
 	var adapters []adapter
-	if origin, err := d.cfg.origin(); err == nil && origin != fromISO {
+	if from, err := d.cfg.origin(); err == nil && from != fromISO {
 		for _, name := range d.cfg.Networks {
 			a, err := t.adapter(d.datacenterPath(t), name)
 			if err != nil {
@@ -69,7 +69,7 @@ func (d *driver) reconfigure(ctx context.Context, c *center, vm reference, req d
 	if err != nil {
 		return err
 	}
-	spec.InstanceUuid = d.state.Value.Token
+	spec.Name, spec.InstanceUuid = d.state.Value.Name, d.state.Value.Token
 	spec.ExtraConfig = append(marks(d.env, d.state.Value.Token), option(markDisks, strings.Join(h.diskUUIDs(), " ")))
 	spec.ExtraConfig = append(spec.ExtraConfig, guest...)
 	spec.ExtraConfig = append(spec.ExtraConfig, d.parameters()...)

@@ -6,8 +6,11 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +98,10 @@ func request(t testing.TB) drivers.CreateRequest {
 func world(t testing.TB, more drivers.Values) drivertest.World {
 	t.Helper()
 	c := newCloud(t)
-	ours := func(r sim.Resource) bool { return r.Tags[markStore] == testStore || r.Kind == vspheresim.KindFile }
+	ours := func(r sim.Resource) bool {
+		// The files of a virtual machine are deleted by a task that outlives the deletion.
+		return r.Tags[markStore] == testStore || r.Kind == vspheresim.KindFile && strings.Contains(r.ID, "] machine-")
+	}
 	list := func(keep func(sim.Resource) bool) []string {
 		var all []string
 		for _, r := range c.Ledger() {
@@ -138,7 +144,7 @@ func world(t testing.TB, more drivers.Values) drivertest.World {
 		},
 		Resources: func(context.Context) ([]string, error) { return list(ours), nil },
 		Foreign: func(context.Context) ([]string, error) {
-			return list(func(r sim.Resource) bool { return !ours(r) }), nil
+			return list(func(r sim.Resource) bool { return r.Kind == vspheresim.KindVM && !ours(r) }), nil
 		},
 		Vanish: func(_ context.Context, resource string) error {
 			kind, id, _ := strings.Cut(resource, "/")
@@ -165,4 +171,59 @@ func (c *cloud) plant(ctx context.Context, machine string) error {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World { return world(t, nil) }})
+}
+
+// TestWays plays a life, and crashes, of machines that are made in the other ways.
+func TestWays(t *testing.T) {
+	t.Parallel()
+	iso := filepath.Join(t.TempDir(), "boot.iso")
+	if err := os.WriteFile(iso, []byte("an ISO"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, more := range map[string]drivers.Values{
+		"iso":     {"vmwarevsphere-boot2docker-url": {iso}, "vmwarevsphere-clone-from": nil},
+		"library": {"vmwarevsphere-content-library": {vspheresim.Library}, "vmwarevsphere-clone-from": {vspheresim.LibraryItem}},
+		"ova":     {"vmwarevsphere-ova": {appliance(t)}, "vmwarevsphere-clone-from": nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			crashes(t, more)
+		})
+	}
+}
+
+// crashes interrupts creates and removes of one machine at each call that
+// changes something, which is what the suite does with all calls.
+func crashes(t *testing.T, more drivers.Values) {
+	for n := 1; ; n++ {
+		c := newCloud(t)
+		m := newMachine(t, c, c.with(more), "m1")
+		c.gate.Observe(func(k int, done bool) error {
+			if k == n && done {
+				return errors.New("the answer was lost")
+			}
+			return nil
+		})
+		err := m.open().Create(t.Context(), request(t))
+		c.gate.Observe(nil)
+		undisturbed := err == nil
+		if err := m.open().Create(t.Context(), request(t)); err != nil {
+			t.Fatalf("answer %d lost: create again: %v", n, err)
+		}
+		if got := c.machines(); len(got) != 1 || got[0].Name != "m1" {
+			t.Fatalf("answer %d lost: got machines %v, want one", n, got)
+		}
+		if s, err := m.open().Status(t.Context()); err != nil || s.State != drivers.Running || s.Host == "" {
+			t.Fatalf("answer %d lost: got %+v, %v", n, s, err)
+		}
+		if err := m.open().Remove(t.Context()); err != nil {
+			t.Fatalf("answer %d lost: remove: %v", n, err)
+		}
+		if got := c.machines(); len(got) != 0 {
+			t.Fatalf("answer %d lost: remove left %v", n, got)
+		}
+		if undisturbed {
+			return
+		}
+	}
 }

@@ -79,6 +79,12 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 	if err != nil {
 		return err
 	}
+	if vm.Value != "" && st.VM == "" && st.Upload {
+		if err := d.dropUpload(ctx, c, vm); err != nil {
+			return err
+		}
+		vm = reference{}
+	}
 	if vm.Value == "" && st.VM != "" { // somebody deleted it
 		token, files := st.Token, st.Files
 		*st = State{Token: token, Files: files}
@@ -124,6 +130,7 @@ func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
 	}
 	st.Name, st.Datacenter, st.Folder = d.env.Machine, refText(&p.place.datacenter.ref), refText(&p.place.folder.ref)
 	st.Source, st.SourcePath, st.Asked, st.Task = p.source.reference(), p.source.path, true, ""
+	st.Upload = p.origin == fromOVA
 	if err := d.state.Save(); err != nil {
 		return reference{}, err
 	}

@@ -18,26 +18,29 @@ var uuidText = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-
 
 // profile returns the storage policy; nil: none was chosen.
 func (d *driver) profile(ctx context.Context, c *center) ([]types.BaseVirtualMachineProfileSpec, error) {
-	id := d.cfg.StoragePolicy
-	if id == "" {
-		return nil, nil
-	}
-	if !uuidText.MatchString(id) {
-		what := "find storage policy " + id
-		manager, err := pbm.NewClient(ctx, c.client)
-		if err != nil {
-			return nil, c.explain(ctx, what, err)
-		}
-		found, err := manager.ProfileIDByName(ctx, id)
-		if err != nil {
-			if faultOf(err) == nil && strings.Contains(err.Error(), "no pbm profile found") {
-				return nil, fmt.Errorf("%s: there is none: %w", what, drivers.ErrNotFound)
-			}
-			return nil, c.explain(ctx, what, err)
-		}
-		id = found
+	id, err := d.profileID(ctx, c)
+	if id == "" || err != nil {
+		return nil, err
 	}
 	return []types.BaseVirtualMachineProfileSpec{&types.VirtualMachineDefinedProfileSpec{ProfileId: id}}, nil
+}
+
+// profileID returns the id of the storage policy; empty: none was chosen.
+func (d *driver) profileID(ctx context.Context, c *center) (string, error) {
+	name := d.cfg.StoragePolicy
+	if name == "" || uuidText.MatchString(name) {
+		return name, nil
+	}
+	what := "find storage policy " + name
+	manager, err := pbm.NewClient(ctx, c.client)
+	if err != nil {
+		return "", c.explain(ctx, what, err)
+	}
+	id, err := manager.ProfileIDByName(ctx, name)
+	if err != nil && faultOf(err) == nil && strings.Contains(err.Error(), "no pbm profile found") {
+		return "", fmt.Errorf("%s: there is none: %w", what, drivers.ErrNotFound)
+	}
+	return id, c.explain(ctx, what, err)
 }
 
 // attachTags attaches the tags of the vCenter that were asked for.

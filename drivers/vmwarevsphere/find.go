@@ -30,8 +30,8 @@ func (d *driver) locate(ctx context.Context, c *center) (reference, error) {
 	}
 	what := "look for virtual machine " + st.Name
 	if st.VM != "" {
-		p, err := c.properties(ctx, vmRef(st.VM), "config.instanceUuid")
-		if err == nil && p.text("config.instanceUuid") == st.Token {
+		ours, err := d.isOurs(ctx, c, vmRef(st.VM))
+		if ours {
 			return vmRef(st.VM), nil
 		}
 		if err != nil && !gone(err) {
@@ -48,14 +48,16 @@ func (d *driver) locate(ctx context.Context, c *center) (reference, error) {
 // asked returns what the vCenter made, or is making, of a request whose answer
 // may have been lost. It is nothing if there is none.
 func (d *driver) asked(ctx context.Context, c *center) (reference, error) {
-	ref, err := d.locate(ctx, c)
-	if st := &d.state.Value; err != nil || ref.Value != "" || !st.Asked || st.VM != "" {
-		return ref, err
+	st := &d.state.Value
+	if !st.Asked || st.VM != "" {
+		return d.locate(ctx, c)
 	}
-	ctx, cancel := within(ctx, d.deployLimit(), "wait for what makes "+d.state.Value.Name)
+	// What is only half there can neither be used nor deleted.
+	what := "wait for what makes " + st.Name
+	ctx, cancel := within(ctx, d.deployLimit(), what)
 	defer cancel()
 	if err := d.settle(ctx, c); err != nil {
-		return reference{}, c.explain(ctx, "wait for what makes "+d.state.Value.Name, err)
+		return reference{}, c.explain(ctx, what, err)
 	}
 	if ref, err := d.locate(ctx, c); err != nil || ref.Value != "" {
 		return ref, err
@@ -66,28 +68,43 @@ func (d *driver) asked(ctx context.Context, c *center) (reference, error) {
 // settle waits until no task is under way that may be making the machine.
 func (d *driver) settle(ctx context.Context, c *center) error {
 	st := &d.state.Value
-	tasks := []reference{}
-	if st.Task != "" {
-		tasks = append(tasks, parseRef(st.Task))
-	} else {
-		from := parseRef(st.Folder)
-		if st.Source != "" {
-			from = parseRef(st.Source)
-		}
-		p, err := c.properties(ctx, from, "recentTask")
-		if err != nil && !gone(err) {
-			return err
-		}
-		if list, ok := p["recentTask"].(types.ArrayOfManagedObjectReference); ok {
-			tasks = list.ManagedObjectReference
-		}
+	if task := parseRef(st.Task); task.Type == "Task" {
+		return c.ended(ctx, d.pace, task)
 	}
-	for _, ref := range tasks {
-		if err := c.ended(ctx, d.pace, ref); err != nil {
-			return err
-		}
+	about := parseRef(st.Folder)
+	if st.Source != "" {
+		about = parseRef(st.Source)
 	}
-	return nil
+	return c.idle(ctx, d.pace, about)
+}
+
+// idle waits until the vCenter has no task under way that is about an object.
+func (c *center) idle(ctx context.Context, pace wait.Pace, about reference) error {
+	manager := *c.client.ServiceContent.TaskManager
+	spec := types.PropertyFilterSpec{
+		PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info.entity", "info.state"}}},
+		ObjectSet: []types.ObjectSpec{{
+			Obj:       manager,
+			SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{Type: manager.Type, Path: "recentTask"}},
+		}},
+	}
+	return wait.Until(ctx, pace, "tasks of "+about.Value, func(ctx context.Context) (bool, error) {
+		all, err := c.retrieve(ctx, spec)
+		if err != nil && !gone(err) { // a task that is forgotten in between
+			return false, err
+		}
+		for _, p := range all {
+			if p.ref("info.entity") == about && underWay(p) {
+				return false, nil
+			}
+		}
+		return err == nil, nil
+	})
+}
+
+func underWay(p properties) bool {
+	state, _ := p["info.state"].(types.TaskInfoState)
+	return state == types.TaskInfoStateQueued || state == types.TaskInfoStateRunning
 }
 
 // ended waits for the end of a task, whatever it is.
@@ -97,35 +114,47 @@ func (c *center) ended(ctx context.Context, pace wait.Pace, ref reference) error
 		if gone(err) {
 			return true, nil
 		}
-		state, _ := p["info.state"].(types.TaskInfoState)
-		return state != types.TaskInfoStateQueued && state != types.TaskInfoStateRunning, err
+		return !underWay(p), err
 	})
 }
 
-// named returns the virtual machine of the machine's name in its folder if it
-// has the token in its notes or parameters, as it may have no other mark yet.
+// isOurs tells whether a virtual machine has the token: as its instance UUID, as
+// a mark, or in the name that it has at first.
+func (d *driver) isOurs(ctx context.Context, c *center, vm reference) (bool, error) {
+	token := d.state.Value.Token
+	p, err := c.properties(ctx, vm, "name", "config.instanceUuid")
+	if err != nil || p.text("config.instanceUuid") == token || p.text("name") == d.passingName() {
+		return err == nil, err
+	}
+	p, err = c.properties(ctx, vm, "config.extraConfig")
+	list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
+	return parameters(list.OptionValue)[markToken] == token, err
+}
+
+// named returns the virtual machine that the machine's folder has under its
+// name, or under the name that it has at first, if it is ours.
 func (d *driver) named(ctx context.Context, c *center) (reference, error) {
 	st := &d.state.Value
 	what := "look for virtual machine " + st.Name
-	ref, err := c.child(ctx, parseRef(st.Folder), st.Name)
-	if err != nil && !gone(err) {
-		return reference{}, c.explain(ctx, what, err)
+	folder := parseRef(st.Folder)
+	ref, err := c.child(ctx, folder, d.passingName())
+	if err == nil && ref.Type == machineType {
+		return ref, nil // nobody else knows the token
 	}
-	if ref.Type != machineType {
+	if err == nil {
+		ref, err = c.child(ctx, folder, st.Name)
+	}
+	if gone(err) || err == nil && ref.Type != machineType {
 		return reference{}, nil
 	}
-	p, err := c.properties(ctx, ref, "config.annotation", "config.extraConfig")
 	if err != nil {
-		if gone(err) {
-			return reference{}, nil
-		}
 		return reference{}, c.explain(ctx, what, err)
 	}
-	list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
-	if strings.HasPrefix(p.text("config.annotation"), annotationPrefix+st.Token) || parameters(list.OptionValue)[markToken] == st.Token {
-		return ref, nil
+	ours, err := d.isOurs(ctx, c, ref)
+	if gone(err) || err == nil && !ours {
+		return reference{}, nil
 	}
-	return reference{}, nil
+	return ref, c.explain(ctx, what, err)
 }
 
 // free returns an error if something that is not ours has the machine's name.

@@ -19,10 +19,6 @@ const (
 	markTag     = markPrefix + "tag."
 )
 
-// annotationPrefix begins the notes of a virtual machine that could not be
-// given marks when it was made.
-const annotationPrefix = "machine token "
-
 // marks are on a virtual machine from its birth.
 func marks(env drivers.Env, token string) []types.BaseOptionValue {
 	return []types.BaseOptionValue{

@@ -37,8 +37,12 @@ func (d *driver) Remove(ctx context.Context) error {
 		return err
 	}
 	if vm.Value != "" {
-		if err := d.destroy(ctx, c, vm); err != nil {
+		if err := d.dropUpload(ctx, c, vm); err != nil {
 			return err
+		}
+	} else if st.VM != "" { // its deletion may be under way
+		if err := c.idle(ctx, d.pace, vmRef(st.VM)); err != nil {
+			return c.explain(ctx, "wait for the deletion of "+st.Name, err)
 		}
 	}
 	if st.VM != "" || st.Asked {

@@ -71,6 +71,7 @@ type State struct {
 	SourcePath string   `json:"sourcePath,omitempty"` // what the machine was made from, in words
 	Asked      bool     `json:"asked,omitempty"`      // the vCenter was asked to make it
 	Task       string   `json:"task,omitempty"`       // reference of the task that makes it
+	Upload     bool     `json:"upload,omitempty"`     // it is worth nothing until all was uploaded
 	VM         string   `json:"vm,omitempty"`         // reference
 	Configured bool     `json:"configured,omitempty"` // it has its hardware and its guest's data
 	Address    string   `json:"address,omitempty"`    // the static address, if it was given one
