@@ -4,6 +4,10 @@
 // with Azure-AsyncOperation and Location, and ARM's error codes. What a request
 // may say at all is taken from the models of the Azure SDK, what the simulator
 // acts upon from its own; a property between the two is refused as not simulated.
+//
+// Instances run on hosts whose addresses are in the hosts' own ranges. An
+// interface gets its private address from there even if its subnet's prefix is
+// elsewhere: what the interface tells can be reached.
 package azuresim
 
 import (

@@ -82,6 +82,10 @@ func (c *Cloud) listResources(k *call) (*reply, *armError) {
 	if err := k.may(action, scope); err != nil {
 		return nil, err
 	}
+	expand, err := expanded(k)
+	if err != nil {
+		return nil, err
+	}
 	wanted, err := parseFilter(k)
 	if err != nil {
 		return nil, err
@@ -99,9 +103,44 @@ func (c *Cloud) listResources(k *call) (*reply, *armError) {
 		if len(h.Zones) > 0 {
 			one["zones"] = h.Zones
 		}
+		for _, what := range expand {
+			one[what] = rec.detail(what)
+		}
 		found = append(found, one)
 	}
 	return c.page(k, found)
+}
+
+// expanded reads what a list of resources is to tell in addition.
+func expanded(k *call) ([]string, *armError) {
+	query := k.r.URL.Query()
+	if query.Has("$top") || query.Has("$orderby") || query.Has("statusOnly") {
+		return nil, notSimulated("$top, $orderby or statusOnly of a list of resources")
+	}
+	if query.Get("$expand") == "" {
+		return nil, nil
+	}
+	words := strings.Split(query.Get("$expand"), ",")
+	for _, w := range words {
+		if !oneOf(w, "createdTime", "changedTime", "provisioningState") {
+			return nil, notSimulated("$expand=%s of a list of resources", w)
+		}
+	}
+	return words, nil
+}
+
+// detail is what a list of resources tells if it is asked to.
+func (rec *record) detail(what string) string {
+	switch what {
+	case "createdTime":
+		return rec.created.UTC().Format(time.RFC3339Nano)
+	case "changedTime":
+		if rec.last != nil && rec.last.start.After(rec.created) {
+			return rec.last.start.UTC().Format(time.RFC3339Nano)
+		}
+		return rec.created.UTC().Format(time.RFC3339Nano)
+	}
+	return *rec.state()
 }
 
 // page answers with as much of a list as fits on a page, and where the rest is.

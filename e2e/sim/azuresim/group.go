@@ -178,6 +178,9 @@ func (c *Cloud) listGroups(k *call) (*reply, *armError) {
 	if err := k.may("Microsoft.Resources/subscriptions/resourceGroups/read", "/subscriptions/"+Subscription); err != nil {
 		return nil, err
 	}
+	if q := k.r.URL.Query(); q.Has("$top") || q.Has("$expand") || q.Has("$orderby") || q.Has("statusOnly") {
+		return nil, notSimulated("$top, $expand, $orderby or statusOnly of a list of groups")
+	}
 	wanted, err := parseFilter(k)
 	if err != nil {
 		return nil, err

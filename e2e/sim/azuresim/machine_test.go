@@ -181,3 +181,28 @@ func TestMachineInAvailabilitySet(t *testing.T) {
 	_, err = w.sets.Get(t.Context(), "g", "set", nil)
 	refused(t, err, 404, "ResourceNotFound")
 }
+
+func TestDetachedDiskStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine(w.ready("g"))
+	m.Properties.StorageProfile.OSDisk.DeleteOption = nil
+	m.Properties.NetworkProfile.NetworkInterfaces[0].Properties.DeleteOption = ptr(armcompute.DeleteOptionsDetach)
+	p, err := w.machines.BeginCreateOrUpdate(t.Context(), "g", "m1", m, nil)
+	must(t, p, err)
+	d, err := w.machines.BeginDelete(t.Context(), "g", "m1", &armcompute.VirtualMachinesClientBeginDeleteOptions{ForceDeletion: ptr(true)})
+	must(t, d, err)
+	if got, want := w.kinds(), "map[disks:1 networkInterfaces:1 networkSecurityGroups:1 publicIPAddresses:1 resourceGroups:1 virtualNetworks:1]"; got != want {
+		t.Errorf("there is %s", got)
+	}
+	if disk := one(w.disks.Get(t.Context(), "g", "m1-disk", nil))(t); disk.ManagedBy != nil || *disk.Properties.DiskState != "Unattached" {
+		t.Errorf("the disk is %s of %v", *disk.Properties.DiskState, disk.ManagedBy)
+	}
+	e, err := w.disks.BeginDelete(t.Context(), "g", "m1-disk", nil)
+	must(t, e, err)
+	n, err := w.interfaces.BeginDelete(t.Context(), "g", "nic", nil)
+	must(t, n, err)
+	if got, want := w.kinds(), "map[networkSecurityGroups:1 publicIPAddresses:1 resourceGroups:1 virtualNetworks:1]"; got != want {
+		t.Errorf("there is %s", got)
+	}
+}

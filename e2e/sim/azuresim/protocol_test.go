@@ -8,7 +8,10 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/hostsmith/machine/e2e/sim"
@@ -176,6 +179,10 @@ func TestResourcesAreFoundByTags(t *testing.T) {
 	_, err := w.resources.NewListPager(&armresources.ClientListOptions{Filter: ptr("tagName eq 'a' and resourceType eq 'b'")}).NextPage(t.Context())
 	refused(t, err, 400, "InvalidFilterInQueryString")
 	all := w.machines.NewListAllPager(&armcompute.VirtualMachinesClientListAllOptions{StatusOnly: ptr("true")})
+	created := one(w.resources.NewListByResourceGroupPager("g", &armresources.ClientListByResourceGroupOptions{Expand: ptr("createdTime")}).NextPage(t.Context()))(t)
+	if r := created.Value[0]; r.CreatedTime == nil || time.Since(*r.CreatedTime) > time.Minute {
+		t.Errorf("made at %v", r.CreatedTime)
+	}
 	page := one(all.NextPage(t.Context()))(t)
 	if len(page.Value) != 1 || *page.Value[0].Properties.InstanceView.Statuses[1].Code != "PowerState/running" {
 		t.Errorf("the list of states is %v", page.Value)
@@ -206,6 +213,17 @@ func TestProvidersAreRegistered(t *testing.T) {
 	}
 	one(w.providers.Register(t.Context(), "Microsoft.Network", nil))(t)
 	w.address("g", "ip")
+}
+
+func TestSDKRegistersProviders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.group("g")
+	cred := one(azidentity.NewClientSecretCredential(azuresim.Tenant, azuresim.ClientID, azuresim.ClientSecret, &azidentity.ClientSecretCredentialOptions{ClientOptions: w.options(), DisableInstanceDiscovery: true}))(t)
+	addresses := one(armnetwork.NewPublicIPAddressesClient(azuresim.Subscription, cred, &arm.ClientOptions{ClientOptions: w.options()}))(t)
+	w.cloud.SetRegistered("Microsoft.Network", false)
+	p, err := addresses.BeginCreateOrUpdate(t.Context(), "g", "ip", address(), nil)
+	must(t, p, err)
 }
 
 func TestFaultsLookLikeARMs(t *testing.T) {

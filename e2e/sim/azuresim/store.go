@@ -13,12 +13,13 @@ import (
 // record is a resource in the store.
 type record struct {
 	model
-	kind   *kind
-	found  time.Time // from when on it is found by its id
-	listed time.Time // from when on lists have it
-	busy   *operation
-	last   *operation // the newest one that was begun
-	power  string     // of a virtual machine: running, stopped, deallocated, starting...
+	kind    *kind
+	created time.Time
+	found   time.Time // from when on it is found by its id
+	listed  time.Time // from when on lists have it
+	busy    *operation
+	last    *operation // the newest one that was begun
+	power   string     // of a virtual machine: running, stopped, deallocated, starting...
 }
 
 func (rec *record) group() string { return groupOf(rec.head().ID) }
@@ -64,7 +65,7 @@ func (c *Cloud) sorted() []*record {
 // add puts a new resource into the store.
 func (c *Cloud) add(k *kind, m model) *record {
 	now := time.Now()
-	rec := &record{model: m, kind: k, found: now.Add(c.config.Delay), listed: now.Add(2 * c.config.Delay)}
+	rec := &record{model: m, kind: k, created: now, found: now.Add(c.config.Delay), listed: now.Add(2 * c.config.Delay)}
 	c.store[lower(m.head().ID)] = rec
 	return rec
 }
