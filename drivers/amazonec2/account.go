@@ -54,6 +54,9 @@ func (d *driver) login() login {
 	if d.state.Value.Region != "" { // once something is made, it is there
 		l.region = d.state.Value.Region
 	}
+	if l.endpoint == "" {
+		l.endpoint = d.state.Value.Endpoint
+	}
 	return l
 }
 
@@ -90,6 +93,7 @@ type account struct {
 	vpcs      memo[types.Vpc]
 	groups    memo[*group]
 	callers   memo[netip.Prefix]
+	owners    memo[string]
 }
 
 // open makes the client. It fails when there are no credentials; whether they

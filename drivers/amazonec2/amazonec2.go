@@ -76,7 +76,10 @@ func (d *ownKey) SSHAccess() drivers.Access { return drivers.Access{KeyFile: d.c
 // State is what a machine has at the provider. What names or finds a thing is
 // recorded before it is made, its id after.
 type State struct {
-	Region string `json:"region,omitempty"`
+	Region   string `json:"region,omitempty"`
+	Endpoint string `json:"endpoint,omitempty"` // of EC2 if it is not AWS's own
+	Account  string `json:"account,omitempty"`  // owner of the instance
+
 	Key    Key    `json:"key"`
 	Groups Groups `json:"groups"`
 	Launch Launch `json:"launch"`
@@ -101,6 +104,7 @@ type Groups struct {
 	Names []string `json:"names,omitempty"` // of those that Create makes if they do not exist
 	IDs   []string `json:"ids,omitempty"`   // all
 	Ours  []string `json:"ours,omitempty"`  // ids of those that carry the store's tag
+	Ports []string `json:"ports,omitempty"` // that those who manage the machine must reach, as PORT/PROTOCOL
 }
 
 // Launch is the request that an instance came of.

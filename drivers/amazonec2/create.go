@@ -65,7 +65,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 			return err
 		}
 		if !there {
-			if err := d.forgetInstance(); err != nil {
+			if err := d.dropInstance(ctx, a); err != nil {
 				return err
 			}
 		}
@@ -111,7 +111,7 @@ func (d *driver) make(ctx context.Context, a *account, req drivers.CreateRequest
 	if j.own, err = d.ownUserData(req); err != nil {
 		return err
 	}
-	if err := d.intend(a, candidates[0]); err != nil {
+	if err := d.intend(a, candidates[0], j.ports); err != nil {
 		return err
 	}
 	if err := d.ensureKey(ctx, a, j.public); err != nil {
@@ -131,13 +131,18 @@ type job struct {
 }
 
 // intend records what finds all that will be made.
-func (d *driver) intend(a *account, first candidate) error {
+func (d *driver) intend(a *account, first candidate, ports []drivers.Port) error {
 	st := &d.state.Value
 	if st.Launch.Token != "" {
 		return nil
 	}
-	st.Region = a.region
-	st.Groups.VPC, st.Groups.Names = first.vpc, nil
+	st.Region, st.Endpoint = a.region, a.endpoint
+	st.Groups = Groups{VPC: first.vpc}
+	for _, p := range ports {
+		if !p.Peers {
+			st.Groups.Ports = append(st.Groups.Ports, fmt.Sprintf("%d/%s", p.Number, p.Protocol))
+		}
+	}
 	for _, name := range d.groupNames() {
 		if !isGroupID(name) {
 			st.Groups.Names = append(st.Groups.Names, name)

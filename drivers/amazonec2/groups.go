@@ -78,6 +78,9 @@ func (d *driver) ensureGroups(ctx context.Context, a *account, vpc string, ports
 			ours = append(ours, g.id)
 		}
 	}
+	if len(ours) == 0 {
+		d.env.Note(ctx, fmt.Sprintf("security groups %s stay as they are; they must admit %s", strings.Join(d.groupNames(), ", "), describe(rulesFor(d.cfg, ports, from, "members"), "members")))
+	}
 	st := &d.state.Value.Groups
 	if slices.Equal(st.IDs, ids) && slices.Equal(st.Ours, ours) {
 		return nil

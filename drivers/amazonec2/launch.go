@@ -1,6 +1,7 @@
 package amazonec2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,17 +39,13 @@ func (d *job) launch(ctx context.Context, c candidate) error {
 	return err
 }
 
-// dropInstance clears an instance that ended before it ran, and the spot
-// request that would bring it again.
+// dropInstance clears an instance that ended, and the spot request that would
+// bring it again.
 func (d *driver) dropInstance(ctx context.Context, a *account) error {
 	if err := d.cancelSpot(ctx, a); err != nil {
 		return err
 	}
-	if err := d.forgetInstance(); err != nil {
-		return err
-	}
-	d.state.Value.Launch.Token = newToken()
-	return d.state.Save()
+	return d.forgetInstance()
 }
 
 // adopt records an instance.
@@ -104,7 +101,7 @@ func (d *job) runOnce(ctx context.Context, c candidate, userData []byte) (types.
 	if !asked {
 		st.User = d.user(c.image)
 		st.Launch = Launch{
-			Token: st.Launch.Token, Asked: time.Now().UTC().Truncate(time.Second),
+			Token: cmp.Or(st.Launch.Token, newToken()), Asked: time.Now().UTC().Truncate(time.Second),
 			Image: c.image.id, ImageName: c.image.name, Architecture: c.image.arch,
 			Type: c.machineType, Subnet: c.subnet, Zone: c.zone, Spot: c.spot,
 		}
@@ -121,6 +118,7 @@ func (d *job) runOnce(ctx context.Context, c candidate, userData []byte) (types.
 	case err == nil && ended(out.Instances[0]), says(err, "IdempotentInstanceTerminated"):
 		return types.Instance{}, errTokenSpent
 	case err == nil:
+		st.Account = aws.ToString(out.OwnerId)
 		return out.Instances[0], nil
 	case says(err, "IdempotentParameterMismatch"):
 		return d.findLaunched(ctx, d.a, err)

@@ -1,6 +1,7 @@
 package amazonec2
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -284,4 +285,49 @@ func TestNoCredentials(t *testing.T) {
 	if err := m.open().Check(t.Context()); !errors.Is(err, drivers.ErrCredentials) || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestAnotherAccount has credentials of somebody else neither call a machine gone
+// nor forget it.
+func TestAnotherAccount(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	kept := m.state
+	st := m.saved()
+	if st.Account != ec2sim.Account || st.Endpoint != s.url || st.Region != "us-east-1" {
+		t.Errorf("the state has account %q, endpoint %q, region %q", st.Account, st.Endpoint, st.Region)
+	}
+	m.state = json.RawMessage(strings.NewReplacer(st.Instance, "i-00000000000000000", st.Account, "210987654321").Replace(string(kept)))
+	if _, err := m.open().Status(t.Context()); !errors.Is(err, drivers.ErrCredentials) {
+		t.Errorf("status: got %v, want ErrCredentials", err)
+	}
+	if err := m.remove(); !errors.Is(err, drivers.ErrCredentials) || !strings.Contains(err.Error(), "210987654321") {
+		t.Errorf("remove: got %v, want ErrCredentials", err)
+	}
+	if m.saved().Instance == "" {
+		t.Error("the machine was forgotten")
+	}
+	m.state = kept
+	m.removed(s)
+}
+
+// TestEnvironment has the SDK find endpoint and credentials.
+func TestEnvironment(t *testing.T) {
+	// Not parallel: the SDK reads the environment of the process.
+	s := simulate(t, ec2sim.Config{})
+	t.Setenv("AWS_ENDPOINT_URL", s.url)
+	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", ec2sim.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", ec2sim.SecretKey)
+	m := newMachine(t, factory(quick()), "m1", nil)
+	m.created()
+	if st := m.saved(); st.Region != "eu-west-1" || st.Endpoint != s.url {
+		t.Errorf("it is in %q at %q", st.Region, st.Endpoint)
+	}
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_ENDPOINT_URL", "")
+	m.factory = factory(quick()) // another command, elsewhere
+	m.removed(s)
 }

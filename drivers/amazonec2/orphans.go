@@ -1,6 +1,7 @@
 package amazonec2
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,22 +24,46 @@ const (
 	kindGroup       = "security group"
 )
 
-// Place implements drivers.Orphans. The default security groups, which every
-// account has, tell whose account it is.
+// Place implements drivers.Orphans.
 func (d *driver) Place(ctx context.Context) (string, error) {
 	a, err := d.account(ctx)
 	if err != nil {
 		return "", err
 	}
-	owner := a.keyID
-	out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("group-name", "default")}})
-	if err != nil {
-		return "", fmt.Errorf("find the account: %w", err)
+	owner, err := a.owner(ctx)
+	return cmp.Or(owner, a.keyID) + "/" + a.region, err
+}
+
+// owner returns the id of the account: of the default security groups, which
+// every account has; empty if there are none.
+func (a *account) owner(ctx context.Context) (string, error) {
+	return a.owners.get(ctx, "", func(ctx context.Context) (string, error) {
+		out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("group-name", "default")}})
+		if err != nil {
+			return "", fmt.Errorf("find the account: %w", err)
+		}
+		if len(out.SecurityGroups) == 0 {
+			return "", nil
+		}
+		return aws.ToString(out.SecurityGroups[0].OwnerId), nil
+	})
+}
+
+// elsewhere returns an error if the credentials are of another account than the
+// machine, where its instance is not known but lives all the same.
+func (d *driver) elsewhere(ctx context.Context, a *account) error {
+	ours := d.state.Value.Account
+	if ours == "" {
+		return nil
 	}
-	if len(out.SecurityGroups) > 0 {
-		owner = aws.ToString(out.SecurityGroups[0].OwnerId)
+	owner, err := a.owner(ctx)
+	if err != nil || owner == "" || owner == ours {
+		return err
 	}
-	return owner + "/" + a.region, nil
+	return &drivers.HintError{
+		Err:    fmt.Errorf("instance %s is in account %s, and the credentials are of account %s: %w", d.state.Value.Instance, ours, owner, drivers.ErrCredentials),
+		Advice: "use those that the machine was created with: AWS_PROFILE, or those of account " + ours,
+	}
 }
 
 // Tagged implements drivers.Orphans.

@@ -39,10 +39,13 @@ func (d *driver) find(ctx context.Context) (*account, types.Instance, error) {
 	if err != nil {
 		return nil, i, err
 	}
-	if !found || stateOf(i) == types.InstanceStateNameTerminated {
-		return nil, i, d.none()
+	if !found {
+		err = d.elsewhere(ctx, a)
 	}
-	return a, i, nil
+	if err == nil && (!found || stateOf(i) == types.InstanceStateNameTerminated) {
+		err = d.none()
+	}
+	return a, i, err
 }
 
 // statusOf says what EC2 knows of an instance in the contract's words.
@@ -123,18 +126,20 @@ func (d *driver) readmit(ctx context.Context, a *account) {
 	if len(st.Ours) == 0 || d.cfg.GroupReadOnly {
 		return
 	}
+	var ports []drivers.Port
+	for _, word := range st.Ports {
+		if p, err := parsePort(word); err == nil {
+			ports = append(ports, p)
+		}
+	}
 	from, err := d.allowed(ctx, a, st.VPC)
 	if err == nil {
-		err = d.readmitTo(ctx, a, func(self string) []rule {
-			return rulesFor(d.cfg, []drivers.Port{{Number: enginePort, Protocol: "tcp"}}, from, self)
-		})
+		err = d.readmitTo(ctx, a, func(self string) []rule { return rulesFor(d.cfg, ports, from, self) })
 	}
 	if err != nil && context.Cause(ctx) == nil {
 		d.env.Note(ctx, fmt.Sprintf("the security group was not opened for this computer: %v", err))
 	}
 }
-
-const enginePort = 2376
 
 func (d *driver) readmitTo(ctx context.Context, a *account, rules func(self string) []rule) error {
 	st := d.state.Value.Groups

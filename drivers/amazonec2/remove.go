@@ -50,8 +50,12 @@ func (d *driver) removeInstance(ctx context.Context, a *account) error {
 	if err := d.cancelSpot(ctx, a); err != nil {
 		return err
 	}
-	if st.Instance != "" {
-		if err := d.terminate(ctx, a, st.Instance); err != nil {
+	ids, err := d.doomed(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := d.terminate(ctx, a, id); err != nil {
 			return err
 		}
 	}
@@ -59,6 +63,29 @@ func (d *driver) removeInstance(ctx context.Context, a *account) error {
 		return nil
 	}
 	return d.forgetInstance()
+}
+
+// doomed returns the machine's instances: one, and what a spot request brought
+// in its place.
+func (d *driver) doomed(ctx context.Context, a *account) ([]string, error) {
+	st := d.state.Value
+	var ids []string
+	if st.Instance != "" {
+		ids = append(ids, st.Instance)
+	}
+	if st.SpotRequest == "" {
+		return ids, nil
+	}
+	list, err := a.findInstances(ctx, filter("spot-instance-request-id", st.SpotRequest))
+	if err != nil {
+		return nil, fmt.Errorf("find instances of %s: %w", st.SpotRequest, err)
+	}
+	for _, i := range list {
+		if id := aws.ToString(i.InstanceId); !ended(i) && id != st.Instance {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // unheardOf is how long after its request an instance may yet appear that
@@ -97,7 +124,7 @@ func (d *driver) findUnheard(ctx context.Context, a *account) error {
 func (d *driver) terminate(ctx context.Context, a *account, id string) error {
 	_, err := do(ctx, a.terminateInstances, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 	if says(err, "InvalidInstanceID.NotFound") {
-		return nil
+		return d.elsewhere(ctx, a)
 	}
 	if says(err, "OperationNotPermitted") {
 		return &drivers.HintError{
