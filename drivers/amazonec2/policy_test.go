@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -154,4 +155,16 @@ func TestUnheardKeyPair(t *testing.T) {
 		t.Fatalf("got %v, want ErrUnreachable", err)
 	}
 	m.removed(s)
+}
+
+// TestPolicyIsOnThePage has the page show the policy that is tested.
+func TestPolicyIsOnThePage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/drivers/amazonec2.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "```json\n"+strings.TrimSpace(string(policy))+"\n```") {
+		t.Error("docs/drivers/amazonec2.md shows another policy than policy.json")
+	}
 }
