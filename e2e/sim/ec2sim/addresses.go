@@ -20,8 +20,6 @@ func (a *address) values(k *call, filter string) ([]string, bool) {
 		return []string{a.id}, true
 	case "public-ip":
 		return []string{addr(a.ip)}, true
-	case "domain":
-		return []string{"vpc"}, true
 	case "association-id":
 		return []string{a.association}, true
 	case "instance-id":

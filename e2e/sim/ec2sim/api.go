@@ -14,6 +14,7 @@ var apiJSON []byte
 // api describes the requests and answers of EC2.
 type api struct {
 	Actions map[string][2]string `json:"actions"` // shapes of the request and the answer
+	Filters map[string][]string  `json:"filters"` // names, by action; "tag:" is any tag
 	Shapes  map[string]*shape    `json:"shapes"`
 }
 

@@ -7,6 +7,7 @@ The description is data/ec2/2016-11-15/service-2.json of botocore
 import gzip
 import json
 import os
+import re
 
 import botocore
 
@@ -75,10 +76,18 @@ def main():
         if actions[name][1]:
             add(actions[name][1], False)
 
+    # Filters are described in prose: a list of <code>name</code>.
+    filters = {}
+    for name in ACTIONS:
+        prose = all_shapes[actions[name][0]]["members"].get("Filters", {}).get("documentation", "")
+        found = re.findall(r"<li> *<p> *<code>([^<]+)</code>", prose)
+        if found:
+            filters[name] = sorted({"tag:" if n.startswith("tag:") or n == "tag" else n for n in found})
+
     def lines(table):
         return ",\n".join(json.dumps(k) + ":" + json.dumps(v, separators=(",", ":")) for k, v in sorted(table.items()))
 
-    print('{"actions":{\n%s},\n"shapes":{\n%s}}' % (lines(actions), lines(shapes)))
+    print('{"actions":{\n%s},\n"filters":{\n%s},\n"shapes":{\n%s}}' % (lines(actions), lines(filters), lines(shapes)))
 
 
 main()

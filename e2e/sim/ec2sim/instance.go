@@ -325,7 +325,7 @@ func (in *instance) values(k *call, filter string) ([]string, bool) {
 	case "ip-address", "network-interface.addresses.association.public-ip":
 		return some(addr(in.public))
 	case "private-dns-name":
-		return some(in.hostname() + ".ec2.internal")
+		return some(k.r.privateName(in.private))
 	case "network-interface.network-interface-id":
 		if in.nic != nil {
 			return some(in.nic.id)

@@ -46,13 +46,21 @@ type filter struct {
 // maxFilterValues is how many values all filters of a request may have.
 const maxFilterValues = 200
 
-func (p *params) filters() ([]filter, error) {
+// filters reads a request's filters. Those that EC2 does not have for the action are refused.
+func (k *call) filters() ([]filter, error) {
 	var all []filter
 	n := 0
-	for _, f := range p.list("Filters") {
+	for _, f := range k.p.list("Filters") {
 		one := filter{f.str("Name"), f.strs("Values")}
-		if one.name == "" || len(one.any) == 0 {
-			return nil, fault("InvalidParameterValue", "The filter '%s' has no name or no values", one.name)
+		if len(one.any) == 0 {
+			return nil, fault("InvalidParameterValue", "The filter '%s' has no values", one.name)
+		}
+		name := one.name
+		if strings.HasPrefix(name, "tag:") {
+			name = "tag:"
+		}
+		if !slices.Contains(k.c.api.Filters[k.action], name) {
+			return nil, fault("InvalidParameterValue", "The filter '%s' is invalid", one.name)
 		}
 		all = append(all, one)
 		n += len(one.any)
@@ -63,13 +71,17 @@ func (p *params) filters() ([]filter, error) {
 	return all, nil
 }
 
+func notSimulatedFilter(f filter) error {
+	return fault("NotSimulated", "the simulator does not act on the filter %s", f.name)
+}
+
 // passes tells whether an entity passes all filters.
 func passes[T entity](k *call, t T, filters []filter) (bool, error) {
 	for _, f := range filters {
 		values, ok := tagValues(t.base().tags, f.name)
 		if !ok {
 			if values, ok = t.values(k, f.name); !ok {
-				return false, fault("InvalidParameterValue", "The filter '%s' is invalid", f.name)
+				return false, notSimulatedFilter(f)
 			}
 		}
 		hit := slices.ContainsFunc(values, func(v string) bool {
@@ -89,11 +101,8 @@ func tagValues(tags map[string]string, name string) ([]string, bool) {
 		}
 		return nil, true
 	}
-	switch name {
-	case "tag-key":
+	if name == "tag-key" {
 		return slices.Collect(maps.Keys(tags)), true
-	case "tag-value":
-		return slices.Collect(maps.Values(tags)), true
 	}
 	return nil, false
 }
@@ -111,7 +120,7 @@ type listing struct {
 // describe returns what a Describe request asks for, and the next page's token.
 func describe[T entity](k *call, all []T, l listing) ([]T, any, error) {
 	ids := k.p.strs(l.ids)
-	filters, err := k.p.filters()
+	filters, err := k.filters()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,9 +129,6 @@ func describe[T entity](k *call, all []T, l listing) ([]T, any, error) {
 		return nil, nil, err
 	}
 	if err := k.check(); err != nil {
-		return nil, nil, err
-	}
-	if err := k.validFilters(filters); err != nil {
 		return nil, nil, err
 	}
 	chosen, err := byIDs(k, all, ids, l)
@@ -141,38 +147,6 @@ func describe[T entity](k *call, all []T, l listing) ([]T, any, error) {
 	}
 	found, next := cut(k, found, from, size)
 	return found, next, nil
-}
-
-// validFilters refuses unknown filters also where there is nothing to filter.
-func (k *call) validFilters(filters []filter) error {
-	var probe interface {
-		values(*call, string) ([]string, bool)
-	}
-	switch k.action {
-	case "DescribeInstances", "DescribeInstanceStatus":
-		probe = &instance{subnet: k.r.subnets[0], image: k.r.images[0], kind: &instanceType{}}
-	case "DescribeKeyPairs":
-		probe = &keyPair{}
-	case "DescribeVolumes":
-		probe = &volume{}
-	case "DescribeNetworkInterfaces":
-		probe = &nic{subnet: k.r.subnets[0]}
-	case "DescribeAddresses":
-		probe = &address{}
-	case "DescribeSpotInstanceRequests":
-		probe = &spot{}
-	default:
-		return nil
-	}
-	for _, f := range filters {
-		if _, ok := tagValues(nil, f.name); ok {
-			continue
-		}
-		if _, ok := probe.values(k, f.name); !ok {
-			return fault("InvalidParameterValue", "The filter '%s' is invalid", f.name)
-		}
-	}
-	return nil
 }
 
 func byIDs[T entity](k *call, all []T, ids []string, l listing) ([]T, error) {

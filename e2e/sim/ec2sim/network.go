@@ -15,9 +15,9 @@ func (r *region) zoneID(zone string) string {
 }
 
 // choose keeps what passes filters that are no entity's.
-func choose[T any](p *params, all []T, values func(T, string) ([]string, bool)) ([]T, error) {
+func choose[T any](k *call, all []T, values func(T, string) ([]string, bool)) ([]T, error) {
 	var found []T
-	filters, err := p.filters()
+	filters, err := k.filters()
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func choose[T any](p *params, all []T, values func(T, string) ([]string, bool)) 
 		for _, f := range filters {
 			have, ok := values(t, f.name)
 			if !ok {
-				return nil, fault("InvalidParameterValue", "The filter '%s' is invalid", f.name)
+				return nil, notSimulatedFilter(f)
 			}
 			keep = keep && slices.ContainsFunc(have, func(v string) bool {
 				return slices.ContainsFunc(f.any, func(pattern string) bool { return wildcard(pattern, v) })
@@ -44,7 +44,7 @@ func endpoint(region string) string { return "ec2." + region + ".amazonaws.com" 
 func describeRegions(k *call) (m, error) {
 	names := k.p.strs("RegionNames")
 	k.p.flag("AllRegions", false) // none is switched off
-	all, err := choose(k.p, k.c.names, func(name, filter string) ([]string, bool) {
+	all, err := choose(k, k.c.names, func(name, filter string) ([]string, bool) {
 		switch filter {
 		case "region-name":
 			return []string{name}, true
@@ -78,7 +78,7 @@ func describeRegions(k *call) (m, error) {
 func describeZones(k *call) (m, error) {
 	names, ids := k.p.strs("ZoneNames"), k.p.strs("ZoneIds")
 	k.p.flag("AllAvailabilityZones", false) // none is switched off
-	zones, err := choose(k.p, k.r.zones, func(zone, filter string) ([]string, bool) {
+	zones, err := choose(k, k.r.zones, func(zone, filter string) ([]string, bool) {
 		switch filter {
 		case "zone-name":
 			return []string{zone}, true

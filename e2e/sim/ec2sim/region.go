@@ -147,7 +147,7 @@ func (v *vpc) values(k *call, filter string) ([]string, bool) {
 		return []string{v.id}, true
 	case "cidr", "cidr-block-association.cidr-block":
 		return []string{v.cidr.String()}, true
-	case "is-default", "isDefault":
+	case "is-default":
 		return []string{fmt.Sprint(v.isDefault)}, true
 	case "state":
 		return []string{"available"}, true

@@ -220,7 +220,7 @@ func describeTags(k *call) (m, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b oneTag) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-	all, err = choose(k.p, all, func(t oneTag, filter string) ([]string, bool) {
+	all, err = choose(k, all, func(t oneTag, filter string) ([]string, bool) {
 		if key, ok := strings.CutPrefix(filter, "tag:"); ok {
 			if t.key == key {
 				return []string{t.value}, true

@@ -162,7 +162,7 @@ func describeInstanceTypes(k *call) (m, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := choose(k.p, instanceTypes(), (*instanceType).values)
+	all, err := choose(k, instanceTypes(), (*instanceType).values)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +225,7 @@ func describeOfferings(k *call) (m, error) {
 			}
 		}
 	}
-	all, err = choose(k.p, all, func(o offering, filter string) ([]string, bool) {
+	all, err = choose(k, all, func(o offering, filter string) ([]string, bool) {
 		switch filter {
 		case "instance-type":
 			return []string{o.kind}, true

@@ -124,17 +124,15 @@ func (n *nic) status() string {
 }
 
 func (n *nic) values(k *call, filter string) ([]string, bool) {
-	var ids, names []string
+	var ids []string
 	for _, g := range n.groups {
-		ids, names = append(ids, g.id), append(names, g.name)
+		ids = append(ids, g.id)
 	}
 	switch filter {
 	case "network-interface-id":
 		return []string{n.id}, true
 	case "group-id":
 		return ids, true
-	case "group-name":
-		return names, true
 	case "status":
 		return []string{n.status()}, true
 	case "subnet-id":
