@@ -39,6 +39,7 @@ func createFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "docker-context", Usage: "make a docker context of the machine's name"},
 		&cli.BoolFlag{Name: "rm-on-failure", Usage: "remove what a failed create has made"},
 		&cli.BoolFlag{Name: "no-store-secrets", Usage: "do not store the driver's secret options: later commands need them in their environment [$MACHINE_NO_STORE_SECRETS]"},
+		parallelFlag(),
 		dryRunFlag(),
 		outputFlag(),
 	}

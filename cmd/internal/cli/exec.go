@@ -25,11 +25,16 @@ func (a *app) execCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "on all machines"},
 			&cli.StringSliceFlag{Name: "filter", Usage: "`KEY=VALUE` that machines must match, as in ls; may be repeated"},
-			&cli.IntFlag{Name: "parallel", Value: 16, Usage: "`NUMBER` of machines at once"},
+			parallelFlag(),
 			outputFlag(),
 		},
 		Action: a.exec,
 	}
+}
+
+// parallelFlag bounds what is done at once.
+func parallelFlag() cli.Flag {
+	return &cli.IntFlag{Name: "parallel", Value: 16, Usage: "`NUMBER` of machines at once"}
 }
 
 // execResult is what became of the command on one machine.

@@ -23,6 +23,7 @@ func (a *app) rmCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask, go on despite errors of the provider and despite the quorum"},
 			&cli.BoolFlag{Name: "y", Usage: "do not ask"},
+			parallelFlag(),
 		},
 		Action: a.rm,
 	}

@@ -66,6 +66,7 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 		Version: a.Version,
 		Command: name,
 		TLS:     a.globals.tls,
+		Limit:   c.Int("parallel"), // 0 of commands without the option
 	}
 	if w := a.globals.wait; w > 0 {
 		t.Wait = lifecycle.Deadlines{SSH: w, Engine: w, Swarm: w, Drain: w}
