@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -192,8 +193,13 @@ func (d *driver) candidates(ctx context.Context, a *account) ([]candidate, error
 
 // try asks for an instance in one way after the other until there is one.
 func (d *job) try(ctx context.Context, candidates []candidate) error {
-	var refused []error
-	for n, c := range candidates {
+	var refused failures
+	spent := map[string]bool{} // what a quota of the region is exhausted of
+	for _, c := range candidates {
+		kind := fmt.Sprint(c.machineType, c.spot)
+		if spent[kind] {
+			continue
+		}
 		err := d.launch(ctx, c)
 		if err == nil {
 			d.tell(ctx, c, refused)
@@ -202,13 +208,27 @@ func (d *job) try(ctx context.Context, candidates []candidate) error {
 		if !another(err) || context.Cause(ctx) != nil {
 			return err
 		}
+		spent[kind] = errors.Is(err, drivers.ErrQuota)
 		refused = append(refused, err)
-		d.env.Log.Info("no instance", "try", n+1, "of", len(candidates), "type", c.machineType, "zone", c.zone, "spot", c.spot, "error", err)
+		d.env.Log.Info("no instance", "type", c.machineType, "zone", c.zone, "spot", c.spot, "error", err)
 	}
 	if len(refused) == 1 {
 		return refused[0]
 	}
-	return fmt.Errorf("tried %d ways: %w", len(refused), errors.Join(refused...))
+	return refused
+}
+
+// failures are all the ways that were tried.
+type failures []error
+
+func (f failures) Unwrap() []error { return f }
+
+func (f failures) Error() string {
+	words := make([]string, len(f))
+	for i, err := range f {
+		words[i] = err.Error()
+	}
+	return fmt.Sprintf("tried %d ways: %s", len(f), strings.Join(words, "; "))
 }
 
 // another tells whether the next candidate may do better.
@@ -217,14 +237,14 @@ func another(err error) bool {
 }
 
 // tell says what was chosen and why.
-func (d *driver) tell(ctx context.Context, c candidate, refused []error) {
+func (d *driver) tell(ctx context.Context, c candidate, refused failures) {
 	kind := ""
 	if c.spot {
 		kind = "spot "
 	}
 	d.env.Note(ctx, fmt.Sprintf("%s%s in %s (subnet %s of VPC %s), image %s (%s)", kind, c.machineType, c.zone, c.subnet, c.vpc, c.image.name, c.image.id))
 	if len(refused) > 0 {
-		d.env.Note(ctx, fmt.Sprintf("%d other choices had no capacity: %v", len(refused), refused[0]))
+		d.env.Note(ctx, fmt.Sprintf("%d other choices could not be had: %v", len(refused), refused[0]))
 	}
 }
 

@@ -155,6 +155,9 @@ func TestCapacity(t *testing.T) {
 			}
 			m := s.machine(t, c.values)
 			err := m.create()
+			if runs := s.gate.Calls()["RunInstances"]; c.err == drivers.ErrQuota && runs > 1 {
+				t.Errorf("an exhausted quota was asked of %d times", runs)
+			}
 			if !errors.Is(err, c.err) {
 				t.Fatalf("got %v, want %v", err, c.err)
 			}
