@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"sync"
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/find"
@@ -34,12 +35,17 @@ const (
 	LibraryItem      = "ubuntu-24.04-ovf"       // in Library
 )
 
+// building has vCenters built one after the other: the simulator writes into
+// what all models in the process share.
+var building sync.Mutex
+
 // build makes the vCenter and what is in it.
 func (c *Cloud) build() error {
+	building.Lock()
+	defer building.Unlock()
 	c.model = simulator.VPX()
 	c.model.Host, c.model.Machine, c.model.Datastore, c.model.Pod, c.model.Pool = 0, 0, 3, 1, 1
 	c.model.Autostart = false
-	c.model.ServiceContent.LicenseManager = nil // making one writes into what all vCenters in the process share
 	if err := c.model.Create(); err != nil {
 		return err
 	}
