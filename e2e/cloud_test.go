@@ -25,13 +25,14 @@ type provider struct {
 	instance string   // the kind of resource that a host is
 	flags    []string // for create
 	stays    bool     // a host keeps its address when it is stopped
+	denied   string   // the code with which it refuses who may not do something
 }
 
 // providers returns all of them, in the order of their use.
 func providers() []provider {
 	return []provider{
-		{name: "ec2", driver: "amazonec2", instance: "instance"},
-		{name: "azure", driver: "azure", instance: "virtualMachines", stays: true},
+		{name: "ec2", driver: "amazonec2", instance: "instance", denied: "UnauthorizedOperation"},
+		{name: "azure", driver: "azure", instance: "virtualMachines", stays: true, denied: "AuthorizationFailed"},
 		{name: "vsphere", driver: "vmwarevsphere", instance: "vm", stays: true},
 	}
 }
@@ -71,6 +72,8 @@ type spoil struct {
 	Nth    int    `json:"nth"`
 	Times  int    `json:"times,omitempty"`
 	Mode   string `json:"mode"`
+	Status int    `json:"status,omitempty"`
+	Code   string `json:"code,omitempty"`
 }
 
 // simulator builds the program of the clouds once.
