@@ -48,14 +48,15 @@ func TestBench(t *testing.T) {
 	var rows []measure
 	add := func(m measure) {
 		rows = append(rows, m)
-		t.Logf("%s: %s", m.what, m.mean)
+		t.Logf("%s: %s %s", m.what, m.mean, m.note)
 	}
+	add(measureBinary(t))
 
 	stub := newStubEngine(t, f, 5000)
 	one := f.name("one")
 	f.ok("create", "-d", "none", "--url", stub.url(0), one)
 	stub.serve()
-	add(f.measure("`machine version`", 50, "15 ms, 30 MiB", "version"))
+	add(f.measure("`machine version`", 50, "20 ms, 30 MiB", "version"))
 	add(f.measure("`machine env NAME`", 50, "25 ms, 30 MiB", "env", one))
 	add(f.measure("`machine ip NAME`", 50, "25 ms, 30 MiB", "ip", one))
 	add(f.measure("`machine ls -q`", 50, "25 ms, 30 MiB", "ls", "-q"))
@@ -113,6 +114,8 @@ func TestBench(t *testing.T) {
 		d.ok("rm", "-y", names[0])
 		return took
 	}))
+
+	measureClouds(t, add)
 
 	table := report(t.Context(), rows, strings.Fields(string(load))[0])
 	fmt.Println(table)
