@@ -29,11 +29,11 @@ func (c *Cloud) checkPublicAddress(_ *call, m model, old *record) *armError {
 	}
 	switch {
 	case a.SKU.Name == "Basic":
-		return refuse(400, "BasicSkuPublicIpAddressesRetired", "Basic SKU public IP addresses were retired on September 30, 2025. Public IP address %s must use the Standard SKU.", a.ID)
+		return refuse(400, "IPv4BasicSkuPublicIpCountLimitReached", "Cannot create more than 0 IPv4 Basic SKU public IP addresses for this subscription in this region.")
 	case a.SKU.Name != "Standard" || a.SKU.Tier != "Regional":
 		return notSimulated("public addresses of SKU %s %s", a.SKU.Name, a.SKU.Tier)
 	case p.PublicIPAllocationMethod != "Static":
-		return refuse(400, "StandardSkuPublicIPAddressesMustBeStatic", "Standard sku publicIp %s must have AllocationMethod set to Static.", a.ID)
+		return refuse(400, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic", "Standard sku publicIp %s must have AllocationMethod set to Static.", a.ID)
 	case len(p.IPTags) > 0 || p.DeleteOption != "" && old == nil:
 		return notSimulated("the tags or the deleteOption of a public address itself")
 	case p.PublicIPAddressVersion != "IPv4":

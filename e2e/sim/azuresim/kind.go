@@ -45,8 +45,8 @@ func (kd *kind) action(method string, k *call) string {
 	return kd.typ + "/read"
 }
 
-// id2 is the scope of a call to this kind.
-func (k *call) id2(kd *kind) string {
+// scope is the scope of a call to this kind.
+func (k *call) scope(kd *kind) string {
 	switch {
 	case len(k.names) == len(kd.words()):
 		return k.id(kd.typ)

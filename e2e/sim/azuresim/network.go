@@ -20,7 +20,7 @@ func linked[T model](c *Cloud, k *call, by *header, id, linkedAction string) (m 
 	case !strings.EqualFold(m.head().Location, by.Location):
 		return m, refuse(400, "InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.", id, by.ID)
 	case rec.busy != nil:
-		return m, refuse(http.StatusConflict, "ReferencedResourceNotProvisioned", "Cannot proceed with operation because resource %s used by resource %s is not in Succeeded state. Resource is in %s state and the last operation that updated/is updating the resource is %sOperation.", id, by.ID, *m.state(), rec.busy.verb)
+		return m, retryable("ReferencedResourceNotProvisioned", "Cannot proceed with operation because resource %s used by resource %s is not in Succeeded state. Resource is in %s state and the last operation that updated/is updating the resource is %sOperation.", id, by.ID, *m.state(), rec.busy.verb)
 	}
 	return m, nil
 }
@@ -138,7 +138,7 @@ func (c *Cloud) subnetCall(k *call) (*reply, *armError) {
 
 func (c *Cloud) putSubnet(k *call, rec *record, n *virtualNetwork) (*reply, *armError) {
 	if rec.busy != nil {
-		return nil, retryable(rec)
+		return nil, updating(rec)
 	}
 	s := &subnet{}
 	if err := decode(k.body, vocabularyOf("subnet"), s); err != nil {
@@ -168,7 +168,7 @@ func (c *Cloud) putSubnet(k *call, rec *record, n *virtualNetwork) (*reply, *arm
 
 func (c *Cloud) removeSubnet(k *call, rec *record, s *subnet) (*reply, *armError) {
 	if rec.busy != nil {
-		return nil, retryable(rec)
+		return nil, updating(rec)
 	}
 	if err := c.freeSubnet(s); err != nil {
 		return nil, err
@@ -182,10 +182,15 @@ func (c *Cloud) removeSubnet(k *call, rec *record, s *subnet) (*reply, *armError
 	return &reply{http.StatusAccepted, nil, c.accepted(k, op, true)}, nil
 }
 
-// retryable refuses a change of a part while its whole is changed.
-func retryable(rec *record) *armError {
+// updating refuses a change of a part while its whole is changed.
+func updating(rec *record) *armError {
+	return retryable("RetryableErrorDueToAnotherOperation", "Operation %sOperation (%s) is updating resource %s. The call can be retried in 1 seconds.", rec.busy.verb, rec.busy.id, rec.head().ID)
+}
+
+// retryable refuses what may be tried again soon, for a reason.
+func retryable(code, format string, args ...any) *armError {
 	e := refuse(http.StatusTooManyRequests, "RetryableError", "A retryable error occurred.")
-	e.Details = []*armError{refuse(0, "RetryableErrorDueToAnotherOperation", "Operation %sOperation (%s) is updating resource %s. The call can be retried in 1 seconds.", rec.busy.verb, rec.busy.id, rec.head().ID)}
+	e.Details = []*armError{refuse(0, code, format, args...)}
 	e.header = http.Header{"Retry-After": {"1"}}
 	return e
 }

@@ -123,7 +123,7 @@ func (c *Cloud) checkOSDisk(_ *call, vm *virtualMachine) *armError {
 	}
 	id := strings.TrimSuffix(vm.ID, "virtualMachines/"+vm.Name) + "disks/" + d.Name
 	if c.store[lower(id)] != nil {
-		return refuse(http.StatusConflict, "ConflictingUserInput", "Disk '%s' already exists in resource group %s. Only CreateOption.Attach is supported.", d.Name, strings.ToUpper(groupOf(vm.ID)))
+		return refuse(http.StatusConflict, "ConflictingUserInput", "Disk %s already exists in resource group %s. Only CreateOption.Attach is supported.", d.Name, strings.ToUpper(groupOf(vm.ID)))
 	}
 	d.ManagedDisk.ID, d.OSType = id, "Linux"
 	if d.DeleteOption == "" {

@@ -99,7 +99,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"no location":         {"PUT", ip + "?api-version=2025-05-01", `{}`, 400, "LocationRequired"},
 		"bad location":        {"PUT", ip + "?api-version=2025-05-01", `{"location":"atlantis"}`, 400, "LocationNotAvailableForResourceType"},
 		"bad name":            {"PUT", ip + "-?api-version=2025-05-01", `{"location":"westeurope"}`, 400, "InvalidResourceName"},
-		"Basic":               {"PUT", ip + "?api-version=2025-05-01", `{"location":"westeurope"}`, 400, "BasicSkuPublicIpAddressesRetired"},
+		"Basic":               {"PUT", ip + "?api-version=2025-05-01", `{"location":"westeurope"}`, 400, "IPv4BasicSkuPublicIpCountLimitReached"},
 		"unknown query":       {"GET", ip + "?api-version=2025-05-01&x=y", "", 501, "NotSimulated"},
 		"no group":            {"GET", strings.Replace(ip, "/g/", "/h/", 1) + "?api-version=2025-05-01", "", 404, "ResourceGroupNotFound"},
 		"no resource":         {"GET", ip + "?api-version=2025-05-01", "", 404, "ResourceNotFound"},

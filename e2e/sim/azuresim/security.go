@@ -227,7 +227,7 @@ func (c *Cloud) putRule(k *call, rec *record, g *securityGroup, i int) (*reply, 
 
 func (c *Cloud) changeRules(k *call, rec *record, next *securityGroup, status int, body any) (*reply, *armError) {
 	if rec.busy != nil {
-		return nil, retryable(rec)
+		return nil, updating(rec)
 	}
 	rec.model, *next.state() = next, "Updating"
 	next.Etag = `W/"` + newID() + `"`

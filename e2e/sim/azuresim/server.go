@@ -143,7 +143,7 @@ func (c *Cloud) isKind(k *call) bool { return len(k.names) == 0 && c.kindOf(k.ty
 // resourceCall answers a call to a resource of a provider.
 func (c *Cloud) resourceCall(k *call, kind *kind) (*reply, *armError) {
 	method := k.r.Method
-	scope := k.id2(kind)
+	scope := k.scope(kind)
 	if err := k.may(kind.action(method, k), scope); err != nil {
 		return nil, err
 	}
