@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,9 +96,8 @@ func request(t testing.TB) drivers.CreateRequest {
 	}
 }
 
-func world(t testing.TB, more drivers.Values) drivertest.World {
+func world(t testing.TB, c *cloud, more drivers.Values) drivertest.World {
 	t.Helper()
-	c := newCloud(t)
 	ours := func(r sim.Resource) bool {
 		// The files of a virtual machine are deleted by a task that outlives the deletion.
 		return r.Tags[markStore] == testStore || r.Kind == vspheresim.KindFile && strings.Contains(r.ID, "] machine-")
@@ -168,9 +168,31 @@ func (c *cloud) plant(ctx context.Context, machine string) error {
 	return d.Create(ctx, drivers.CreateRequest{AuthorizedKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1b4Y9cQ8h0hJ5Jq1yQx1Hd0aX6mS5pJtYp3b9m0zZk test"})
 }
 
+// clouds lends each test its cloud again once it is empty, as a vCenter takes
+// long to build and a check wants hundreds, one after the other.
+type clouds struct {
+	mu   sync.Mutex
+	last map[testing.TB]*cloud
+}
+
+func (p *clouds) take(t testing.TB) *cloud {
+	p.mu.Lock()
+	c := p.last[t]
+	p.mu.Unlock()
+	if c != nil && len(c.Ledger()) == 0 {
+		return c
+	}
+	c = newCloud(t)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last[t] = c
+	return c
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World { return world(t, nil) }})
+	pool := &clouds{last: map[testing.TB]*cloud{}}
+	drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World { return world(t, pool.take(t), nil) }})
 }
 
 // TestWays plays a life, and crashes, of machines that are made in the other ways.
@@ -195,8 +217,8 @@ func TestWays(t *testing.T) {
 // crashes interrupts creates and removes of one machine at each call that
 // changes something, which is what the suite does with all calls.
 func crashes(t *testing.T, more drivers.Values) {
+	c := newCloud(t)
 	for n := 1; ; n++ {
-		c := newCloud(t)
 		m := newMachine(t, c, c.with(more), "m1")
 		c.gate.Observe(func(k int, done bool) error {
 			if k == n && done {
