@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostsmith/machine/e2e/sim/host"
 )
 
 // merge is cloud-init's own way from user data to one configuration: its user
@@ -61,14 +63,22 @@ type merged struct {
 	Rest   [][2]string
 }
 
-// realMerge skips the test where there is no cloud-init; PYTHONPATH may name one.
+// realMerge asks the cloud-init of this computer, which PYTHONPATH may name, or
+// the one in a container if MACHINE_TEST_DOCKER is set.
 func realMerge(t *testing.T, data []byte) merged {
 	t.Helper()
 	const python = "/usr/bin/python3"
-	if exec.CommandContext(t.Context(), python, "-c", "import cloudinit.user_data").Run() != nil {
-		t.Skip("no cloud-init here")
-	}
 	cmd := exec.CommandContext(t.Context(), python, "-c", merge)
+	if exec.CommandContext(t.Context(), python, "-c", "import cloudinit.user_data").Run() != nil {
+		if os.Getenv("MACHINE_TEST_DOCKER") == "" {
+			t.Skip("no cloud-init here; set MACHINE_TEST_DOCKER=1 to run the one in a container")
+		}
+		image, err := host.Image(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd = exec.CommandContext(t.Context(), "docker", "run", "--rm", "-i", "--network", "none", "--entrypoint", python, image, "-c", merge)
+	}
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(data), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

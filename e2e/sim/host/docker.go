@@ -62,7 +62,7 @@ func NewDocker(ctx context.Context) (*Docker, error) {
 		return nil, err
 	}
 	var err error
-	if d.image, err = buildImage(ctx); err != nil {
+	if d.image, err = Image(ctx); err != nil {
 		return nil, err
 	}
 	if d.rights, err = rights(ctx, d.image); err != nil {

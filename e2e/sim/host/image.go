@@ -16,9 +16,9 @@ import (
 //go:embed image
 var imageFiles embed.FS
 
-// buildImage returns the name of the hosts' image, which has what it is built
-// from in it, and builds it if it is not there.
-func buildImage(ctx context.Context) (string, error) {
+// Image returns the name of the hosts' image, which has what it is built from in
+// it, and builds it if it is not there.
+func Image(ctx context.Context) (string, error) {
 	files, err := fs.Sub(imageFiles, "image")
 	if err != nil {
 		return "", err
