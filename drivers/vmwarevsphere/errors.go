@@ -30,9 +30,14 @@ func (c *center) explain(ctx context.Context, what string, err error) error {
 		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %w", what, reason, drivers.ErrUnreachable), Advice: advice}
 	}
 	text, sentinel, advice := classify(err)
-	result := fmt.Errorf("%s: %w", what, err)
-	if sentinel != nil {
+	var result error
+	switch {
+	case sentinel != nil:
 		result = fmt.Errorf("%s: %w", what, &knownError{text: text, is: sentinel})
+	case faultOf(err) != nil:
+		result = fmt.Errorf("%s: %s", what, text)
+	default:
+		result = fmt.Errorf("%s: %w", what, err)
 	}
 	if advice != "" {
 		return &drivers.HintError{Err: result, Advice: advice}

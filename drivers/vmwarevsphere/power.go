@@ -29,8 +29,11 @@ func (d *driver) awaitAddress(ctx context.Context, c *center, vm reference) erro
 			if err == nil && !found {
 				err = fmt.Errorf("find virtual machine %s: %w", name, drivers.ErrNotFound)
 			}
+			if err != nil {
+				return false, err
+			}
 			reason = d.silence(s)
-			return reason == nil, err
+			return reason == nil, nil
 		})
 		if err == nil || reason == nil || context.Cause(ctx) != nil {
 			return err
