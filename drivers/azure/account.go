@@ -11,12 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/hostsmith/machine/drivers/internal/batch"
 	"github.com/hostsmith/machine/drivers/internal/wait"
@@ -30,8 +26,7 @@ type accounts struct {
 	known map[string]*account
 }
 
-// account is a subscription at a cloud with one way to log in. The SDK's
-// clients are held by their own types, so that what is not used is not linked.
+// account is a subscription at a cloud with one way to log in.
 type account struct {
 	subscription string
 	env          environment
@@ -40,18 +35,7 @@ type account struct {
 	late         time.Duration
 	secrets      []string // never to be seen in a message
 
-	vms      *armcompute.VirtualMachinesClient
-	images   *armcompute.VirtualMachineImagesClient
-	skus     *armcompute.ResourceSKUsClient
-	disks    *armcompute.DisksClient
-	sets     *armcompute.AvailabilitySetsClient
-	networks *armnetwork.VirtualNetworksClient
-	subnets  *armnetwork.SubnetsClient
-	walls    *armnetwork.SecurityGroupsClient
-	ips      *armnetwork.PublicIPAddressesClient
-	nics     *armnetwork.InterfacesClient
-	groups   *armresources.ResourceGroupsClient
-	all      *armresources.Client
+	sdk
 
 	states batch.Group[string, view]
 	memos  memos
@@ -122,7 +106,7 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 	}
 	a.memos.all = map[string]*memo{}
 	a.states.Ask = a.ask
-	return a, a.connect(credential, &arm.ClientOptions{
+	a.sdk, err = connect(subscription, credential, &arm.ClientOptions{
 		DisableRPRegistration: true, // the error tells how; it would need a right that nothing else does
 		ClientOptions: policy.ClientOptions{
 			Cloud:            env.sdk(),
@@ -132,40 +116,7 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 			PerRetryPolicies: []policy.Policy{&limiter{slots: make(chan struct{}, parallel)}},
 		},
 	})
-}
-
-func (a *account) connect(credential azcore.TokenCredential, o *arm.ClientOptions) (err error) {
-	made := func(e error) {
-		if err == nil {
-			err = e
-		}
-	}
-	var e error
-	a.vms, e = armcompute.NewVirtualMachinesClient(a.subscription, credential, o)
-	made(e)
-	a.images, e = armcompute.NewVirtualMachineImagesClient(a.subscription, credential, o)
-	made(e)
-	a.skus, e = armcompute.NewResourceSKUsClient(a.subscription, credential, o)
-	made(e)
-	a.disks, e = armcompute.NewDisksClient(a.subscription, credential, o)
-	made(e)
-	a.sets, e = armcompute.NewAvailabilitySetsClient(a.subscription, credential, o)
-	made(e)
-	a.networks, e = armnetwork.NewVirtualNetworksClient(a.subscription, credential, o)
-	made(e)
-	a.subnets, e = armnetwork.NewSubnetsClient(a.subscription, credential, o)
-	made(e)
-	a.walls, e = armnetwork.NewSecurityGroupsClient(a.subscription, credential, o)
-	made(e)
-	a.ips, e = armnetwork.NewPublicIPAddressesClient(a.subscription, credential, o)
-	made(e)
-	a.nics, e = armnetwork.NewInterfacesClient(a.subscription, credential, o)
-	made(e)
-	a.groups, e = armresources.NewResourceGroupsClient(a.subscription, credential, o)
-	made(e)
-	a.all, e = armresources.NewClient(a.subscription, credential, o)
-	made(e)
-	return err
+	return a, err
 }
 
 // redact removes what nobody may see from a message.

@@ -23,7 +23,7 @@ type Config struct {
 	Image        string `option:"image" env:"AZURE_IMAGE" alias:"azure-image-alias" help:"image: an alias such as ubuntu-24.04 or debian-12, PUBLISHER:OFFER:SKU[:VERSION], or the id of an image"`
 	Plan         string `option:"plan" help:"marketplace plan of the image as PUBLISHER:PRODUCT:NAME (default: as the image says)"`
 	SSHUser      string `option:"ssh-user" env:"AZURE_SSH_USER" help:"login user, made on the machine"`
-	DockerPort   int    `option:"docker-port" env:"AZURE_DOCKER_PORT" help:"port of the Engine" min:"1" max:"65535"`
+	DockerPort   int    `option:"docker-port" env:"AZURE_DOCKER_PORT" help:"port that is opened for the Engine besides the one it listens on, which --engine-port says" min:"1" max:"65535"`
 
 	VNet         string   `option:"vnet" env:"AZURE_VNET" help:"virtual network as [RESOURCE-GROUP:]NAME, made if it does not exist (default: one of the store's own in each location)"`
 	Subnet       string   `option:"subnet" env:"AZURE_SUBNET" help:"subnet, made if it does not exist"`

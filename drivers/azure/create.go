@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
@@ -100,6 +101,9 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 	if ready || err != nil {
 		return err
 	}
+	if d.cfg.DockerPort != enginePort && !listens(req, d.cfg.DockerPort) {
+		d.env.Note(ctx, fmt.Sprintf("port %d is opened, but the Engine listens where --engine-port says", d.cfg.DockerPort))
+	}
 	p, err := d.prepare(ctx, a, req)
 	if err != nil {
 		return err
@@ -113,6 +117,14 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 		}
 		return err == nil, err
 	})
+}
+
+// enginePort is where the Engine listens unless something else is said.
+const enginePort = 2376
+
+// listens tells whether something on the host is to be reached at a port.
+func listens(req drivers.CreateRequest, port int) bool {
+	return slices.ContainsFunc(req.OpenPorts, func(p drivers.Port) bool { return p.Number == port })
 }
 
 // resume goes on with a virtual machine that exists already, and tells whether

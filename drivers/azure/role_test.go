@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -112,5 +113,17 @@ func TestRole(t *testing.T) {
 				t.Errorf("%q does not name %s", err, action)
 			}
 		})
+	}
+}
+
+// TestRoleIsOnThePage keeps the page and the file the same.
+func TestRoleIsOnThePage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/drivers/azure.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), string(role)) {
+		t.Error("docs/drivers/azure.md does not hold role.json")
 	}
 }

@@ -68,7 +68,7 @@ func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
 		return drivers.Status{}, err
 	}
 	st := &d.state.Value
-	s := drivers.Status{State: v.state(), User: d.cfg.SSHUser, SSHPort: sshPort, EnginePort: d.cfg.DockerPort, Host: st.Public, Peer: st.Private}
+	s := drivers.Status{State: v.state(), User: d.cfg.SSHUser, SSHPort: sshPort, Host: st.Public, Peer: st.Private}
 	if d.cfg.UsePrivateIP || s.Host == "" {
 		s.Host = st.Private
 	}
