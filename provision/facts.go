@@ -24,6 +24,7 @@ type Facts struct {
 	Version        string // engine version installed; empty: none
 	Package        string // package that owns dockerd: docker-ce, docker.io, moby-engine, docker ...
 	PackageVersion string
+	Candidate      string // version that the package's source has of what is asked for; empty: not asked, or not known
 	Held           bool
 	Unfinished     bool              // the package's installation was cut off
 	EngineState    string            // active, failed, inactive ...

@@ -168,6 +168,7 @@ func TestHostUpgrade(t *testing.T) {
 	if _, err := n.provision(t, Engine{Upgrade: true}, id); err != nil {
 		t.Error(err)
 	}
+	n.isNewest(t, Engine{Upgrade: true})
 	if got := n.settledPlan(t, Engine{}, id); !strings.HasPrefix(got.Version, "20.10") || !got.Held {
 		t.Errorf("got %s, held %v", got.Version, got.Held)
 	}

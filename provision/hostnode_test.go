@@ -220,3 +220,15 @@ func (n node) serve(t *testing.T, h http.Handler) string {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return "http://" + n.sh(t, "ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p'") + ":" + port
 }
+
+// isNewest fails the test if another upgrade would do anything to the engine.
+func (n node) isNewest(t *testing.T, e Engine) {
+	t.Helper()
+	f, err := Probe(t.Context(), n, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if steps, err := planPackages(f, e); err != nil || len(steps) > 0 {
+		t.Errorf("%+v: %s is installed, %q is to be had: %v, %v", e, f.PackageVersion, f.Candidate, steps, err)
+	}
+}

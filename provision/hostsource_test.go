@@ -93,6 +93,9 @@ func TestHostRepository(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if c.e.Upgrade {
+			n.isNewest(t, c.e)
+		}
 		if f.Version != c.want || !f.Held || f.EngineState != "active" {
 			t.Errorf("%+v: got %s, held %v, %s", c.e, f.Version, f.Held, f.EngineState)
 		}

@@ -82,7 +82,7 @@ func planChange(f Facts, e Engine) ([]Step, error) {
 	source := changeSource(f, e)
 	convert := f.Package != "" && known && (source == SourceRepo && f.Package != repoPackage || source == SourceDistro && f.Package != d.pkg && f.Packager != "apk")
 	fits := e.Version == "" || f.has(e.Version)
-	if fits && !convert && (!e.Upgrade || exact(e.Version)) {
+	if fits && !convert && (!e.Upgrade || exact(e.Version) || f.isNewest(source)) {
 		return nil, nil
 	}
 	if e.Version != "" && !fits && compareVersions(e.Version, f.Version) < 0 && !e.AllowDowngrade {
@@ -108,6 +108,11 @@ func (f Facts) has(want string) bool {
 		return f.PackageVersion == want // of the package, to the letter
 	}
 	return satisfies(f.Version, want)
+}
+
+// isNewest tells whether the package source is known to have nothing newer than what is installed.
+func (f Facts) isNewest(source Source) bool {
+	return f.Candidate != "" && f.Candidate == f.PackageVersion && (source == SourceDistro || source == SourceRepo && f.RepoListed)
 }
 
 // repoPackage is the engine in Docker's repository.

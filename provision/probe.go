@@ -12,7 +12,8 @@ import (
 )
 
 // Probe asks the host everything Plan needs to know, in one round trip. engine says
-// which port and files to look at. It changes nothing.
+// which port and files to look at. It changes nothing, but reads the package lists
+// anew if an upgrade to what is newest is asked for.
 func Probe(ctx context.Context, r Runner, engine Engine) (Facts, error) {
 	mark, err := newMark()
 	if err != nil {
@@ -21,7 +22,7 @@ func Probe(ctx context.Context, r Runner, engine Engine) (Facts, error) {
 	var out bytes.Buffer
 	// A login that is not root probes with sudo if it may, and as itself if not: Plan says what is missing.
 	const login = `sh -c 'test "$(id -u)" = 0 && exec sh; sudo -n true 2>/dev/null && exec sudo -n sh; exec sh'`
-	script := wholeScript(mark, "port="+strconv.Itoa(engine.port())+"\nrepository="+shellQuote(hostOf(engine.repoURL()))+"\n"+probeScript, "probe")
+	script := wholeScript(mark, "port="+strconv.Itoa(engine.port())+"\nrepository="+shellQuote(hostOf(engine.repoURL()))+"\n"+engine.probeUpgrade()+probeScript, "probe")
 	if err := r.Run(ctx, login, strings.NewReader(script), &out); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return Facts{}, fmt.Errorf("probe host: %w", cause)
@@ -33,6 +34,14 @@ func Probe(ctx context.Context, r Runner, engine Engine) (Facts, error) {
 		return Facts{}, fmt.Errorf("probe host: %w", err)
 	}
 	return f, nil
+}
+
+// probeUpgrade is what the probe needs to ask for the candidate of an upgrade.
+func (e Engine) probeUpgrade() string {
+	if !e.Upgrade || exact(e.Version) || e.asksForScript() {
+		return "upgrade=no\n"
+	}
+	return "upgrade=yes want=" + shellQuote(e.Version) + "\n" + aptScript + packagesScript + candidateScript
 }
 
 // parseProbe reads what the probe printed between its marks. Unknown keys are skipped.
@@ -115,6 +124,8 @@ func (f *Facts) setEngine(key, s string, value []byte) {
 		f.Package = s
 	case key == "package-version":
 		f.PackageVersion = s
+	case key == "candidate":
+		f.Candidate = s
 	case key == "held":
 		f.Held = true
 	case key == "unfinished":

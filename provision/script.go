@@ -21,6 +21,8 @@ var (
 	aptScript string
 	//go:embed sh/packages.sh
 	packagesScript string
+	//go:embed sh/candidate.sh
+	candidateScript string
 	//go:embed sh/install.sh
 	installScript string
 	//go:embed sh/run.sh

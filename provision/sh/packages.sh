@@ -121,6 +121,12 @@ dnf_engine() {
 
 # --- zypper
 
+# zypper_versions PACKAGE: those that the sources have, one a line.
+zypper_versions() {
+	# v | docker | package | 28.5.1_ce-150000.1 | x86_64 | name of the repository
+	zypper -q -n search -s -x -t package "$1" | sed -n "s/^[^|]*| *$1 *| *package *| *\\([^ |]*\\).*/\\1/p"
+}
+
 zypper_engine() {
 	package=$2 want=$3
 	# zypper names the holder of its lock itself when the time is up.
@@ -129,8 +135,7 @@ zypper_engine() {
 	wait_locks "$6" /run/zypp.pid /var/run/zypp.pid
 	said=$(zypper -q -n refresh 2>&1) || unreachable "$said"
 	verb=install
-	# v | docker | package | 28.5.1_ce-150000.1 | x86_64 | name of the repository
-	versions=$(zypper -q -n search -s -x -t package "$2" | sed -n "s/^[^|]*| *$2 *| *package *| *\\([^ |]*\\).*/\\1/p")
+	versions=$(zypper_versions "$2")
 	resolve "$2" "$3" <<-END
 		$versions
 	END
@@ -153,6 +158,8 @@ zypper_engine() {
 
 # --- pacman
 
+pacman_versions() { pacman -Si "$1" | sed -n 's/^Version *: *//p'; }
+
 pacman_engine() {
 	lock=/var/lib/pacman/db.lck tries=0
 	while [ -e "$lock" ]; do
@@ -166,7 +173,7 @@ pacman_engine() {
 	# system is not upgraded: that is its owner's to decide.
 	pacman -Sy --noconfirm
 	resolve "$2" "$3" <<-END
-		$(pacman -Si "$2" | sed -n 's/^Version *: *//p')
+		$(pacman_versions "$2")
 	END
 	pacman -S --needed --noconfirm "$2"
 	[ -z "$3" ] || note "$2 is not held at $version: add it to IgnorePkg in /etc/pacman.conf"
@@ -175,11 +182,16 @@ pacman_engine() {
 
 # --- apk
 
+# apk_versions PACKAGE: those that the sources have, one a line.
+apk_versions() {
+	# docker-28.3.3-r0 x86_64 {docker} (Apache-2.0)
+	apk list -a "$1" 2>/dev/null | sed -n "s/^$1-\\([0-9][^ ]*\\) .*/\\1/p"
+}
+
 apk_engine() {
 	said=$(apk --wait "$6" update 2>&1) || unreachable "$said"
-	# docker-28.3.3-r0 x86_64 {docker} (Apache-2.0)
 	resolve "$2" "$3" <<-END
-		$(apk list -a "$2" 2>/dev/null | sed -n "s/^$2-\\([0-9][^ ]*\\) .*/\\1/p")
+		$(apk_versions "$2")
 	END
 	case $3 in
 	'') apk --wait "$6" add --upgrade "$2" ;;

@@ -1,6 +1,6 @@
 # Prints what the host is and has, one "key base64" per line; changes nothing. It
 # must not talk to the engine's socket: that would start a socket-activated engine.
-# Given: port, repository.
+# Given: port, repository; upgrade, and if that is yes, want: then package lists are read anew.
 
 encode() {
 	if has base64; then base64 | tr -d '\n'; else openssl base64 -A; fi
@@ -194,7 +194,9 @@ probe() {
 	if dockerd=$(command -v dockerd); then
 		say dockerd "$dockerd"
 		say engine-version "$(dockerd --version 2>/dev/null)"
+		owner=
 		probe_package
+		[ "$upgrade" != yes ] || [ -z "$owner" ] || say candidate "$(candidate "$owner" "$want")"
 	fi
 	probe_engine
 	probe_firewall

@@ -273,7 +273,7 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		fmt.Fprintf(x.Stdout, "%s begin\n", mark)
-		for _, fact := range h.facts() {
+		for _, fact := range append(h.facts(), h.candidate(script)...) {
 			fmt.Fprintf(x.Stdout, "%s %s\n", fact[0], base64.StdEncoding.EncodeToString([]byte(fact[1])))
 		}
 		fmt.Fprintf(x.Stdout, "%s end\n", mark)

@@ -52,6 +52,19 @@ func (h *host) facts() [][2]string {
 	return slices.DeleteFunc(facts, func(f [2]string) bool { return f[1] == "" })
 }
 
+// candidate is what the package source has, for a probe that asks.
+func (h *host) candidate(script string) [][2]string {
+	m := regexp.MustCompile(`(?m)^upgrade=yes want='?(.*?)'?$`).FindStringSubmatch(script)
+	if m == nil {
+		return nil
+	}
+	version := h.version // of a prefix that does not fit the newest
+	if strings.HasPrefix(h.newest, m[1]) {
+		version = h.newest
+	}
+	return [][2]string{{"candidate", "5:" + version + "-1~debian.12~bookworm"}}
+}
+
 // apply does a script's steps and says so as the script would.
 func (h *host) apply(mark, script string, out io.Writer) int {
 	m := regexp.QuoteMeta(mark)
