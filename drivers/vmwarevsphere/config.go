@@ -85,11 +85,12 @@ const (
 )
 
 var (
-	fingerprint  = regexp.MustCompile(`^([0-9A-Fa-f]{2}:?){19}([0-9A-Fa-f]{2}:?){12}?[0-9A-Fa-f]{2}$`)
-	errNoOrigin  = errors.New("nothing says what the machine is made from")
-	adviceOrigin = "name a template or virtual machine with --vmwarevsphere-clone-from, an item of a content library with --vmwarevsphere-content-library and --vmwarevsphere-clone-from, " +
-		"an OVA with --vmwarevsphere-ova, or an ISO with --vmwarevsphere-boot2docker-url"
+	fingerprint = regexp.MustCompile(`^([0-9A-Fa-f]{2}:?){19}([0-9A-Fa-f]{2}:?){12}?[0-9A-Fa-f]{2}$`)
+	errNoOrigin = errors.New("nothing says what the machine is made from")
 )
+
+const adviceOrigin = "name a template or virtual machine with --vmwarevsphere-clone-from, an item of a content library with --vmwarevsphere-content-library and --vmwarevsphere-clone-from, " +
+	"an OVA with --vmwarevsphere-ova, or an ISO with --vmwarevsphere-boot2docker-url"
 
 // origin returns what a machine is made from.
 func (c Config) origin() (origin, error) {

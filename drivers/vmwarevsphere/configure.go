@@ -69,7 +69,13 @@ func (d *driver) reconfigure(ctx context.Context, c *center, vm reference, req d
 	if err != nil {
 		return err
 	}
-	spec.Name, spec.InstanceUuid = d.state.Value.Name, d.state.Value.Token
+	// What is so already is not set again, as it would need privileges.
+	if h.name != d.state.Value.Name {
+		spec.Name = d.state.Value.Name
+	}
+	if h.token != d.state.Value.Token {
+		spec.InstanceUuid = d.state.Value.Token
+	}
 	spec.ExtraConfig = append(marks(d.env, d.state.Value.Token), option(markDisks, strings.Join(h.diskUUIDs(), " ")))
 	spec.ExtraConfig = append(spec.ExtraConfig, guest...)
 	spec.ExtraConfig = append(spec.ExtraConfig, d.parameters()...)
@@ -97,22 +103,27 @@ func (d *driver) datacenterPath(t inventory) string {
 
 // hardware is what a virtual machine has now.
 type hardware struct {
+	name       string
+	token      string // instance UUID
 	devices    []types.BaseVirtualDevice
 	properties []types.VAppPropertyInfo
 	snapshots  bool
 }
 
 func (c *center) hardware(ctx context.Context, vm reference) (*hardware, error) {
-	p, err := c.properties(ctx, vm, "config.hardware.device", "config.vAppConfig", "snapshot")
+	p, err := c.properties(ctx, vm, "name", "config.instanceUuid", "config.hardware.device", "config.vAppConfig", "snapshot")
 	if err != nil {
 		return nil, err
 	}
-	h := &hardware{}
+	h := &hardware{name: p.text("name"), token: p.text("config.instanceUuid")}
 	if list, ok := p["config.hardware.device"].(types.ArrayOfVirtualDevice); ok {
 		h.devices = list.VirtualDevice
 	}
-	if v, ok := p["config.vAppConfig"].(types.BaseVmConfigInfo); ok {
-		h.properties = v.GetVmConfigInfo().Property
+	switch v := p["config.vAppConfig"].(type) {
+	case types.VmConfigInfo:
+		h.properties = v.Property
+	case types.VAppConfigInfo:
+		h.properties = v.Property
 	}
 	_, h.snapshots = p["snapshot"]
 	return h, nil

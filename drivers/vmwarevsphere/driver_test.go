@@ -398,3 +398,53 @@ func TestStatic(t *testing.T) {
 		t.Errorf("guest has %v", spec.Private)
 	}
 }
+
+// TestCopy demands that a copy which somebody made of a machine is no orphan.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	m := newMachine(t, c, c.values, "m1")
+	if err := m.open().Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	d := m.open()
+	vc, err := d.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := d.plan(t.Context(), vc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := p.place.pool.ref
+	copied, err := vc.cloneVM(t.Context(), vmRef(d.state.Value.VM), p.place.folder.ref, "copy", types.VirtualMachineCloneSpec{
+		Location: types.VirtualMachineRelocateSpec{Pool: &pool},
+		Config:   &types.VirtualMachineConfigSpec{ExtraConfig: marks(d.env, d.state.Value.Token)}, // as a vCenter copies them
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vc.finish(t.Context(), d.pace, copied, "the copy"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := d.Tagged(t.Context()); err != nil || len(all) != 1 || all[0].Name != "m1" {
+		t.Errorf("got %v, %v, want m1 alone", all, err)
+	}
+}
+
+// TestStillInUse demands that a removal waits for what uses the machine.
+func TestStillInUse(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	m := newMachine(t, c, c.values, "m1")
+	if err := m.open().Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	c.gate.Inject(sim.Fault{Action: "Destroy_Task", Mode: sim.Fail, Code: "TaskInProgress"})
+	if err := m.open().Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.machines(); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+}

@@ -79,7 +79,7 @@ func classify(err error) (text string, sentinel error, advice string) {
 	case *types.NotEnoughLicenses, *types.LicenseExpired, *types.LicenseRestricted, *types.LicenseServerUnavailable,
 		*types.NoLicenseServerConfigured, *types.InvalidLicense, *types.RestrictedVersion, *types.IncorrectHostInformation:
 		return text, drivers.ErrQuota, "the license does not permit it: look at Administration > Licensing in vCenter"
-	case *types.ResourceInUse:
+	case *types.ResourceInUse, *types.TaskInProgress, *types.ConcurrentAccess, *types.FileLocked:
 		return text, drivers.ErrInUse, ""
 	case *types.HostNotReachable, *types.HostNotConnected, *types.HostCommunication:
 		return text, drivers.ErrCapacity, "the host is not connected to its vCenter; choose another"

@@ -48,14 +48,15 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	what := "look for virtual machines of this store in " + dc.path
 	ctx, cancel := within(ctx, callLimit, what)
 	defer cancel()
-	vms, err := c.retrieve(ctx, machinesBelow(dc.props.ref("vmFolder"), "name", "config.extraConfig"))
+	vms, err := c.retrieve(ctx, machinesBelow(dc.props.ref("vmFolder"), "name", "config.instanceUuid", "config.extraConfig"))
 	if err != nil {
 		return nil, c.explain(ctx, what, err)
 	}
 	var all []drivers.Resource
 	for ref, p := range vms {
 		list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
-		if params := parameters(list.OptionValue); params[markStore] == d.env.StoreID {
+		// A copy that somebody made of one of ours has its marks, but another UUID.
+		if params := parameters(list.OptionValue); params[markStore] == d.env.StoreID && params[markToken] == p.text("config.instanceUuid") {
 			all = append(all, drivers.Resource{Kind: kindMachine, ID: ref.Value, Name: p.text("name"), Machine: params[markName], Costs: true})
 		}
 	}
@@ -79,7 +80,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	ctx, cancel := within(ctx, removeLimit, what)
 	defer cancel()
 	vm := vmRef(r.ID)
-	p, err := c.properties(ctx, vm, "config.extraConfig")
+	p, err := c.properties(ctx, vm, "config.instanceUuid", "config.extraConfig")
 	if gone(err) {
 		return nil
 	}
@@ -87,7 +88,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 		return c.explain(ctx, what, err)
 	}
 	list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
-	if parameters(list.OptionValue)[markStore] != d.env.StoreID {
+	if params := parameters(list.OptionValue); params[markStore] != d.env.StoreID || params[markToken] != p.text("config.instanceUuid") {
 		return fmt.Errorf("%s: %w: %w", what, errNotOurs, drivers.ErrConflict)
 	}
 	return d.destroy(ctx, c, vm)

@@ -13,9 +13,13 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
-const removeLimit = 15 * time.Minute
+const (
+	removeLimit = 15 * time.Minute
+	busyLimit   = 3 * time.Minute // that something else may use what is removed
+)
 
 // Remove implements drivers.Driver.
 func (d *driver) Remove(ctx context.Context) error {
@@ -67,6 +71,19 @@ func (d *driver) Remove(ctx context.Context) error {
 // destroy powers a virtual machine off and deletes it with the disks that it
 // was made with.
 func (d *driver) destroy(ctx context.Context, c *center, vm reference) error {
+	ctx, cancel := within(ctx, busyLimit+powerLimit, "delete virtual machine "+vm.Value)
+	defer cancel()
+	patience := time.Now().Add(busyLimit)
+	return wait.Until(ctx, wait.Pace{First: 2 * time.Second}, "the end of what uses "+vm.Value, func(ctx context.Context) (bool, error) {
+		err := d.destroyNow(ctx, c, vm)
+		if errors.Is(err, drivers.ErrInUse) && time.Now().Before(patience) {
+			return false, nil
+		}
+		return true, err
+	})
+}
+
+func (d *driver) destroyNow(ctx context.Context, c *center, vm reference) error {
 	what := "delete virtual machine " + vm.Value
 	err := d.cut(ctx, c, vm)
 	if err == nil {
