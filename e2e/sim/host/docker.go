@@ -262,7 +262,7 @@ func (d *Docker) Remove(ctx context.Context, id string) error {
 	name := d.name(id)
 	defer d.lock(name)()
 	_, err := docker(ctx, nil, "rm", "-fv", name)
-	if err != nil && strings.Contains(err.Error(), "No such container") {
+	if err != nil && (strings.Contains(err.Error(), "No such container") || strings.Contains(err.Error(), "already in progress")) {
 		return nil
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ownerLabel names whom something belongs to: a process, and after a slash the
@@ -66,19 +67,37 @@ func sweep(ctx context.Context) error {
 	return nil
 }
 
-// remove removes all that bears the label.
+// remove removes all that bears the label. Somebody else may be removing a part
+// of it, so that it tries until nothing is there.
 func remove(ctx context.Context, label string) error {
-	var problems error
-	for _, kind := range []struct{ list, rm []string }{
-		{[]string{"ps", "-aq"}, []string{"rm", "-fv"}},
-		{[]string{"network", "ls", "-q"}, []string{"network", "rm"}},
-	} {
-		out, err := docker(ctx, nil, append(kind.list, "--filter", "label="+label)...)
-		ids := strings.Fields(string(out))
-		if err == nil && len(ids) > 0 {
-			_, err = docker(ctx, nil, append(kind.rm, ids...)...)
-		}
-		problems = errors.Join(problems, err)
+	containers := func() error { return removeOnce(ctx, label, []string{"ps", "-aq"}, []string{"rm", "-fv"}) }
+	networks := func() error {
+		return removeOnce(ctx, label, []string{"network", "ls", "-q"}, []string{"network", "rm"})
 	}
-	return problems
+	return errors.Join(persist(ctx, containers), persist(ctx, networks))
+}
+
+func removeOnce(ctx context.Context, label string, list, rm []string) error {
+	out, err := docker(ctx, nil, append(list, "--filter", "label="+label)...)
+	if ids := strings.Fields(string(out)); err == nil && len(ids) > 0 {
+		_, err = docker(ctx, nil, append(rm, ids...)...)
+	}
+	return err
+}
+
+// persist does what may fail for a while, for some seconds.
+func persist(ctx context.Context, do func() error) error {
+	for tries := 1; ; tries++ {
+		err := do()
+		if err == nil || tries == 20 {
+			return err
+		}
+		timer := time.NewTimer(250 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
 }
