@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,7 @@ type cloud struct {
 	ready   struct {
 		Control string            `json:"control"`
 		Env     map[string]string `json:"env"`
+		Private netip.Prefix      `json:"private"` // range of the hosts' private addresses
 	}
 }
 

@@ -185,16 +185,17 @@ func (c *Cloud) boots(vm types.ManagedObjectReference) int {
 // watch powers a machine off when its guest has shut itself down. It looks until
 // the machine is booted again or gone.
 func (c *Cloud) watch(vm *simulator.VirtualMachine, boot int) {
+	ref := vm.Self
 	timer := time.AfterFunc(look, func() {
 		c.mu.Lock()
-		g := c.guests[vm.Self]
+		g := c.guests[ref]
 		current := g != nil && g.boots == boot && c.ctx.Err() == nil
 		c.mu.Unlock()
 		if !current {
 			return
 		}
-		c.then(vm.Self, func(ctx context.Context, g *guest) error {
-			running, err := c.hosts.Running(ctx, vm.Self.Value)
+		c.then(ref, func(ctx context.Context, g *guest) error {
+			running, err := c.hosts.Running(ctx, ref.Value)
 			switch {
 			case err != nil:
 				return fmt.Errorf("look at the host: %w", err)
