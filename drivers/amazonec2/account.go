@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -111,7 +112,7 @@ func open(ctx context.Context, l login) (*account, error) {
 	cfg.Retryer = func() aws.Retryer { return retryer }
 	c := ec2.NewFromConfig(cfg, func(o *ec2.Options) { l.direct(&o.BaseEndpoint, "ec2", o.Region) })
 	s := ssm.NewFromConfig(cfg, func(o *ssm.Options) { l.directSSM(&o.BaseEndpoint, o.Region) })
-	a := &account{api: newAPI(c, s), region: cfg.Region, keyID: found.AccessKeyID, http: &http.Client{}}
+	a := &account{api: newAPI(c, s), region: cfg.Region, keyID: found.AccessKeyID, http: &http.Client{Transport: overIPv4()}}
 	if base := aws.ToString(c.Options().BaseEndpoint); base != "" && !amazons(base) {
 		a.endpoint = base
 	}
@@ -193,6 +194,17 @@ func (l login) directSSM(base **string, region string) {
 		l.endpoint = ""
 	}
 	l.direct(base, "ssm", region)
+}
+
+// overIPv4 returns a transport that tells the address which a machine's public
+// IPv4 address is reached from, also of a computer that has both kinds.
+func overIPv4() *http.Transport {
+	t := awshttp.NewBuildableClient().GetTransport()
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	t.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp4", address)
+	}
+	return t
 }
 
 // amazons tells whether a URL leads to AWS itself.

@@ -3,6 +3,7 @@ package amazonec2
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -165,4 +166,31 @@ func TestSharedGroupComesAndGoes(t *testing.T) {
 	if slices.Contains(kinds(s.list(false)), "security-group") {
 		t.Errorf("groups are left: %q", s.list(false))
 	}
+}
+
+// TestGroupInForeignUse has somebody use a group of ours for an instance of theirs.
+func TestGroupInForeignUse(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	st := m.saved()
+	a := s.account(t)
+	out, err := do(t.Context(), a.runInstances, &ec2.RunInstancesInput{
+		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ImageId: aws.String(st.Launch.Image), InstanceType: "t3.micro", SecurityGroupIds: st.Groups.IDs,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := aws.ToString(out.Instances[0].InstanceId)
+	if err := m.remove(); !errors.Is(err, drivers.ErrInUse) || !strings.Contains(err.Error(), theirs) {
+		t.Errorf("got %v, want ErrInUse", err)
+	}
+	if got := kinds(s.list(true)); !slices.Equal(got, []string{"security-group"}) {
+		t.Errorf("left are %v", got)
+	}
+	if err := s.Vanish("instance", theirs); err != nil {
+		t.Fatal(err)
+	}
+	m.removed(s)
 }

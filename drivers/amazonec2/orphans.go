@@ -3,6 +3,7 @@ package amazonec2
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 
@@ -31,7 +32,7 @@ func (d *driver) Place(ctx context.Context) (string, error) {
 		return "", err
 	}
 	owner, err := a.owner(ctx)
-	return cmp.Or(owner, a.keyID) + "/" + a.region, err
+	return cmp.Or(owner, fmt.Sprintf("%.8x", sha256.Sum256([]byte(a.keyID)))) + "/" + a.region, err
 }
 
 // owner returns the id of the account: of the default security groups, which

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -230,8 +229,25 @@ func (d *driver) deleteGroup(ctx context.Context, a *account, id string) error {
 	return err
 }
 
+// usedByOthers tells whether another machine of the store uses a group. What is
+// not of the store and uses it is an error.
 func (d *driver) usedByOthers(ctx context.Context, a *account, id string) (bool, error) {
-	list, err := a.findInstances(ctx, filter("instance.group-id", id), filter("tag:"+tagStore, d.env.StoreID),
+	list, err := a.findInstances(ctx, filter("instance.group-id", id),
 		filter("instance-state-name", "pending", "running", "stopping", "stopped", "shutting-down"))
-	return slices.ContainsFunc(list, func(i types.Instance) bool { return tag(i.Tags, tagMachine) != d.env.Machine }), err
+	if err != nil {
+		return false, err
+	}
+	var foreign string
+	for _, i := range list {
+		switch {
+		case tag(i.Tags, tagStore) != d.env.StoreID:
+			foreign = aws.ToString(i.InstanceId)
+		case tag(i.Tags, tagMachine) != d.env.Machine:
+			return true, nil
+		}
+	}
+	if foreign != "" {
+		return false, fmt.Errorf("%w by instance %s, which machine did not make", drivers.ErrInUse, foreign)
+	}
+	return false, nil
 }
