@@ -63,7 +63,8 @@ func (d *driver) ensureGroup(ctx context.Context, a *account) error {
 }
 
 // removeGroup removes the resource group if it is ours and nothing is left in
-// it but what known tells to be gone: the list is not always up to date.
+// it. The list is not always up to date: what known tells to be gone does not
+// count, and the rest is asked for by itself.
 func (d *driver) removeGroup(ctx context.Context, a *account, name string, known func(id string) bool) error {
 	found, err := a.resourceGroup(ctx, name)
 	if err != nil || found == nil || !d.ours(found.Tags) {
@@ -76,8 +77,11 @@ func (d *driver) removeGroup(ctx context.Context, a *account, name string, known
 			return gone(a.fault(ctx, "list what is in resource group "+name, err))
 		}
 		for _, r := range page.Value {
-			if r != nil && r.ID != nil && !known(*r.ID) {
-				return nil
+			if r == nil || r.ID == nil || known(*r.ID) {
+				continue
+			}
+			if there, err := a.exists(ctx, *r.ID); err != nil || there {
+				return err
 			}
 		}
 	}
@@ -89,6 +93,30 @@ func (d *driver) removeGroup(ctx context.Context, a *account, name string, known
 	})
 	a.memos.forget("group " + lower(name))
 	return gone(err)
+}
+
+// exists asks the keeper of a resource whether there is one. What the driver
+// never makes is taken to be there.
+func (a *account) exists(ctx context.Context, id string) (there bool, err error) {
+	p, err := parseID(id)
+	if err != nil {
+		return false, err
+	}
+	ask := map[string]func() (bool, error){
+		typeVM:       func() (bool, error) { r, err := a.vm(ctx, p.group, p.name); return r != nil, err },
+		typeDisk:     func() (bool, error) { r, err := a.disk(ctx, p.group, p.name); return r != nil, err },
+		typeSet:      func() (bool, error) { r, err := a.set(ctx, p.group, p.name); return r != nil, err },
+		typeNIC:      func() (bool, error) { r, err := a.nic(ctx, p.group, p.name); return r != nil, err },
+		typeIP:       func() (bool, error) { r, err := a.publicIP(ctx, p.group, p.name); return r != nil, err },
+		typeFirewall: func() (bool, error) { r, err := a.firewall(ctx, p.group, p.name); return r != nil, err },
+		typeNetwork:  func() (bool, error) { r, err := a.network(ctx, p.group, p.name); return r != nil, err },
+	}
+	for kind, look := range ask {
+		if same(kind, p.kind) {
+			return look()
+		}
+	}
+	return true, nil
 }
 
 // grouped asks the keepers of addresses and interfaces themselves whether a

@@ -205,11 +205,11 @@ func (d *driver) ensureIP(ctx context.Context, a *account) error {
 	if err := d.claim(&st.IP, id(a.subscription, st.Group, typeIP, name)); err != nil || found != nil {
 		return err
 	}
-	_, err = run(ctx, a, "make public address "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.PublicIPAddressesClientCreateOrUpdateResponse], error) {
+	made, err := run(ctx, a, "make public address "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.PublicIPAddressesClientCreateOrUpdateResponse], error) {
 		return a.ips.BeginCreateOrUpdate(ctx, st.Group, name, d.ipSpec(), nil)
 	})
-	if err == nil && d.cfg.DNS != "" {
-		d.env.Note(ctx, fmt.Sprintf("%s is also called %s.%s.cloudapp.azure.com", d.env.Machine, d.cfg.DNS, d.cfg.Location))
+	if p := made.Properties; err == nil && p != nil && p.DNSSettings != nil && p.DNSSettings.Fqdn != nil {
+		d.env.Note(ctx, d.env.Machine+" is also called "+*p.DNSSettings.Fqdn)
 	}
 	return err
 }

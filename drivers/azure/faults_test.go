@@ -1,0 +1,63 @@
+package azure
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/azuresim"
+)
+
+// TestFaultsThatPass spoils one call after the other in ways that the driver is
+// to bear by itself: what is throttled is asked again, and so is what was done
+// while its answer was lost.
+func TestFaultsThatPass(t *testing.T) {
+	t.Parallel()
+	calm := newCloud(t, azuresim.Config{})
+	d := calm.driver(t, nil, drivers.Env{})
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	kinds := kindsOf(calm)
+	calls := calm.gate.Calls()[""]
+	for _, mode := range []sim.Mode{sim.Throttle, sim.Lose} {
+		for n := 1; n <= calls+8; n++ { // a few of them are the removal's
+			if mode == sim.Throttle && n%5 != 0 {
+				continue // each waits for the second that it is told to wait
+			}
+			t.Run(fmt.Sprintf("%s %d", mode, n), func(t *testing.T) {
+				t.Parallel()
+				c := newCloud(t, azuresim.Config{})
+				c.gate.Inject(sim.Fault{Nth: n, Mode: mode})
+				d := c.driver(t, nil, drivers.Env{})
+				if err := d.Create(t.Context(), request(t)); err != nil {
+					t.Fatal(err)
+				}
+				if got := kindsOf(c); !slices.Equal(got, kinds) {
+					t.Errorf("got %q, want %q", got, kinds)
+				}
+				if s, err := d.Status(t.Context()); err != nil || s.State != drivers.Running {
+					t.Errorf("got %v, %v", s, err)
+				}
+				if err := d.Remove(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if left := c.list(true); len(left) > 0 {
+					t.Errorf("left behind: %q", left)
+				}
+			})
+		}
+	}
+}
+
+func kindsOf(c *simulated) (kinds []string) {
+	for _, r := range c.list(true) {
+		kind, _, _ := strings.Cut(r, "/")
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	return kinds
+}
