@@ -2,6 +2,7 @@ package vmwarevsphere
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -59,6 +60,19 @@ func (d *driver) asked(ctx context.Context, c *center) (reference, error) {
 	if err := d.settle(ctx, c); err != nil {
 		return reference{}, c.explain(ctx, what, err)
 	}
+	ref, err := d.anywhere(ctx, c)
+	if err != nil || ref.Value == "" {
+		return ref, err
+	}
+	// A request that was on its way may have begun only since.
+	if err := errors.Join(d.settle(ctx, c), c.idle(ctx, d.pace, ref)); err != nil {
+		return reference{}, c.explain(ctx, what, err)
+	}
+	return d.anywhere(ctx, c)
+}
+
+// anywhere finds the virtual machine by each of its marks.
+func (d *driver) anywhere(ctx context.Context, c *center) (reference, error) {
 	if ref, err := d.locate(ctx, c); err != nil || ref.Value != "" {
 		return ref, err
 	}
