@@ -6,15 +6,13 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
-
-	"github.com/vmware/govmomi/vim25"
 )
 
 // Action returns the SOAP method, such as "CloneVM_Task", or for other requests
 // the HTTP method and path with all ids as {id}, such as "GET
 // /rest/com/vmware/cis/tagging/tag/{id}". Sessions, waits and views have none.
 func (*Cloud) Action(r *http.Request, body []byte) string {
-	if !strings.HasPrefix(r.URL.Path, vim25.Path) {
+	if !speaksSOAP(r) {
 		return restAction(r)
 	}
 	if r.Method != http.MethodPost {
@@ -31,7 +29,7 @@ func (*Cloud) Action(r *http.Request, body []byte) string {
 func passing(method string) bool {
 	switch method {
 	case "Login", "LoginByToken", "LoginExtensionByCertificate", "CloneSession", "AcquireCloneTicket",
-		"SessionIsActive", "Logout", "RetrieveServiceContent", "CurrentTime",
+		"SessionIsActive", "Logout", "RetrieveServiceContent", "PbmRetrieveServiceContent", "CurrentTime",
 		"CreatePropertyCollector", "DestroyPropertyCollector", "CreateFilter", "DestroyPropertyFilter",
 		"WaitForUpdatesEx", "WaitForUpdates", "CheckForUpdates", "CancelWaitForUpdates",
 		"CreateContainerView", "CreateListView", "DestroyView":

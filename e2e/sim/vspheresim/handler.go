@@ -18,6 +18,9 @@ func (c *Cloud) handle(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 		return nil, fault
 	}
 	seat(ctx, m)
+	if body, ok := m.Body.(*types.RecommendDatastores); ok {
+		everyDisk(&body.StorageSpec.PodSelectionSpec)
+	}
 	switch object := ctx.Map.Get(m.This).(type) {
 	case *simulator.VirtualMachine:
 		instead(ctx, &machine{object, c})
@@ -32,6 +35,14 @@ func (c *Cloud) handle(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 func instead(ctx *simulator.Context, object mo.Reference) {
 	ctx.Session.Registry = simulator.NewRegistry()
 	ctx.WithLock(object, func() { ctx.Session.Put(object) })
+}
+
+// everyDisk asks for the disks of a machine one by one where a client asks for
+// all of them at once, to which the simulator has no answer.
+func everyDisk(s *types.StorageDrsPodSelectionSpec) {
+	if s.StoragePod != nil && len(s.InitialVmConfig) == 0 {
+		s.InitialVmConfig = []types.VmPodConfigForPlacement{{StoragePod: *s.StoragePod}}
+	}
 }
 
 // anonymous refuses those without a session to read more than whether they have one.
@@ -76,6 +87,8 @@ func (c *Cloud) wrong(ctx *simulator.Context, m *simulator.Method) types.BaseMet
 		check.devices(body.Spec.DeviceChange)
 	case *types.RelocateVM_Task:
 		check.location(&body.Spec)
+	case *types.RecommendDatastores:
+		check.ref("storageSpec.podSelectionSpec.storagePod", body.StorageSpec.PodSelectionSpec.StoragePod, "StoragePod")
 	case *types.ImportVApp:
 		check.ref("folder", body.Folder, "Folder")
 		check.ref("host", body.Host, "HostSystem")

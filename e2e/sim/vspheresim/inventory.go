@@ -149,7 +149,11 @@ func (c *Cloud) fillDatastoreCluster(finder *find.Finder) error {
 		}
 		members = append(members, ds.Reference())
 	}
-	return done(c.ctx)(pod.MoveInto(c.ctx, members))
+	if err := done(c.ctx)(pod.MoveInto(c.ctx, members)); err != nil {
+		return err
+	}
+	drs := types.StorageDrsConfigSpec{PodConfigSpec: &types.StorageDrsPodConfigSpec{Enabled: types.NewBool(true)}}
+	return done(c.ctx)(object.NewStorageResourceManager(pod.Client()).ConfigureStorageDrsForPod(c.ctx, pod, drs, true))
 }
 
 // image makes a machine with a disk of 10 GB and one network card.

@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/vmware/govmomi/vim25"
-
 	"github.com/hostsmith/machine/e2e/sim"
 )
 
@@ -19,7 +17,7 @@ var typeName = regexp.MustCompile(`^[A-Za-z]+$`)
 // Refuse answers with a fault of type f.Code, a RuntimeFault by default, or as
 // the proxy before an overloaded vCenter does.
 func (*Cloud) Refuse(w http.ResponseWriter, r *http.Request, f sim.Fault) {
-	soap := strings.HasPrefix(r.URL.Path, vim25.Path)
+	soap := speaksSOAP(r)
 	switch {
 	case f.Mode == sim.Throttle:
 		http.Error(w, cmp.Or(f.Text, "no healthy upstream"), http.StatusServiceUnavailable)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vmware/govmomi/pbm"
+	_ "github.com/vmware/govmomi/pbm/simulator" // storage policies
 	"github.com/vmware/govmomi/simulator"
 	_ "github.com/vmware/govmomi/vapi/simulator" // tags and content libraries
 	"github.com/vmware/govmomi/vim25"
@@ -89,7 +91,7 @@ func (c *Cloud) Close() {
 // ServeHTTP serves SOAP at /sdk, REST at /rest and /api, and files at /folder and /nfc.
 func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.reachedAt(r)
-	if !strings.HasPrefix(r.URL.Path, vim25.Path) {
+	if !speaksSOAP(r) {
 		if strings.HasPrefix(r.URL.Path, "/folder/") && !c.mayTransfer(w, r) {
 			return
 		}
@@ -97,6 +99,11 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.serveSOAP(w, r)
+}
+
+// speaksSOAP tells whether a request is for the vCenter or for its storage policies.
+func speaksSOAP(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, vim25.Path) || strings.HasPrefix(r.URL.Path, pbm.Path)
 }
 
 // reachedAt makes the addresses in the cloud's answers lead back to it on the

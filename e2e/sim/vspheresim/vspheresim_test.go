@@ -17,6 +17,7 @@ import (
 	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/pbm"
 	"github.com/vmware/govmomi/vapi/library"
 	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/vapi/vcenter"
@@ -447,4 +448,29 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	t.Error("An address that is free again was not given away")
+}
+
+// TestPlacement asks storage DRS for a datastore and looks for a storage policy.
+func TestPlacement(t *testing.T) {
+	w := newWorld(t)
+	pod, err := w.finder.DatastoreCluster(t.Context(), DatastoreCluster)
+	w.must(err)
+	source, err := w.finder.VirtualMachine(t.Context(), Template)
+	w.must(err)
+	folder, err := w.finder.DefaultFolder(t.Context())
+	w.must(err)
+	podRef, vmRef, folderRef, clone := pod.Reference(), source.Reference(), folder.Reference(), w.spec(nil)
+	placed, err := object.NewStorageResourceManager(w.client.Client).RecommendDatastores(t.Context(), types.StoragePlacementSpec{
+		Type: string(types.StoragePlacementSpecPlacementTypeClone), CloneName: "box", CloneSpec: &clone, Vm: &vmRef, Folder: &folderRef,
+		PodSelectionSpec: types.StorageDrsPodSelectionSpec{StoragePod: &podRef},
+	})
+	w.must(err)
+	if len(placed.Recommendations) != 2 {
+		t.Errorf("Got %+v", placed)
+	}
+	policies, err := pbm.NewClient(t.Context(), w.client.Client)
+	w.must(err)
+	if id, err := policies.ProfileIDByName(t.Context(), "VM Encryption Policy"); err != nil || id == "" {
+		t.Errorf("Got %q, %v", id, err)
+	}
 }
