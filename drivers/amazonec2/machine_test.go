@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -145,7 +146,7 @@ func TestManyMachinesShareCalls(t *testing.T) {
 	f := factory(quick())
 	var all []*machine
 	for i := range n {
-		all = append(all, newMachine(t, f, "m"+string(rune('a'+i)), s.values(nil)))
+		all = append(all, newMachine(t, f, fmt.Sprintf("m%d", i), s.values(nil)))
 	}
 	each := func(do func(*machine) error) {
 		t.Helper()
@@ -178,4 +179,29 @@ func TestManyMachinesShareCalls(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 	t.Logf("%d lives: %v", n, s.gate.Calls())
+}
+
+// TestManyMachinesAtASlowProvider has more creates at once than the provider
+// takes requests.
+func TestManyMachinesAtASlowProvider(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{Rate: 20, Burst: 10})
+	f := factory(quick())
+	errs := make([]error, 25)
+	var wg sync.WaitGroup
+	for i := range errs {
+		m := newMachine(t, f, fmt.Sprintf("m%d", i), s.values(nil))
+		wg.Go(func() {
+			if errs[i] = m.create(); errs[i] == nil {
+				errs[i] = m.remove()
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.list(true); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
 }
