@@ -16,7 +16,7 @@ import (
 // Every method honours ctx and returns its cause when it ends. Methods of one
 // Driver are not called concurrently; different Drivers are. A Driver never
 // prints, prompts, exits, makes keys, opens SSH connections of its own, or
-// writes outside Env.Dir.
+// writes outside Env.Dir and Env.Cache.
 type Driver interface {
 	// Check returns why Create would fail. It creates and changes nothing.
 	Check(ctx context.Context) error
@@ -179,7 +179,8 @@ type Status struct {
 // Env is the world a driver works in.
 type Env struct {
 	Machine string              // the machine's name
-	Dir     string              // the machine's folder; the only place a driver may write to
+	Dir     string              // the machine's folder; besides Cache the only place a driver may write to
+	Cache   string              // a folder that the store's machines share, of what can be had again, such as images
 	StoreID string              // identifies this store in labels and tags
 	Creator string              // version of the program, for labels and tags
 	Getenv  func(string) string // the environment of the command

@@ -54,6 +54,10 @@ func (s *Store) Root() string { return s.root }
 // must be one that Get takes.
 func (s *Store) MachineDir(name string) string { return filepath.Join(s.machinesDir(), name) }
 
+// CacheDir returns the folder of what can be had again, such as images of
+// systems. It may not exist.
+func (s *Store) CacheDir() string { return filepath.Join(s.root, "cache") }
+
 // CertsDir returns the folder of the authority and the client pair.
 func (s *Store) CertsDir() string { return filepath.Join(s.root, "certs") }
 

@@ -78,6 +78,7 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 	x.drv, err = f.Open(x.rec.Driver, secrets, x.rec.DriverState, x.saveState, drivers.Env{
 		Machine: x.rec.Name,
 		Dir:     x.m.Store.MachineDir(x.rec.Name),
+		Cache:   x.m.Store.CacheDir(),
 		StoreID: id,
 		Creator: "machine/" + x.m.Version,
 		Getenv:  x.m.Getenv,
