@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,8 +21,8 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // outlined is a specification as a golden file has it: without what is empty, without
-// what is chance.
-func outlined(t testing.TB, token string, spec any) string {
+// what is chance. What is in the inventory has its path instead of its number.
+func outlined(t testing.TB, token string, spec any, in inventory) string {
 	t.Helper()
 	raw, err := json.Marshal(spec)
 	if err != nil {
@@ -31,11 +32,40 @@ func outlined(t testing.TB, token string, spec any) string {
 	if err := json.Unmarshal(raw, &tree); err != nil {
 		t.Fatal(err)
 	}
+	if in != nil {
+		tree = unnumbered(tree, in)
+	}
 	text, err := json.MarshalIndent(tree, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return strings.ReplaceAll(string(text), token, "TOKEN") + "\n"
+}
+
+var number = regexp.MustCompile(`\d+$`)
+
+// unnumbered replaces the numbers of managed objects, which are given out in any order.
+func unnumbered(tree any, in inventory) any {
+	switch node := tree.(type) {
+	case []any:
+		for i := range node {
+			node[i] = unnumbered(node[i], in)
+		}
+	case map[string]any:
+		kind, isRef := node["type"].(string)
+		value, ok := node["value"].(string)
+		if isRef && ok && len(node) == 2 {
+			node["value"] = number.ReplaceAllString(value, "N")
+			if i := in[reference{Type: kind, Value: value}]; i != nil {
+				node["value"] = i.path
+			}
+			return node
+		}
+		for key := range node {
+			node[key] = unnumbered(node[key], in)
+		}
+	}
+	return tree
 }
 
 func golden(t testing.TB, name, got string) {
@@ -85,7 +115,7 @@ func TestCloneSpec(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, outlined(t, d.state.Value.Token, spec))
+			golden(t, name, outlined(t, d.state.Value.Token, spec, p.tree))
 		})
 	}
 }
@@ -148,7 +178,7 @@ func TestHardwareSpec(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, outlined(t, "TOKEN", spec))
+			golden(t, name, outlined(t, "TOKEN", spec, nil))
 		})
 	}
 }
@@ -227,7 +257,7 @@ func TestVApp(t *testing.T) {
 	}
 	c.VAppProtocol, c.VAppAllocation, c.VAppTransport = "IPv4", "fixedAllocated", "com.vmware.guestInfo"
 	c.VAppProperties = []string{"hostname=m1", "new=a=b"}
-	golden(t, "vapp", outlined(t, "TOKEN", plain(c).vApp([]types.VAppPropertyInfo{{Key: 7, Id: "hostname", Type: "string"}})))
+	golden(t, "vapp", outlined(t, "TOKEN", plain(c).vApp([]types.VAppPropertyInfo{{Key: 7, Id: "hostname", Type: "string"}}), nil))
 }
 
 // TestISOSpec says what a machine that boots from an ISO is made of.
@@ -236,7 +266,7 @@ func TestISOSpec(t *testing.T) {
 	d := plain(defaults())
 	d.state.Value.Name = "m1"
 	p := &plan{place: &place{networks: []adapter{{"A", networkBacking("network-1", "A")}}}}
-	golden(t, "iso", outlined(t, "TOKEN", d.isoSpec(p, "DS", "[DS] machine-TOKEN/boot.iso", nil)))
+	golden(t, "iso", outlined(t, "TOKEN", d.isoSpec(p, "DS", "[DS] machine-TOKEN/boot.iso", nil), nil))
 }
 
 // TestMade looks at a finished machine: what its vCenter has of it is what was asked for.

@@ -34,7 +34,8 @@ func (c *Cloud) handle(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 // session's own objects first; the context has a session of its own for each call.
 func instead(ctx *simulator.Context, object mo.Reference) {
 	ctx.Session.Registry = simulator.NewRegistry()
-	ctx.WithLock(object, func() { ctx.Session.Put(object) })
+	// The session's own Put writes the object's reference, which is read without a lock.
+	ctx.WithLock(object, func() { ctx.Session.Registry.Put(object) })
 }
 
 // everyDisk asks for the disks of a machine one by one where a client asks for

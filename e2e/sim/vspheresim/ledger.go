@@ -53,10 +53,14 @@ func (c *Cloud) everything() []sim.Resource {
 func (c *Cloud) inventory() []sim.Resource {
 	var all []sim.Resource
 	ctx := c.asked()
+	names := map[int32]string{}
+	for _, f := range c.definitions() {
+		names[f.Key] = f.Name
+	}
 	for _, e := range c.registry().All("VirtualMachine") {
 		vm := e.(*simulator.VirtualMachine)
 		ctx.WithLock(vm, func() {
-			all = append(all, sim.Resource{Kind: KindVM, ID: vm.Self.Value, Name: vm.Name, Tags: c.attributes(vm)})
+			all = append(all, sim.Resource{Kind: KindVM, ID: vm.Self.Value, Name: vm.Name, Tags: attributes(vm, names)})
 			if vm.Snapshot == nil {
 				return
 			}
@@ -78,12 +82,8 @@ func (c *Cloud) inventory() []sim.Resource {
 }
 
 // attributes returns a machine's custom attributes and its extraConfig but
-// what guests read there.
-func (c *Cloud) attributes(vm *simulator.VirtualMachine) map[string]string {
-	names := map[int32]string{}
-	for _, f := range c.registry().CustomFieldsManager().Field {
-		names[f.Key] = f.Name
-	}
+// what guests read there. The machine is locked by the caller.
+func attributes(vm *simulator.VirtualMachine, names map[int32]string) map[string]string {
 	all := map[string]string{}
 	for _, o := range vm.Config.ExtraConfig {
 		if v := o.GetOptionValue(); !strings.HasPrefix(v.Key, "guestinfo.") && v.Key != "govcsim" {
@@ -100,12 +100,16 @@ func (c *Cloud) attributes(vm *simulator.VirtualMachine) map[string]string {
 
 func (c *Cloud) fields() []sim.Resource {
 	var all []sim.Resource
-	ctx, m := c.asked(), c.registry().CustomFieldsManager()
-	ctx.WithLock(m, func() {
-		for _, f := range m.Field {
-			all = append(all, sim.Resource{Kind: KindField, ID: fmt.Sprint(f.Key), Name: f.Name})
-		}
-	})
+	for _, f := range c.definitions() {
+		all = append(all, sim.Resource{Kind: KindField, ID: fmt.Sprint(f.Key), Name: f.Name})
+	}
+	return all
+}
+
+// definitions returns those of custom attributes.
+func (c *Cloud) definitions() (all []types.CustomFieldDef) {
+	m := c.registry().CustomFieldsManager()
+	c.asked().WithLock(m, func() { all = slices.Clone(m.Field) })
 	return all
 }
 

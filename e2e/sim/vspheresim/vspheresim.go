@@ -120,9 +120,11 @@ func (c *Cloud) reachedAt(r *http.Request) {
 	}
 	c.reached = u.String()
 	m := c.registry().OptionManager()
-	m.UpdateOptions(&types.UpdateOptions{ChangedValue: []types.BaseOptionValue{
-		&types.OptionValue{Key: "vcsim.server.url", Value: c.reached},
-	}})
+	c.asked().WithLock(m, func() {
+		m.UpdateOptions(&types.UpdateOptions{ChangedValue: []types.BaseOptionValue{
+			&types.OptionValue{Key: "vcsim.server.url", Value: c.reached},
+		}})
+	})
 }
 
 func (c *Cloud) registry() *simulator.Registry { return c.model.Map() }
