@@ -68,8 +68,8 @@ func NewDocker(ctx context.Context) (*Docker, error) {
 	if d.rights, err = rights(ctx, d.image); err != nil {
 		return nil, err
 	}
-	if d.private, err = d.makeNetwork(ctx, "private", "10.77.%d.0/24"); err == nil {
-		d.public, err = d.makeNetwork(ctx, "public", "198.18.%d.0/24") // for benchmarks: RFC 2544
+	if d.private, err = d.makeNetwork(ctx, "private", "10.78.%d.0/24"); err == nil {
+		d.public, err = d.makeNetwork(ctx, "public", "198.19.%d.0/24") // for benchmarks: RFC 2544; Memory has the other half
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())

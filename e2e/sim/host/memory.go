@@ -22,9 +22,9 @@ type remembered struct {
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory { return &Memory{hosts: map[string]*remembered{}} }
 
-// Networks returns ranges for documentation and benchmarks.
+// Networks returns ranges that no Docker has: something would answer there.
 func (*Memory) Networks() (private, public netip.Prefix) {
-	return netip.MustParsePrefix("10.77.0.0/16"), netip.MustParsePrefix("198.18.0.0/15")
+	return netip.MustParsePrefix("10.77.0.0/16"), netip.MustParsePrefix("198.18.0.0/16")
 }
 
 // Launch notes a host that runs.
