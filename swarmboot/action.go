@@ -17,15 +17,16 @@ const (
 
 // Action is one thing Apply does.
 type Action struct {
-	Kind       string // init, join-manager, join-worker, update (labels, availability, role)
-	Node       Node
-	Via        []string // managers (names) that may give the token or the order; for joins also their addresses are used
-	Pool       []string
-	SubnetSize int
-	Reset      bool     // the node first leaves what is left of a join that did not end, or of a membership that did
-	Replaces   []string // ids that the node had before; the swarm still lists them as down
-	NodeID     string   // of an update
-	Changes    []string // of an update, for people
+	Kind         string // init, join-manager, join-worker, update (labels, availability, role)
+	Node         Node
+	Via          []string // managers (names) that may give the token or the order; for joins also their addresses are used
+	Pool         []string
+	SubnetSize   int
+	DataPathPort int      // of an init; 0: the engine's default
+	Reset        bool     // the node first leaves what is left of a join that did not end, or of a membership that did
+	Replaces     []string // ids that the node had before; the swarm still lists them as down
+	NodeID       string   // of an update
+	Changes      []string // of an update, for people
 }
 
 // Name is the action as the name of a step, such as "join m2 as manager".
@@ -68,6 +69,9 @@ func (a Action) String() string {
 	}
 	if a.SubnetSize > 0 {
 		add("subnets /%d", a.SubnetSize)
+	}
+	if a.DataPathPort > 0 {
+		add("data path port %d/udp", a.DataPathPort)
 	}
 	if v := a.Node.Availability; v != "" && v != active {
 		add("availability %s", v)

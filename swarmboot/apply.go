@@ -129,6 +129,7 @@ func (b *boot) init(ctx context.Context, a Action) error {
 		DataPathAddr:    a.Node.DataPath,
 		DefaultAddrPool: a.Pool,
 		SubnetSize:      a.SubnetSize,
+		DataPathPort:    a.DataPathPort,
 		Availability:    a.Node.Availability,
 	}
 	if err := call(ctx, e, http.MethodPost, "/swarm/init", req, nil); err != nil && !inBackground(err) {
@@ -179,7 +180,7 @@ func (b *boot) update(ctx context.Context, a Action) error {
 	}); err != nil {
 		return err
 	}
-	b.reached(a.Node.Name, a.NodeID, g.cluster)
+	b.reached(a.Node.Name, a.NodeID, g.cluster.ID)
 	if err := waitRole(ctx, manager, a.NodeID, a.Node.Role); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package swarmboot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,7 @@ type (
 			Error            string
 			ControlAvailable bool
 			RemoteManagers   []remoteManager
-			Cluster          *struct{ ID string }
+			Cluster          *clusterInfo
 		}
 	}
 	remoteManager struct {
@@ -29,8 +30,12 @@ type (
 		Addr   string
 	}
 	objectVersion struct{ Index uint64 }
+	clusterInfo   struct {
+		ID           string
+		DataPathPort int // 0: of a swarm that is older than the choice
+	}
 	clusterObject struct {
-		ID         string
+		clusterInfo
 		Version    objectVersion
 		Spec       json.RawMessage // sent back as it came, so that nothing in it is lost
 		JoinTokens struct{ Worker, Manager joinToken }
@@ -75,6 +80,7 @@ type (
 		DataPathAddr    string   `json:",omitempty"`
 		DefaultAddrPool []string `json:",omitempty"`
 		SubnetSize      int      `json:",omitempty"`
+		DataPathPort    int      `json:",omitempty"`
 		Availability    string   `json:",omitempty"`
 	}
 	joinRequest struct {
@@ -86,6 +92,9 @@ type (
 		Availability  string `json:",omitempty"`
 	}
 )
+
+// dataPathPort is the UDP port of traffic between containers.
+func (c clusterInfo) dataPathPort() int { return cmp.Or(c.DataPathPort, DataPathPort) }
 
 // joinToken is a join token; it goes into request bodies and nowhere else.
 type joinToken string

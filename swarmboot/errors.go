@@ -13,6 +13,7 @@ var (
 	ErrNetwork   = errors.New("nodes do not reach each other")
 	ErrNode      = errors.New("node does not answer")
 	ErrState     = errors.New("node cannot take part in a swarm as it is")
+	ErrDataPath  = errors.New("a swarm keeps the data path port that it was made with")
 	ErrTasks     = errors.New("tasks have not ended")
 )
 

@@ -11,17 +11,18 @@ import (
 
 // Seen is what an engine says of itself.
 type Seen struct {
-	Reachable bool
-	Err       string   // why not reachable, or what is wrong with its part in the swarm
-	State     string   // inactive, pending, active, error, locked
-	ClusterID string   // of managers
-	NodeID    string   // may also be given for a node that is not reachable, from what is known of it
-	NodeAddr  string   // the address it advertises, without port
-	Control   bool     // is a manager with access to the store
-	Managers  []string // addresses of managers it knows
-	Nodes     []Member // of managers: the nodes of the swarm (Tasks is not counted); empty when it has no leader
-	Hostname  string   // the host's own name
-	Version   string   // engine version
+	Reachable    bool
+	Err          string   // why not reachable, or what is wrong with its part in the swarm
+	State        string   // inactive, pending, active, error, locked
+	ClusterID    string   // of managers
+	DataPathPort int      // of managers: the UDP port of traffic between containers
+	NodeID       string   // may also be given for a node that is not reachable, from what is known of it
+	NodeAddr     string   // the address it advertises, without port
+	Control      bool     // is a manager with access to the store
+	Managers     []string // addresses of managers it knows
+	Nodes        []Member // of managers: the nodes of the swarm (Tasks is not counted); empty when it has no leader
+	Hostname     string   // the host's own name
+	Version      string   // engine version
 }
 
 // manages reports whether the engine can take orders for its swarm.
@@ -53,6 +54,7 @@ func Inspect(ctx context.Context, e Engine) Seen {
 	slices.Sort(s.Managers)
 	if w.Cluster != nil {
 		s.ClusterID = w.Cluster.ID
+		s.DataPathPort = w.Cluster.dataPathPort()
 	}
 	if s.Control {
 		nodes, err := nodes(ctx, e)

@@ -15,7 +15,7 @@ const swarmPort = "2377"
 // guide is a manager that lets nodes in.
 type guide struct {
 	engine  Engine
-	cluster string
+	cluster clusterInfo
 	tokens  map[Role]joinToken
 	addrs   []string // to join at, its own first
 }
@@ -40,7 +40,7 @@ func (b *boot) ask(ctx context.Context, name string) (guide, error) {
 	}
 	g := guide{
 		engine:  e,
-		cluster: c.ID,
+		cluster: c.clusterInfo,
 		tokens:  map[Role]joinToken{Manager: c.JoinTokens.Manager, Worker: c.JoinTokens.Worker},
 	}
 	for _, m := range i.Swarm.RemoteManagers {
@@ -128,7 +128,7 @@ func (b *boot) join(ctx context.Context, a Action) error {
 		if err != nil {
 			return errors.Join(append(unanswered, err)...)
 		}
-		b.reached(a.Node.Name, id, g.cluster)
+		b.reached(a.Node.Name, id, g.cluster.ID)
 		return b.settle(ctx, g.engine, id, a.Node)
 	}
 }
@@ -192,7 +192,7 @@ func request(ctx context.Context, e Engine, n Node, g guide, another bool) (stri
 	})
 	if err != nil && last.Swarm.LocalNodeState == "pending" && last.Swarm.NodeID == "" {
 		return "", hint(fmt.Errorf("%w: %s got no answer from the manager at %s: %w", ErrNetwork, n.Name, g.addrs[0], err),
-			"open 2377/tcp to the managers, and 7946/tcp, 7946/udp and 4789/udp between all nodes")
+			fmt.Sprintf("open 2377/tcp to the managers, and 7946/tcp, 7946/udp and %d/udp between all nodes", g.cluster.dataPathPort()))
 	}
 	if err != nil {
 		return "", fmt.Errorf("wait for the node: %w", addressHint(err))

@@ -20,7 +20,8 @@ const (
 const usualMTU = 1500
 
 // judge makes findings of reports, one for each host.
-func judge(hosts []Host, reports []report) []Finding {
+func (p probing) judge(reports []report) []Finding {
+	hosts := p.hosts
 	var fs []Finding
 	for i := range hosts {
 		if hosts[i].Runner == nil {
@@ -30,7 +31,7 @@ func judge(hosts []Host, reports []report) []Finding {
 			fs = append(fs, Finding{From: hosts[i].Name, Subject: "probe", Verdict: verdictUnknown, Detail: reports[i].err})
 		}
 		for j := range hosts {
-			for _, subject := range subjects(hosts, i, j) {
+			for _, subject := range p.subjects(i, j) {
 				if reports[i].err != "" && !reports[i].tells(j, subject) {
 					continue // the one finding above says it all
 				}

@@ -101,6 +101,10 @@ func (p *planner) actions() ([]Action, error) {
 		todo[0].Kind = kindInit
 		todo[0].Pool = p.want.AddrPool
 		todo[0].SubnetSize = p.want.SubnetSize
+		todo[0].DataPathPort = p.want.DataPathPort
+		if err := p.takesDataPath(todo[0].Node.Name); err != nil {
+			return nil, err
+		}
 	}
 	for i := range todo {
 		a := &todo[i]

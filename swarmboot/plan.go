@@ -20,7 +20,8 @@ import (
 //
 // Errors, joined if there are several: ErrForeign (a node belongs to another swarm), ErrNoManager
 // (no manager answers), ErrNoLeader, ErrLocked, ErrAddress (no advertise address, or a useless one), ErrQuorum
-// (a demotion would lose it), ErrNode (a node does not answer), ErrState.
+// (a demotion would lose it), ErrDataPath (an existing swarm has another port), ErrNode (a node does not answer),
+// ErrState.
 func Plan(want Swarm, seen map[string]Seen) ([]Action, error) {
 	if err := valid(want); err != nil {
 		return nil, err
@@ -36,6 +37,9 @@ func Plan(want Swarm, seen map[string]Seen) ([]Action, error) {
 		}
 	}
 	errs = append(errs, p.checkAddresses()...)
+	if err := p.checkDataPath(); err != nil {
+		errs = append(errs, err)
+	}
 	if err := p.checkDemotions(); err != nil {
 		errs = append(errs, err)
 	}

@@ -75,6 +75,11 @@ type planCase struct {
 
 func planCases() map[string]planCase {
 	one := func() seenWith { return seenWith(cluster("c1", member("m1", mgr))) }
+	at := func(port int) seenWith {
+		m1 := one()["m1"]
+		m1.DataPathPort = port
+		return one().set("m1", m1)
+	}
 	three := func() seenWith {
 		return seenWith(cluster("c1", member("m1", mgr), member("m2", mgr), member("m3", mgr), member("w1", wrk)))
 	}
@@ -95,6 +100,21 @@ func planCases() map[string]planCase {
 			}},
 			seen: seen{"m1": inactive, "m2": inactive, "m3": inactive, "w1": inactive, "w2": inactive},
 		},
+		"new-data-path-port": {
+			want: swarmboot.Swarm{Name: "prod", DataPathPort: 7789, Nodes: nodes{node("m1", mgr), node("m2", mgr)}},
+			seen: seen{"m1": inactive, "m2": inactive}},
+		"new-data-path-port-old-engine": {err: swarmboot.ErrState,
+			want: swarmboot.Swarm{Name: "prod", DataPathPort: 7789, Nodes: nodes{node("m1", mgr)}},
+			seen: seen{"m1": {Reachable: true, State: "inactive", Version: "18.09.1"}}},
+		"new-data-path-port-as-ever": {
+			want: swarmboot.Swarm{Name: "prod", DataPathPort: 4789, Nodes: nodes{node("m1", mgr)}},
+			seen: seen{"m1": {Reachable: true, State: "inactive", Version: "18.09.1"}}},
+		"data-path-port-of-the-swarm": {
+			want: swarmboot.Swarm{Name: "prod", ID: "c1", DataPathPort: 7789, Nodes: nodes{node("w1", wrk)}},
+			seen: seen(at(7789).set("w1", inactive))},
+		"data-path-port-of-another": {err: swarmboot.ErrDataPath,
+			want: swarmboot.Swarm{Name: "prod", ID: "c1", DataPathPort: 7789, Nodes: nodes{node("w1", wrk)}},
+			seen: seen(at(4789).set("w1", inactive))},
 		"new-without-manager": {err: swarmboot.ErrNoManager,
 			want: swarmboot.Swarm{Nodes: nodes{node("w1", wrk)}}, seen: seen{"w1": inactive}},
 		"new-interrupted": {

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,7 +24,7 @@ type Host struct {
 // Finding is one result of a preflight.
 type Finding struct {
 	From, To string // machine names
-	Subject  string // "2377/tcp", "7946/tcp", "7946/udp", "4789/udp", "clock", "mtu"; "probe" if From could not be asked
+	Subject  string // "2377/tcp", "7946/tcp", "7946/udp", "4789/udp" or the swarm's own, "clock", "mtu"; "probe" if From could not be asked
 	Verdict  string // ok, blocked, skewed, small, unknown
 	Detail   string
 	Fatal    bool
@@ -61,36 +62,45 @@ const (
 //go:embed preflight.sh
 var preflightScript string
 
-// Preflight probes between hosts what a swarm needs: 2377/tcp to managers, 7946 tcp and udp and 4789/udp
-// between all, clocks within 30 s, path MTU. One round trip per host, concurrently. It changes nothing.
+// Preflight probes between hosts what a swarm needs: 2377/tcp to managers, 7946 tcp and udp and the swarm's data
+// path port (udp) between all, clocks within 30 s, path MTU. One round trip per host, concurrently. It changes
+// nothing.
 //
 // Hosts that are both in the swarm already are not probed against each other. Findings come in the order of
 // hosts, those that are ok among them. Fatal are a blocked 2377/tcp to a manager, without which nothing joins, and
 // clocks more than 30 s apart; what cannot be found out, for want of a tool or because a host does not
 // answer, is unknown and never fatal. A port where nobody listens yet counts as ok when the host itself refuses the
 // connection; a firewall that refuses in the host's name is told apart only if somebody listens.
-func Preflight(ctx context.Context, hosts []Host) []Finding {
+func Preflight(ctx context.Context, hosts []Host, dataPathPort int) []Finding {
 	limit := askTime + batchTime*time.Duration(1+len(hosts)/atOnce)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the probes took more than %s", limit))
 	defer cancel()
+	p := probing{hosts: hosts, dataPathPort: dataPathPort}
 	reports := make([]report, len(hosts))
 	var wg sync.WaitGroup
 	for i := range hosts {
-		wg.Go(func() { reports[i] = ask(ctx, hosts, i) })
+		wg.Go(func() { reports[i] = p.ask(ctx, i) })
 	}
 	wg.Wait()
-	return judge(hosts, reports)
+	return p.judge(reports)
+}
+
+// probing is one preflight.
+type probing struct {
+	hosts        []Host
+	dataPathPort int
 }
 
 // ask runs the script on one host.
-func ask(ctx context.Context, hosts []Host, i int) report {
-	script, asks := script(hosts, i)
-	if !asks || hosts[i].Runner == nil {
+func (p probing) ask(ctx context.Context, i int) report {
+	script, asks := p.script(i)
+	runner := p.hosts[i].Runner
+	if !asks || runner == nil {
 		return report{}
 	}
 	out := &stamped{start: time.Now()}
-	err := hosts[i].Runner.Run(ctx, "sh", strings.NewReader(script), out)
-	r := parseReport(out.text(), len(hosts))
+	err := runner.Run(ctx, "sh", strings.NewReader(script), out)
+	r := parseReport(out.text(), len(p.hosts))
 	r.asked, r.answered = out.start, out.first
 	if err != nil {
 		r.err = redact(err.Error())
@@ -99,8 +109,8 @@ func ask(ctx context.Context, hosts []Host, i int) report {
 }
 
 // subjects are what host i probes at host j.
-func subjects(hosts []Host, i, j int) []string {
-	from, to := hosts[i], hosts[j]
+func (p probing) subjects(i, j int) []string {
+	from, to := p.hosts[i], p.hosts[j]
 	if i == j || !from.Joining && !to.Joining {
 		return nil
 	}
@@ -108,17 +118,17 @@ func subjects(hosts []Host, i, j int) []string {
 	if to.Role == Manager {
 		s = append(s, "2377/tcp")
 	}
-	return append(s, "7946/tcp", "7946/udp", "4789/udp", "mtu")
+	return append(s, "7946/tcp", "7946/udp", strconv.Itoa(p.dataPathPort)+"/udp", "mtu")
 }
 
 // script is what host i runs; false: there is nothing to ask it.
-func script(hosts []Host, i int) (string, bool) {
+func (p probing) script(i int) (string, bool) {
 	var b strings.Builder
 	b.WriteString(preflightScript)
-	b.WriteString("\nmain() {\nbegin\n")
+	fmt.Fprintf(&b, "\nmain() {\nbegin %d\n", p.dataPathPort)
 	asks, peers := false, 0
-	for j, h := range hosts {
-		todo := subjects(hosts, i, j)
+	for j, h := range p.hosts {
+		todo := p.subjects(i, j)
 		asks = asks || len(todo) > 0
 		if len(todo) == 0 || !probeable(h.Addr) {
 			continue

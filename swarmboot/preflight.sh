@@ -4,7 +4,7 @@
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# What listens here tells the peers' silence apart from a firewall's.
+# listens PROTOCOL: what listens here tells the peers' silence apart from a firewall's.
 listens() {
 	for f in "/proc/net/$1" "/proc/net/${1}6"; do
 		[ -r "$f" ] || continue
@@ -14,15 +14,18 @@ listens() {
 			"tcp 0949 0A") echo "pf listen 2377/tcp" ;;
 			"tcp 1F0A 0A") echo "pf listen 7946/tcp" ;;
 			"udp 1F0A 07") echo "pf listen 7946/udp" ;;
-			"udp 12B5 07") echo "pf listen 4789/udp" ;;
+			"udp $data_path_hex 07") echo "pf listen $data_path/udp" ;;
 			esac
 		done <"$f"
 	done
 }
 
+# begin DATA_PATH_PORT
 begin() {
 	LC_ALL=C
 	export LC_ALL
+	data_path=$1
+	data_path_hex=$(printf %04X "$1")
 	echo "pf clock $(date +%s.%N)"
 	listens tcp
 	listens udp

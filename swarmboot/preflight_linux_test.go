@@ -146,18 +146,18 @@ func TestRealPreflight(t *testing.T) {
 				hosts = append(hosts, h)
 			}
 			l.listen(1, "2377/tcp")
-			l.listen(1, "4789/udp")
+			l.listen(1, "7789/udp")
 			l.rule(1, 2, "2377/tcp", "DROP")
 			l.rule(1, 3, "2377/tcp", "REJECT", "--reject-with", "icmp-host-prohibited")
 			l.rule(1, 4, "2377/tcp", "REJECT", "--reject-with", "tcp-reset")
 			l.rule(1, 2, "7946/udp", "DROP")
 			l.rule(1, 3, "7946/udp", "REJECT", "--reject-with", "icmp-admin-prohibited")
-			l.rule(1, 3, "4789/udp", "REJECT", "--reject-with", "icmp-port-unreachable")
+			l.rule(1, 3, "7789/udp", "REJECT", "--reject-with", "icmp-port-unreachable")
 			l.rule(2, 1, "7946/tcp", "DROP")
 
 			start := time.Now()
 			got := make(map[string]swarmboot.Finding)
-			for _, f := range swarmboot.Preflight(t.Context(), hosts) {
+			for _, f := range swarmboot.Preflight(t.Context(), hosts, 7789) {
 				got[f.From+" "+f.To+" "+f.Subject] = f
 				if f.Verdict != "ok" {
 					t.Log(f)
@@ -174,8 +174,8 @@ func TestRealPreflight(t *testing.T) {
 				"m2 m1 2377/tcp": "ok", // really connected
 				"w1 m1 7946/udp": "blocked",
 				"w2 m1 7946/udp": "blocked",
-				"w2 m1 4789/udp": "blocked",
-				"w1 m1 4789/udp": "ok", // silent, but listened on
+				"w2 m1 7789/udp": "blocked",
+				"w1 m1 7789/udp": "ok", // silent, but listened on
 				"m2 m1 7946/udp": "ok",
 				"m1 w1 7946/tcp": "blocked",
 				"w2 w1 7946/tcp": "ok",
@@ -241,7 +241,7 @@ func TestRealPreflightPath(t *testing.T) {
 				hosts = append(hosts, swarmboot.Host{Name: fmt.Sprintf("m%d", i), Addr: l.addr(i), Runner: inside{l, i, path}, Joining: true, Role: mgr})
 			}
 			l.ip("-n", l.ns+"-hub", "link", "set", "v2", "mtu", fmt.Sprint(c.way))
-			for _, f := range swarmboot.Preflight(t.Context(), hosts) {
+			for _, f := range swarmboot.Preflight(t.Context(), hosts, swarmboot.DataPathPort) {
 				if f.Subject == "mtu" && f.From == "m1" && (f.Verdict != c.verdict || !strings.Contains(f.Detail, c.detail)) {
 					t.Errorf("got %v, want %s with %q", f, c.verdict, c.detail)
 				}

@@ -92,7 +92,7 @@ func TestPreflightFindings(t *testing.T) {
 					{Name: "w1", Addr: "10.0.1.1", Runner: c.w, Role: wrk, Joining: true},
 				}
 				var got strings.Builder
-				for _, f := range swarmboot.Preflight(t.Context(), hosts) {
+				for _, f := range swarmboot.Preflight(t.Context(), hosts, swarmboot.DataPathPort) {
 					fatal := ""
 					if f.Fatal {
 						fatal = " (fatal)"
@@ -124,16 +124,19 @@ func TestPreflightAsksOnlyWhatIsNew(t *testing.T) {
 		for i := range 30 {
 			add(fmt.Sprintf("x%d", i), fmt.Sprintf("10.0.1.%d", i), wrk, true)
 		}
-		fs := swarmboot.Preflight(t.Context(), hosts)
+		fs := swarmboot.Preflight(t.Context(), hosts, 7789)
 		m1 := runners["m1"].script
 		if strings.Contains(m1, "10.0.0.2") {
 			t.Error("m1 probes w1, and both are in the swarm")
 		}
-		if !strings.Contains(m1, "\npeer 2 'fe80::1%eth0' 7946/tcp 7946/udp 4789/udp mtu\n") {
+		if !strings.Contains(m1, "\npeer 2 'fe80::1%eth0' 7946/tcp 7946/udp 7789/udp mtu\n") {
 			t.Error("m1 does not probe w2")
 		}
-		if !strings.Contains(runners["w2"].script, "\npeer 0 '10.0.0.1' 2377/tcp 7946/tcp 7946/udp 4789/udp mtu\n") {
+		if !strings.Contains(runners["w2"].script, "\npeer 0 '10.0.0.1' 2377/tcp 7946/tcp 7946/udp 7789/udp mtu\n") {
 			t.Error("w2 does not probe m1")
+		}
+		if !strings.Contains(m1, "\nbegin 7789\n") {
+			t.Error("m1 does not look who listens on the data path port")
 		}
 		for name, r := range runners {
 			if strings.Contains(r.script, "reboot") {
@@ -150,7 +153,7 @@ func TestPreflightAsksOnlyWhatIsNew(t *testing.T) {
 		}
 
 		alone := &told{}
-		if fs := swarmboot.Preflight(t.Context(), []swarmboot.Host{{Name: "m1", Addr: "10.0.0.1", Runner: alone, Joining: true, Role: mgr}}); len(fs) != 0 || alone.cmd != "" {
+		if fs := swarmboot.Preflight(t.Context(), []swarmboot.Host{{Name: "m1", Addr: "10.0.0.1", Runner: alone, Joining: true, Role: mgr}}, swarmboot.DataPathPort); len(fs) != 0 || alone.cmd != "" {
 			t.Errorf("got %v and %q, want nothing for one host", fs, alone.cmd)
 		}
 	})
@@ -162,7 +165,7 @@ func TestPreflightOfSilentManager(t *testing.T) {
 		w1 := &told{text: "pf clock %CLOCK%\npf tool bash\npf probe 0 2377/tcp refused\npf probe 0 7946/tcp timeout\npf probe 0 7946/udp silent\npf probe 0 4789/udp refused\npf path 0 1500 passes\n"}
 		hosts := []swarmboot.Host{{Name: "m1", Addr: "10.0.0.1", Role: mgr}, {Name: "w1", Addr: "10.0.0.2", Role: wrk, Joining: true, Runner: w1}}
 		var got []string
-		for _, f := range swarmboot.Preflight(t.Context(), hosts) {
+		for _, f := range swarmboot.Preflight(t.Context(), hosts, swarmboot.DataPathPort) {
 			got = append(got, f.From+" "+f.To+" "+f.Subject+" "+f.Verdict)
 			if f.Fatal {
 				t.Errorf("%v is fatal", f)
@@ -184,7 +187,7 @@ func FuzzPreflightReport(f *testing.F) {
 			{Name: "m1", Addr: "10.0.0.1", Runner: &told{text: text}, Role: mgr},
 			{Name: "w1", Addr: "10.0.1.1", Runner: &told{text: text}, Role: wrk, Joining: true},
 		}
-		for _, f := range swarmboot.Preflight(t.Context(), hosts) {
+		for _, f := range swarmboot.Preflight(t.Context(), hosts, swarmboot.DataPathPort) {
 			switch f.Verdict {
 			case "ok", "blocked", "skewed", "small", "unknown":
 			default:

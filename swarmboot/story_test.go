@@ -15,7 +15,7 @@ const (
 )
 
 func bootstrap(t *testing.T, s *teller) {
-	s.swarm.AddrPool, s.swarm.SubnetSize = []string{"10.77.0.0/16"}, 25
+	s.swarm.AddrPool, s.swarm.SubnetSize, s.swarm.DataPathPort = []string{"10.77.0.0/16"}, 25, 7789
 	s.want(mgr, "m1", "m2", "m3")
 	s.want(wrk, "w1", "w2")
 	n := s.nodes["m3"]
@@ -42,22 +42,37 @@ func bootstrap(t *testing.T, s *teller) {
 	var cluster struct {
 		DefaultAddrPool []string
 		SubnetSize      int
+		DataPathPort    int
 	}
 	if err := s.w.engine("m1").Do(t.Context(), "GET", "/swarm", nil, &cluster); err != nil {
 		t.Fatal(err)
 	}
-	if len(cluster.DefaultAddrPool) != 1 || cluster.DefaultAddrPool[0] != "10.77.0.0/16" || cluster.SubnetSize != 25 {
+	if len(cluster.DefaultAddrPool) != 1 || cluster.DefaultAddrPool[0] != "10.77.0.0/16" || cluster.SubnetSize != 25 || cluster.DataPathPort != 7789 {
 		t.Errorf("got pool %+v", cluster)
 	}
 	if got := strings.Join(s.steps[:3], ", "); got != "init swarm on m1, join m2 as manager, join m3 as manager" {
 		t.Errorf("got steps %s", got)
 	}
 
+	if port, err := swarmboot.DataPathPortOf(t.Context(), s.w.engine("m2")); err != nil || port != 7789 {
+		t.Errorf("got data path port %d, %v", port, err)
+	}
+	if _, err := swarmboot.DataPathPortOf(t.Context(), s.w.engine("w1")); err == nil {
+		t.Error("a worker tells the data path port of its swarm")
+	}
+
 	// What an interrupted run leaves: the swarm is there, its id was not recorded.
 	id := s.swarm.ID
 	s.swarm.ID = ""
 	s.settled()
-	s.swarm.ID = id
+	for _, port := range []int{swarmboot.DataPathPort, 7790} {
+		s.swarm.DataPathPort = port
+		if _, err := s.plan(); !errors.Is(err, swarmboot.ErrDataPath) || !strings.Contains(err.Error(), "has 7789, not") {
+			t.Errorf("another data path port: got %v", err)
+		}
+	}
+	s.swarm.ID, s.swarm.DataPathPort = id, 0
+	s.settled()
 
 	for _, role := range []swarmboot.Role{wrk, mgr, ""} {
 		mgrOld, wrkOld := tokens(t, s.w.engine("m1"))

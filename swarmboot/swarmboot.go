@@ -47,6 +47,9 @@ const (
 	drain  = "drain"
 )
 
+// DataPathPort is the UDP port of traffic between containers unless the swarm was made with another one.
+const DataPathPort = 4789
+
 // Node is a host that shall be in the swarm.
 type Node struct {
 	Name         string // machine name
@@ -60,11 +63,12 @@ type Node struct {
 
 // Swarm is the swarm wanted.
 type Swarm struct {
-	Name       string
-	ID         string   // of the existing swarm; empty: a new one
-	Nodes      []Node   // to be in it after Apply, in order: the first manager initialises
-	AddrPool   []string // default address pools (CIDR), for a new swarm
-	SubnetSize int      // for a new swarm; 0: the engine's default
+	Name         string
+	ID           string   // of the existing swarm; empty: a new one
+	Nodes        []Node   // to be in it after Apply, in order: the first manager initialises
+	AddrPool     []string // default address pools (CIDR), for a new swarm
+	SubnetSize   int      // for a new swarm; 0: the engine's default
+	DataPathPort int      // 0: DataPathPort, or what an existing swarm has
 }
 
 // stepped calls fn through step, or at once where nobody wants reports.

@@ -21,7 +21,7 @@ type joinRequest struct {
 type initRequest struct {
 	ListenAddr, AdvertiseAddr, DataPathAddr, Availability string
 	DefaultAddrPool                                       []string
-	SubnetSize                                            int
+	SubnetSize, DataPathPort                              int
 }
 
 // errWaiting: the join has neither been done nor been refused yet.
@@ -125,7 +125,7 @@ func (e *Engine) ordered(call string, u *url.URL, body []byte) (any, error) {
 	c := e.cluster
 	switch call {
 	case "GET /swarm":
-		return map[string]any{"ID": c.id, "Version": index(c.version), "Spec": c.spec, "DefaultAddrPool": c.pool, "SubnetSize": c.subnet,
+		return map[string]any{"ID": c.id, "Version": index(c.version), "Spec": c.spec, "DefaultAddrPool": c.pool, "SubnetSize": c.subnet, "DataPathPort": c.dataPath,
 			"JoinTokens": map[string]string{"Worker": c.tokens["worker"], "Manager": c.tokens["manager"]}}, nil
 	case "POST /swarm/update":
 		return nil, e.updateCluster(u, body)
@@ -180,7 +180,7 @@ func (e *Engine) info() any {
 		}
 		s["RemoteManagers"] = ms
 		if e.leads() == nil {
-			s["Cluster"] = map[string]any{"ID": e.cluster.id}
+			s["Cluster"] = map[string]any{"ID": e.cluster.id, "DataPathPort": e.cluster.dataPath}
 		}
 	case e.pending != nil:
 		s["NodeAddr"] = host(e.pending.AdvertiseAddr)

@@ -93,6 +93,7 @@ type cluster struct {
 	spec     map[string]any
 	pool     []string
 	subnet   int
+	dataPath int
 	nodes    []*node // in the order they joined
 	services map[string]string
 	tasks    []*task

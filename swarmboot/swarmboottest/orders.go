@@ -20,9 +20,15 @@ func (e *Engine) init(body []byte) (any, error) {
 	if err := e.owns(req.AdvertiseAddr); err != nil {
 		return nil, err
 	}
+	if req.DataPathPort == 0 {
+		req.DataPathPort = 4789
+	}
+	if req.DataPathPort < 1024 || req.DataPathPort > 49151 {
+		return nil, refuse(http.StatusBadRequest, "Datapath port number is not in valid range (1024-49151) : %d", req.DataPathPort)
+	}
 	n := e.net
 	c := &cluster{
-		id: n.id("c"), version: 10, pool: req.DefaultAddrPool, subnet: req.SubnetSize,
+		id: n.id("c"), version: 10, pool: req.DefaultAddrPool, subnet: req.SubnetSize, dataPath: req.DataPathPort,
 		tokens:   make(map[string]string),
 		services: make(map[string]string),
 		spec:     map[string]any{"Name": "default", "Labels": map[string]string{}, "CAConfig": map[string]int{"NodeCertExpiry": 7776000000000000}},
