@@ -140,6 +140,7 @@ type CreateRequest struct {
 	HostKey       []byte // the SSH host key that the host shall present, an OpenSSH private key in PEM
 	UserData      []byte // the user's own cloud-init user data; nil: none
 	OpenPorts     []Port // ports that must be reachable besides SSH
+	DataPathPort  int    // UDP port of traffic between containers of the swarm that the host is to join; 0: it joins none for now
 }
 
 // Port is a transport port.

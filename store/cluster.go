@@ -19,7 +19,10 @@ type Cluster struct {
 	ID      string // of the swarm, given by the engine
 	Created time.Time
 	Members map[string]Member // by machine name
-	Upgrade json.RawMessage   `json:",omitempty"` // journal of a rolling upgrade under way
+
+	DataPathPort int `json:",omitempty"` // UDP port of traffic between containers, for good; 0: not known
+
+	Upgrade json.RawMessage `json:",omitempty"` // journal of a rolling upgrade under way
 }
 
 // Member is a machine in a swarm.

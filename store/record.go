@@ -108,6 +108,7 @@ type SwarmOptions struct {
 	Labels       []string // node labels, k=v
 	AddrPool     []string // default address pools, for a new swarm
 	SubnetSize   int
+	DataPathPort int `json:",omitempty"` // UDP, for a new swarm; 0: the engine's default
 
 	// Classic Swarm, kept for records of docker-machine.
 	Address            string

@@ -208,11 +208,8 @@ func newToken() string {
 const vxlanPort = 4789
 
 func (d *driver) noteDataPath(ctx context.Context, req drivers.CreateRequest) {
-	for _, p := range req.OpenPorts {
-		if p.Peers && p.Number == vxlanPort && p.Protocol == "udp" && !d.state.Value.Configured {
-			d.env.Note(ctx, "Swarm's overlay networks use UDP port 4789, which NSX and some distributed switches keep for themselves: "+
-				"if containers cannot reach each other across machines, see the driver's page on the data path port")
-			return
-		}
+	if req.DataPathPort == vxlanPort && !d.state.Value.Configured {
+		d.env.Note(ctx, "the swarm's overlay networks use UDP port 4789, which NSX and some distributed switches keep for themselves: "+
+			"if containers cannot reach each other across machines, make the swarm with another --swarm-data-path-port")
 	}
 }

@@ -163,8 +163,8 @@ func (a *app) swarmStatus(c *cli.Context) error {
 	if st.CanLose < 0 {
 		fate = "the quorum is lost"
 	}
-	_, err = fmt.Fprintf(a.Stdout, "Swarm %s (%s): %d managers, %d reachable, %d needed; %s\n",
-		st.Name, st.ID, st.Managers, st.Reachable, st.Needed, fate)
+	_, err = fmt.Fprintf(a.Stdout, "Swarm %s (%s): %d managers, %d reachable, %d needed; %s\nData path port: %d/udp\n",
+		st.Name, st.ID, st.Managers, st.Reachable, st.Needed, fate, st.DataPathPort)
 	if err != nil {
 		return err
 	}

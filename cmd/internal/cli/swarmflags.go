@@ -48,6 +48,7 @@ func swarmNodeFlags(prefix string) []cli.Flag {
 		&cli.StringFlag{Name: prefix + "availability", Category: swarmCategory, Usage: "active, or drain for a manager that runs no services (default: active)"},
 		&cli.StringSliceFlag{Name: prefix + "node-label", Category: swarmCategory, Usage: "label `KEY=VALUE` of the node; may be repeated"},
 		&cli.StringSliceFlag{Name: prefix + "default-addr-pool", Category: swarmCategory, Usage: "address pool `CIDR` of a new swarm; may be repeated"},
+		&cli.IntFlag{Name: prefix + "data-path-port", Category: swarmCategory, Usage: "UDP `PORT` of a new swarm for traffic between containers, 1024 to 49151 (default: 4789)"},
 		&cli.IntFlag{Name: prefix + "subnet-size", Category: swarmCategory, Usage: "`BITS` of the subnets taken from the address pools"},
 	}
 }
@@ -90,6 +91,7 @@ func swarmNodeOptions(c *cli.Context, prefix string) (o lifecycle.SwarmOptions, 
 		Labels:       c.StringSlice(prefix + "node-label"),
 		AddrPool:     c.StringSlice(prefix + "default-addr-pool"),
 		SubnetSize:   c.Int(prefix + "subnet-size"),
+		DataPathPort: c.Int(prefix + "data-path-port"),
 	}
 	for _, f := range swarmNodeFlags(prefix) {
 		if name := f.Names()[0]; c.IsSet(name) {
@@ -109,6 +111,13 @@ func swarmNodeOptions(c *cli.Context, prefix string) (o lifecycle.SwarmOptions, 
 	}
 	if o.SubnetSize < 0 || o.SubnetSize > 32 {
 		return o, given, usagef("--%ssubnet-size %d: want 1 to 32", prefix, o.SubnetSize)
+	}
+	switch p := o.DataPathPort; {
+	case p == 0:
+	case p < 1024, p > 49151:
+		return o, given, usagef("--%sdata-path-port %d: want 1024 to 49151", prefix, p)
+	case p == 7946:
+		return o, given, usagef("--%sdata-path-port %d: the nodes of a swarm speak to each other at that port", prefix, p)
 	}
 	return o, given, nil
 }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type making struct {
 	started time.Time
 	lap     time.Time
 	done    bool // was ready before this create
+
+	dataPathPort int // of the swarm that it is to join; 0: none
 }
 
 // timed closes a phase of the time table.
@@ -142,7 +145,7 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	if err != nil {
 		return err
 	}
-	x.txn = txn
+	x.txn, x.dataPathPort = txn, s.dataPathPort
 	rec, err := txn.Get()
 	switch {
 	case err == nil:
@@ -312,7 +315,7 @@ func (x *making) allocate(ctx context.Context) error {
 			return err
 		})
 	}
-	req := drivers.CreateRequest{OpenPorts: x.ports()}
+	req := drivers.CreateRequest{OpenPorts: x.ports(), DataPathPort: x.dataPathPort}
 	var err error
 	if req.AuthorizedKey, req.HostKey, err = x.keys(); err != nil {
 		return err
@@ -340,7 +343,7 @@ func (x *making) ports() []drivers.Port {
 		{Number: 2377, Protocol: "tcp", Peers: true},
 		{Number: 7946, Protocol: "tcp", Peers: true},
 		{Number: 7946, Protocol: "udp", Peers: true},
-		{Number: 4789, Protocol: "udp", Peers: true},
+		{Number: cmp.Or(x.dataPathPort, swarmboot.DataPathPort), Protocol: "udp", Peers: true},
 	}
 }
 

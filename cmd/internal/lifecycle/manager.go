@@ -192,15 +192,16 @@ type SwarmNode struct {
 
 // SwarmStatus is what "swarm status" shows.
 type SwarmStatus struct {
-	Name      string      `json:"name"`
-	ID        string      `json:"id"`
-	AskedVia  string      `json:"askedVia,omitempty"` // the machine that answered
-	Managers  int         `json:"managers"`
-	Reachable int         `json:"reachable"`
-	Needed    int         `json:"needed"`
-	CanLose   int         `json:"canLose"`
-	Nodes     []SwarmNode `json:"nodes"`
-	Problems  []string    `json:"problems,omitempty"`
+	Name         string      `json:"name"`
+	ID           string      `json:"id"`
+	AskedVia     string      `json:"askedVia,omitempty"` // the machine that answered
+	DataPathPort int         `json:"dataPathPort"`       // UDP
+	Managers     int         `json:"managers"`
+	Reachable    int         `json:"reachable"`
+	Needed       int         `json:"needed"`
+	CanLose      int         `json:"canLose"`
+	Nodes        []SwarmNode `json:"nodes"`
+	Problems     []string    `json:"problems,omitempty"`
 }
 
 // Login is how to reach a machine over SSH.

@@ -91,9 +91,13 @@ func (x *making) steps(i int) []string {
 		"verify the engine over TLS with the client certificate",
 	)
 	if o := x.rec.HostOptions.SwarmOptions; o.IsSwarm {
+		port := ""
+		if o.DataPathPort != 0 {
+			port = fmt.Sprintf(" with data path port %d/udp", o.DataPathPort)
+		}
 		switch {
 		case o.Master && i == 0:
-			steps = append(steps, fmt.Sprintf("initialise swarm %s, or join it as a manager if it exists", o.Name))
+			steps = append(steps, fmt.Sprintf("initialise swarm %s%s, or join it as a manager if it exists", o.Name, port))
 		case o.Master:
 			steps = append(steps, fmt.Sprintf("join swarm %s as a manager", o.Name))
 		default:

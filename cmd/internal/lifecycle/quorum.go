@@ -122,6 +122,9 @@ func (m *Manager) SwarmStatus(ctx context.Context, name string) (SwarmStatus, er
 	if err != nil {
 		return st, fmt.Errorf("ask swarm %q: %w", c.Name, err)
 	}
+	if st.DataPathPort, err = swarmboot.DataPathPortOf(ctx, eng); err != nil {
+		return st, fmt.Errorf("ask swarm %q: %w", c.Name, err)
+	}
 	st.AskedVia = via.rec.Name
 	q := swarmboot.CountQuorum(members)
 	st.Managers, st.Reachable, st.Needed, st.CanLose = q.Managers, q.Reachable, q.Needed, q.Lost()

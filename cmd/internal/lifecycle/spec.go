@@ -1,9 +1,11 @@
 package lifecycle
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
 )
 
 // spec is a checked CreateRequest: what each record will hold.
@@ -24,6 +27,8 @@ type spec struct {
 	names   []string
 
 	userData string // SHA-256; empty: none
+
+	dataPathPort int // of the swarm; 0: none
 }
 
 // check validates a request as a whole; nothing is written.
@@ -61,7 +66,7 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 	if err := m.checkUserData(s); err != nil {
 		return nil, err
 	}
-	if err := m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
+	if s.dataPathPort, err = m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -84,24 +89,53 @@ func (m *Manager) checkUserData(s *spec) error {
 	return nil
 }
 
-// checkSwarm resolves the name of the swarm that a request is about.
-func (m *Manager) checkSwarm(o *SwarmOptions, names []string) error {
+// checkSwarm resolves the name of the swarm that a request is about, and its data path port.
+func (m *Manager) checkSwarm(o *SwarmOptions, names []string) (int, error) {
 	if !o.IsSwarm && !o.Master {
-		return nil
+		return 0, nil
 	}
 	o.IsSwarm = true
 	if o.Master {
 		if o.Name == "" {
 			o.Name = names[0]
 		}
-		return store.ValidName(o.Name)
+		if err := store.ValidName(o.Name); err != nil {
+			return 0, err
+		}
+	} else {
+		c, err := m.findCluster(o.Name)
+		if err != nil {
+			return 0, err
+		}
+		o.Name = c.Name
 	}
-	c, err := m.findCluster(o.Name)
+	c, err := m.clusterOrNew(o.Name)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	o.Name = c.Name
-	return nil
+	return dataPathPort(c, *o)
+}
+
+// clusterOrNew returns the record of a swarm, or that of one to be made.
+func (m *Manager) clusterOrNew(name string) (store.Cluster, error) {
+	c, err := m.Store.Cluster(name)
+	if errors.Is(err, store.ErrNoCluster) {
+		return store.Cluster{Name: name}, nil
+	}
+	return c, err
+}
+
+// dataPathPort is the UDP port of a swarm's traffic between containers: what is asked for if it is new or its port is
+// not known, and else its own, which nothing changes.
+func dataPathPort(c store.Cluster, o SwarmOptions) (int, error) {
+	asked := cmp.Or(o.DataPathPort, swarmboot.DataPathPort)
+	if c.DataPathPort == 0 || c.ID == "" && o.Master {
+		return asked, nil
+	}
+	if o.DataPathPort != 0 && asked != c.DataPathPort {
+		return 0, fmt.Errorf("%w: %s has %d, not %d", swarmboot.ErrDataPath, c.Name, c.DataPathPort, asked)
+	}
+	return c.DataPathPort, nil
 }
 
 // resumes returns why the request is not one that a recorded machine can be continued by.
@@ -158,7 +192,7 @@ func swarmFlags() map[string]string {
 	return map[string]string{
 		"IsSwarm": "swarm", "Master": "swarm-master", "Name": "swarm-name", "Advertise": "swarm-advertise-addr", "Listen": "swarm-listen-addr",
 		"DataPath": "swarm-data-path-addr", "Availability": "swarm-availability", "Labels": "swarm-node-label",
-		"AddrPool": "swarm-default-addr-pool", "SubnetSize": "swarm-subnet-size",
+		"AddrPool": "swarm-default-addr-pool", "SubnetSize": "swarm-subnet-size", "DataPathPort": "swarm-data-path-port",
 	}
 }
 

@@ -70,6 +70,7 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 		return err
 	}
 	defer f.close()
+	cluster.DataPathPort = f.dataPathPort
 	if len(f.actions) == 0 {
 		return f.record(txn, cluster, swarmboot.Result{})
 	}
@@ -136,6 +137,8 @@ type forming struct {
 	engines map[string]swarmboot.Engine
 	addrs   map[string]string
 	actions []swarmboot.Action
+
+	dataPathPort int
 }
 
 func (f *forming) close() {
@@ -147,7 +150,7 @@ func (f *forming) close() {
 // surveySwarm asks all engines concerned and plans.
 func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store.Cluster, nodes []joining) (*forming, error) {
 	f := &forming{nodes: nodes, engines: map[string]swarmboot.Engine{}, addrs: map[string]string{}}
-	want := swarmboot.Swarm{Name: o.Name, ID: cluster.ID, AddrPool: o.AddrPool, SubnetSize: o.SubnetSize}
+	want := swarmboot.Swarm{Name: o.Name, ID: cluster.ID, AddrPool: o.AddrPool, SubnetSize: o.SubnetSize, DataPathPort: o.DataPathPort}
 	for _, n := range nodes {
 		node, err := m.node(n, o)
 		if err != nil {
@@ -184,7 +187,20 @@ func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store
 	if f.actions, err = swarmboot.Plan(want, f.seen); err != nil {
 		return nil, fmt.Errorf("plan swarm %q: %w", o.Name, err)
 	}
+	if f.dataPathPort, err = f.seenDataPathPort(cluster, o); err != nil {
+		return nil, err
+	}
 	return f, nil
+}
+
+// seenDataPathPort is what managers say of an existing swarm, which may have been made elsewhere, else what the record says.
+func (f *forming) seenDataPathPort(cluster store.Cluster, o SwarmOptions) (int, error) {
+	for _, s := range f.seen {
+		if s.DataPathPort != 0 && (cluster.ID == "" || s.ClusterID == cluster.ID) {
+			return s.DataPathPort, nil
+		}
+	}
+	return dataPathPort(cluster, o)
 }
 
 // node is what a machine shall be in the swarm.
@@ -331,7 +347,7 @@ func (m *Manager) preflight(ctx context.Context, f *forming) error {
 	defer cancel()
 	return m.Step(ctx, "probe the network between the hosts", func(ctx context.Context) error {
 		var fatal []string
-		for _, finding := range swarmboot.Preflight(ctx, hosts) {
+		for _, finding := range swarmboot.Preflight(ctx, hosts, f.dataPathPort) {
 			text := finding.String()
 			switch {
 			case finding.Fatal:
@@ -383,6 +399,13 @@ func (m *Manager) SwarmJoin(ctx context.Context, req SwarmRequest) ([]Planned, e
 
 func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOptions) (planned []Planned, err error) {
 	if err := m.exist(req.Names); err != nil {
+		return nil, err
+	}
+	cluster, err := m.clusterOrNew(o.Name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := dataPathPort(cluster, o); err != nil {
 		return nil, err
 	}
 	role := swarmboot.Worker
@@ -444,10 +467,7 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 }
 
 func (m *Manager) planSwarm(ctx context.Context, o SwarmOptions, nodes []joining) ([]Planned, error) {
-	cluster, err := m.Store.Cluster(o.Name)
-	if errors.Is(err, store.ErrNoCluster) {
-		cluster, err = store.Cluster{Name: o.Name}, nil
-	}
+	cluster, err := m.clusterOrNew(o.Name)
 	if err != nil {
 		return nil, err
 	}
