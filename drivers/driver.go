@@ -112,6 +112,14 @@ type Orphans interface {
 	Release(ctx context.Context, r Resource) error
 }
 
+// ImageUser is implemented by drivers whose machines' disks may be based on files
+// in Env.Cache, which must then stay.
+type ImageUser interface {
+	// Images returns the paths of the files in Env.Cache that the saved state's
+	// disks are based on; files that were copied are not among them.
+	Images() []string
+}
+
 // Resource is something at a provider that carries a store's tag.
 type Resource struct {
 	Kind    string // in the provider's words, such as "instance" or "security group"
