@@ -260,18 +260,26 @@ func (p *parser) where() string {
 	for _, c := range p.inv.path {
 		words = append(words, c.Name)
 	}
+	if given := p.inv.values(p.inv.flags, "driver"); len(given) > 0 {
+		words = append(words, "-d", quoted(given[len(given)-1])) // whose options help is to show
+	}
 	return strings.Join(words, " ")
 }
 
-// nearest returns the name that a person who typed word most likely meant; empty: none is near.
+// nearest returns the name that a person who typed word most likely meant; empty: none is near. How
+// far away it may be goes by what they do not begin with alike.
 func nearest(word string, names []string) string {
-	best, least := "", len(word)/3+2
+	best, least := "", len(word)+1
 	for _, name := range names {
+		alike := 0
+		for alike < min(len(word), len(name)) && word[alike] == name[alike] {
+			alike++
+		}
 		d := distance(word, name)
 		if strings.HasPrefix(name, word) && len(word) > 1 {
 			d = min(d, 1)
 		}
-		if d < least {
+		if d < least && d < (len(word)-alike)/3+2 {
 			best, least = name, d
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/drivers"
 )
 
 // testParser knows a small program.
@@ -27,7 +29,7 @@ func testParser() *parser {
 			{Name: "rm", Flags: []cli.Flag{
 				&cli.BoolFlag{Name: "force", Aliases: []string{"f"}},
 				&cli.BoolFlag{Name: "y"},
-				&cli.GenericFlag{Name: "raw", Value: &rawValue{boolean: true}},
+				&cli.GenericFlag{Name: "raw", Value: &rawValue{drivers.Option{Kind: drivers.Bool}}},
 				&cli.GenericFlag{Name: "text", Value: &rawValue{}},
 			}},
 			{Name: "ssh"},

@@ -82,13 +82,12 @@ func (a *app) awaitsValue(words []string, flags []cli.Flag, perr error) cli.Flag
 
 // valuesOf are the values that an option may have, as far as they are known.
 func (a *app) valuesOf(f cli.Flag) []string {
+	if o, ok := optionOf(f); ok {
+		return o.OneOf
+	}
 	switch f.Names()[0] {
 	case "driver":
-		var names []string
-		for _, d := range a.Drivers {
-			names = append(names, driverNames(d)...)
-		}
-		return names
+		return a.driverNames("")
 	case "output":
 		return []string{"text", "json"}
 	case "progress":
@@ -96,7 +95,7 @@ func (a *app) valuesOf(f cli.Flag) []string {
 	case "shell":
 		return []string{"bash", "zsh", "sh", "fish", "powershell", "cmd", "tcsh", "emacs"}
 	case "filter":
-		return []string{"driver=", "state=", "swarm=", "name=", "label="}
+		return append(a.driverNames("driver="), "driver=", "state=", "swarm=", "name=", "label=")
 	case "engine-source":
 		return []string{"repo", "distro", "script", "keep"}
 	case "role":
@@ -107,6 +106,17 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return a.swarmNames()
 	}
 	return nil
+}
+
+// driverNames are all names of all drivers, each behind prefix.
+func (a *app) driverNames(prefix string) []string {
+	var names []string
+	for _, d := range a.Drivers {
+		for _, name := range driverNames(d) {
+			names = append(names, prefix+name)
+		}
+	}
+	return names
 }
 
 // argsOf are the words that may stand next.

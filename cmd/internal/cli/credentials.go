@@ -21,24 +21,12 @@ func (a *app) credentialsCommand(withFlags bool) *cli.Command {
 	if withFlags {
 		c.Flags = []cli.Flag{&cli.BoolFlag{Name: "forget", Usage: "remove what is stored, and store nothing again"}}
 		for _, f := range driverFlags(a.Drivers, c.Flags) {
-			if a.isSecret(f.Names()[0]) {
+			if o, _ := optionOf(f); o.Secret {
 				c.Flags = append(c.Flags, f)
 			}
 		}
 	}
 	return c
-}
-
-// isSecret tells whether a driver's option of this name is a secret.
-func (a *app) isSecret(name string) bool {
-	for _, d := range a.Drivers {
-		for _, o := range d.Options() {
-			if o.Name == name {
-				return o.Secret
-			}
-		}
-	}
-	return false
 }
 
 func (a *app) credentials(c *cli.Context) error {

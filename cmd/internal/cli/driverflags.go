@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -32,12 +33,22 @@ func driverCategory(driver string) string { return "Driver " + driver }
 // rawValue takes the value of a driver's option as it is: its meaning and its errors are the
 // driver's. Values are read from the parsed command line, see driverValues.
 type rawValue struct {
-	boolean bool
+	option drivers.Option
 }
 
 func (r *rawValue) Set(string) error { return nil }
 func (r *rawValue) String() string   { return "" }
-func (r *rawValue) IsBoolFlag() bool { return r.boolean }
+func (r *rawValue) IsBoolFlag() bool { return r.option.Kind == drivers.Bool }
+
+// optionOf returns the driver's option that a flag stands for.
+func optionOf(f cli.Flag) (drivers.Option, bool) {
+	if g, ok := f.(*cli.GenericFlag); ok {
+		if r, ok := g.Value.(*rawValue); ok {
+			return r.option, true
+		}
+	}
+	return drivers.Option{}, false
+}
 
 // driverFlags are the options of all drivers. One that several drivers have is listed once.
 func driverFlags(table drivers.Table, taken []cli.Flag) []cli.Flag {
@@ -55,7 +66,7 @@ func driverFlags(table drivers.Table, taken []cli.Flag) []cli.Flag {
 			}
 			f := &cli.GenericFlag{
 				Name: o.Name, Category: driverCategory(factory.Name()), Usage: optionUsage(o),
-				Value: &rawValue{boolean: o.Kind == drivers.Bool},
+				Value: &rawValue{o},
 			}
 			known[o.Name] = true
 			for _, alias := range o.Aliases {
@@ -71,15 +82,19 @@ func driverFlags(table drivers.Table, taken []cli.Flag) []cli.Flag {
 }
 
 // optionUsage is the help of a driver's option: what it is for, what it may be, what it is by
-// default, where else it is read from.
+// default, where else it is read from. What the driver's own words say is not said again.
 func optionUsage(o drivers.Option) string {
 	var b strings.Builder
-	b.WriteString(o.Help)
-	if len(o.OneOf) > 0 {
+	before, instead, _ := strings.Cut(o.Help, " (default: ")
+	b.WriteString(before)
+	if !names(before, o.OneOf) {
 		fmt.Fprintf(&b, ": %s", strings.Join(o.OneOf, ", "))
 	}
-	if o.Kind == drivers.Strings {
+	if o.Kind == drivers.Strings && !strings.Contains(before, "may be repeated") {
 		b.WriteString("; may be repeated")
+	}
+	if instead != "" {
+		b.WriteString(" (default: " + instead)
 	}
 	switch {
 	case o.Required:
@@ -91,6 +106,12 @@ func optionUsage(o drivers.Option) string {
 		fmt.Fprintf(&b, " [$%s]", strings.Join(o.Env, ", $"))
 	}
 	return b.String()
+}
+
+// names tells whether all of words stand in a text.
+func names(text string, words []string) bool {
+	said := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,:;()", r) })
+	return !slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(said, w) })
 }
 
 // driverValues returns what the command line and the environment say about the

@@ -138,7 +138,7 @@ func (a *app) report(ctx context.Context, err error, code int, log string) {
 	}
 	if a.wantsJSON() {
 		for _, e := range errs {
-			p := a.problem(e)
+			p := a.problem(e, false)
 			p.Code, p.Log = code, log
 			line, merr := json.Marshal(p)
 			if merr == nil {
@@ -154,7 +154,7 @@ func (a *app) report(ctx context.Context, err error, code int, log string) {
 		if errors.As(e, &remote) {
 			continue
 		}
-		p := a.problem(e)
+		p := a.problem(e, len(errs) > 1)
 		text := p.Error
 		if !strings.HasPrefix(text, "Error") {
 			text = "Error: " + text
@@ -189,7 +189,8 @@ func (a *app) wantsJSON() bool {
 	return len(v) > 0 && v[len(v)-1] == "json"
 }
 
-func (a *app) problem(err error) problem {
+// problem is what is said of an error; several tells whether there are others.
+func (a *app) problem(err error, several bool) problem {
 	p := problem{Error: a.text(err), Reason: reasonOf(err).ID, Details: lifecycle.DetailsOf(err)}
 	var named *lifecycle.MachineError
 	if errors.As(err, &named) {
@@ -199,17 +200,16 @@ func (a *app) problem(err error) problem {
 	if errors.As(err, &usage) {
 		p.Hint = usage.advice
 	} else {
-		p.Hint = a.ownName(lifecycle.HintOf(err))
+		p.Hint = a.advice(lifecycle.HintOf(err), err, several)
 	}
 	return p
 }
 
 var (
-	notExist  = regexp.MustCompile(regexp.QuoteMeta(store.ErrNotExist.Error()) + `: ("[^"]*")`)
-	unknown   = regexp.MustCompile(`^` + regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)
-	badName   = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + `.*$`)
-	exists    = regexp.MustCompile(`create ("[^"]*"): ` + regexp.QuoteMeta(store.ErrExist.Error()) + `$`)
-	isCommand = regexp.MustCompile(`\bmachine (active|config|create|credentials|env|gc|inspect|ip|kill|ls|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
+	notExist = regexp.MustCompile(regexp.QuoteMeta(store.ErrNotExist.Error()) + `: ("[^"]*")`)
+	unknown  = regexp.MustCompile(`^` + regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)
+	badName  = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + `.*$`)
+	exists   = regexp.MustCompile(`create ("[^"]*"): ` + regexp.QuoteMeta(store.ErrExist.Error()) + `$`)
 )
 
 // text is the message of err, in docker-machine's words where scripts match them.
@@ -232,9 +232,4 @@ func (a *app) text(err error) string {
 		}
 	}
 	return text
-}
-
-// ownName puts the name that the program was called by into advice.
-func (a *app) ownName(advice string) string {
-	return isCommand.ReplaceAllString(advice, a.name+" $1")
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/drivers"
 )
 
 func (a *app) helpCommand() *cli.Command {
@@ -223,6 +225,12 @@ func flagLine(f cli.Flag) (head, usage string) {
 	}
 	usage = d.GetUsage()
 	value := "VALUE"
+	switch o, _ := optionOf(f); o.Kind {
+	case drivers.Int, drivers.Float:
+		value = "NUMBER"
+	case drivers.Duration:
+		value = "TIME"
+	}
 	if before, rest, ok := strings.Cut(usage, "`"); ok {
 		if name, after, ok := strings.Cut(rest, "`"); ok {
 			value, usage = name, before+name+after
