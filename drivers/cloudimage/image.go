@@ -38,7 +38,7 @@ type Image struct {
 	Sums     string   `json:"sums,omitempty"`     // URL of the published checksums
 	Checksum string   `json:"checksum,omitempty"` // "sha256:HEX" or "sha512:HEX" of the published file, or NoChecksum; empty: see Sums
 	User     string   `json:"user,omitempty"`     // the login user that the image has by itself; empty: unknown
-	Shell    string   `json:"shell,omitempty"`    // for seed.Seed.Shell, if it has no /bin/bash
+	Busybox  bool     `json:"busybox,omitempty"`  // it has no bash and no PAM, as Alpine: for seed.Seed.Busybox
 	Firmware []string `json:"firmware,omitempty"` // "bios" and "uefi" as it boots with; empty: unknown
 	Seed     string   `json:"seed,omitempty"`     // "nocloud" or "configdrive": the disk that tells it who it is
 }
@@ -57,8 +57,9 @@ func Catalogue() []Image {
 }
 
 // Find returns the image of a name in the first of formats that it is published
-// in. Without formats any will do.
-func Find(name, arch string, formats []string) (Image, error) {
+// in. Without formats any will do. firmware is what the machine boots with, "bios"
+// or "uefi"; none given: any.
+func Find(name, arch string, formats []string, firmware ...string) (Image, error) {
 	all := Catalogue()
 	for _, format := range append(slices.Clone(formats), "") {
 		for _, img := range all {
@@ -74,7 +75,7 @@ func Find(name, arch string, formats []string) (Image, error) {
 // a PATH. checksum is that of the published file, with or without "sha256:" or
 // "sha512:", or NoChecksum; empty for an image of the catalogue and for a user's
 // own that is taken as it is.
-func Parse(value, checksum, arch string, formats []string) (Image, error) {
+func Parse(value, checksum, arch string, formats []string, firmware ...string) (Image, error) {
 	if strings.Contains(value, "://") {
 		u, err := url.Parse(value)
 		if err != nil {
