@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -221,6 +222,9 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	switch {
 	case ctx.Err() != nil:
 		row.State = drivers.Timeout
+		return
+	case errors.Is(err, drivers.ErrNotFound) && x.rec.Phase != store.Ready:
+		row.State, row.Error = drivers.Error, unfinished(x.rec) // why there is no host says more than that there is none
 		return
 	case err != nil:
 		row.State, row.Error = drivers.Error, oneLine(err.Error())

@@ -18,7 +18,7 @@ import (
 // TestList has a machine of each kind that a list may meet.
 func TestList(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "broken", "busy", "gone", "m2", "m10", "mute", "off", "half")
+	w := newWorld(t, "broken", "busy", "gone", "m2", "m10", "mute", "off", "half", "never")
 	w.create(CreateRequest{Names: []string{"broken", "busy", "gone", "m2", "m10", "mute", "off"}, Engine: EngineOptions{Labels: []string{"tier=front"}}})
 	m, ctx := w.manager(), t.Context()
 	if err := m.Stop(ctx, []string{"off"}); err != nil {
@@ -26,6 +26,10 @@ func TestList(t *testing.T) {
 	}
 	w.setenv(fake.EnvFail, "create-after")
 	if _, err := m.Create(ctx, CreateRequest{Names: []string{"half"}, Driver: fake.Name}); err == nil {
+		t.Fatal("the fault did not come")
+	}
+	w.setenv(fake.EnvFail, "create-before:quota")
+	if _, err := m.Create(ctx, CreateRequest{Names: []string{"never"}, Driver: fake.Name}); err == nil {
 		t.Fatal("the fault did not come")
 	}
 	w.setenv(fake.EnvFail, "")
@@ -71,6 +75,7 @@ func TestList(t *testing.T) {
 		{"m2", drivers.Running, "*", "v28.5.2", ""},
 		{"m10", drivers.Running, "-", "v28.5.2", ""},
 		{"mute", drivers.Running, "-", "Unknown", "Unable to query docker version: "},
+		{"never", drivers.Error, "-", "Unknown", "unfinished (pending): create host: create-before: quota exhausted"},
 		{"off", drivers.Stopped, "-", "Unknown", ""},
 	}
 	if len(rows) != len(want) {
@@ -95,7 +100,7 @@ func TestList(t *testing.T) {
 		want    string
 	}{
 		{[]string{"state=stopped"}, "off"},
-		{[]string{"state=Error"}, "broken gone"},
+		{[]string{"state=Error"}, "broken gone never"},
 		{[]string{"state=running", "name=^m"}, "m2 m10 mute"},
 		{[]string{"label=tier=FRONT", "name=o"}, "gone off"},
 		{[]string{"driver=fake", "name=^b"}, "busy"},
@@ -165,6 +170,7 @@ func TestInspect(t *testing.T) {
 			SSHPort                                                      int
 			SwarmMaster                                                  bool
 		}
+		DriverState struct{ Host string }
 		HostOptions struct {
 			EngineOptions struct{ TlsVerify bool } //nolint:revive // docker-machine's name
 			SwarmOptions  struct{ IsSwarm, Master bool }
@@ -190,6 +196,9 @@ func TestInspect(t *testing.T) {
 	}
 	if !got.HostOptions.EngineOptions.TlsVerify || !got.HostOptions.SwarmOptions.IsSwarm || !got.HostOptions.SwarmOptions.Master || len(a.ServerCertSANs) != 1 {
 		t.Errorf("%+v", got.HostOptions)
+	}
+	if got.DriverState.Host == "" {
+		t.Errorf("It does not tell the host's id: %s", raw)
 	}
 	if a.StorePath != dir {
 		t.Errorf("StorePath %q", a.StorePath)

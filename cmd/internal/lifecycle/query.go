@@ -259,6 +259,9 @@ func (x *machine) inspect() (json.RawMessage, error) {
 	} {
 		driver[k] = v
 	}
+	if x.rec.Address.Peer != "" {
+		driver["PrivateIPAddress"] = x.rec.Address.Peer // as docker-machine's drivers of clouds called it
+	}
 	host := map[string]any{}
 	data, err := json.Marshal(x.rec.HostOptions)
 	if err == nil {
@@ -285,6 +288,7 @@ func (x *machine) inspect() (json.RawMessage, error) {
 		"ConfigVersion": x.rec.ConfigVersion,
 		"Driver":        driver,
 		"DriverName":    x.rec.DriverName,
+		"DriverState":   x.rec.DriverState,
 		"HostOptions":   host,
 		"Name":          x.rec.Name,
 		"Phase":         x.rec.Phase,

@@ -31,6 +31,9 @@ const (
 	ExitInterrupted = 130
 )
 
+// lacks is the reason of a check that does not find something. There is no host yet that could be gone.
+const lacks = "PROVIDER_LACKS"
+
 // row ties a reason to the errors that it names.
 type row struct {
 	errs []error
@@ -50,12 +53,12 @@ func reasons() []row {
 		{is(store.ErrExist), Reason{"MACHINE_EXISTS", "A machine of this name exists.", "Choose another name, or machine rm NAME first.", ExitFailure}},
 		{is(ErrSpec), Reason{"MACHINE_DIFFERS", "An unfinished machine of this name was asked for with other options.", "Repeat the first create command to continue it, or machine rm NAME.", ExitFailure}},
 		{is(store.ErrFuture), Reason{"RECORD_FROM_FUTURE", "The record was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
-		{is(store.ErrCorrupt), Reason{"RECORD_CORRUPT", "The machine's record cannot be read.", "Restore config.json from a backup, or machine rm --force NAME removes the record only.", ExitFailure}},
+		{is(store.ErrCorrupt), Reason{"RECORD_CORRUPT", "The machine's record cannot be read.", "Restore config.json from a backup. Without one, machine rm --force NAME removes the record only, and machine gc -d DRIVER finds what a cloud holds by its tag.", ExitFailure}},
 		{is(store.ErrReadOnly), Reason{"STORE_READ_ONLY", "The store cannot be written.", "Make the store's folder writable, or choose another with --storage-path.", ExitFailure}},
 		{is(store.ErrFull), Reason{"STORE_FULL", "No space is left for the store. All records are as they were.", "Free space on the store's file system and run the same command again.", ExitFailure}},
 		{is(drivers.ErrUnknown), Reason{"DRIVER_UNKNOWN", "There is no driver of this name.", "machine create --help lists the drivers.", ExitUsage}},
 		{is(drivers.ErrOption), Reason{"DRIVER_OPTION", "An option of the driver is unknown, missing or has a bad value.", "machine create -d DRIVER --help lists the options.", ExitUsage}},
-		{is(drivers.ErrCredentials), Reason{"PROVIDER_CREDENTIALS", "The provider refused the credentials.", "Check the driver's credentials. Where machine keeps those of a machine, in machines/NAME/secrets.json of the store, machine credentials NAME puts new ones in their place or, with --forget, takes them away.", ExitCheck}},
+		{is(drivers.ErrCredentials), Reason{"PROVIDER_CREDENTIALS", "The provider refused the credentials.", "Check the driver's credentials. Where machine keeps those of a machine, in machines/NAME/secrets.json of the store, machine credentials NAME puts new ones in their place or, with --forget, takes them away.", ExitFailure}},
 		{is(drivers.ErrPermission), Reason{"PROVIDER_PERMISSION", "The provider knows the credentials and does not permit an action to them.", "Have the action that the message names permitted; the driver's page in docs/drivers has all that is needed.", ExitFailure}},
 		{is(drivers.ErrQuota), Reason{"PROVIDER_QUOTA", "A quota of the provider is exhausted.", "Free something there, or have the quota raised.", ExitFailure}},
 		{is(drivers.ErrCapacity), Reason{"PROVIDER_CAPACITY", "The provider has none left of what was asked for, at that place and time.", "Choose another zone, region or size, or run the same command again later.", ExitFailure}},
@@ -63,6 +66,7 @@ func reasons() []row {
 		{is(drivers.ErrInUse), Reason{"PROVIDER_IN_USE", "Something that machine did not make still uses what is to be removed.", "Take away what the message names, then run the same command again.", ExitFailure}},
 		{is(drivers.ErrConflict), Reason{"PROVIDER_CONFLICT", "Something that machine did not make has the name or the place that is needed.", "Choose another machine name, or remove what is in the way yourself.", ExitFailure}},
 		{is(drivers.ErrUnreachable), Reason{"PROVIDER_UNREACHABLE", "The provider cannot be reached.", "Check that the provider's service runs and that its address is right.", ExitFailure}},
+		{is(drivers.ErrNotFound), Reason{lacks, "The provider has nothing of a name or id that an option of create gives, or shows it to others only.", "Correct the option that names it, or make it at the provider first.", ExitCheck}},
 		{is(drivers.ErrNotFound), Reason{"HOST_GONE", "The host does not exist at the provider.", "If its create did not finish, the same create command makes it again; otherwise machine rm NAME removes the record.", ExitFailure}},
 		{is(ErrCheck), Reason{"CHECK_FAILED", "The driver's check says that create would fail. Nothing was made.", "Mend what the message names.", ExitCheck}},
 		{is(ssh.ErrKeyFile, drivers.ErrKeyFile), Reason{"SSH_KEY_UNUSABLE", "The SSH private key cannot be used.", "Check the file; load a key with a passphrase into the agent with ssh-add.", ExitFailure}},
@@ -110,7 +114,7 @@ func reasons() []row {
 		{is(ErrUsage), Reason{"USAGE", "The request cannot be understood.", "machine COMMAND --help", ExitUsage}},
 		{is(context.DeadlineExceeded), Reason{"TIMED_OUT", "A phase did not end in its time.", "Run the same command again to continue.", ExitFailure}},
 		{is(os.ErrPermission), Reason{"PERMISSION", "A file of this computer cannot be used.", "Check the owner and the mode of the file that the message names.", ExitFailure}},
-		{nil, Reason{"UNKNOWN", "Something that has no name of its own yet.", "The log that the message names has all the details.", ExitFailure}},
+		{nil, Reason{"UNKNOWN", "Something that has no name of its own yet.", "The log has all the details; so has the same command with --debug.", ExitFailure}},
 	}
 }
 
@@ -129,6 +133,9 @@ func ReasonOf(err error) Reason {
 	rows := reasons()
 	for _, r := range rows[:len(rows)-1] {
 		if slices.ContainsFunc(r.errs, func(target error) bool { return errors.Is(err, target) }) {
+			if r.ID == lacks && !errors.Is(err, ErrCheck) {
+				continue // then it is the host that does not exist
+			}
 			if r.ID != "CHECK_FAILED" && errors.Is(err, ErrCheck) {
 				r.Exit = ExitCheck // whatever its cause, nothing was made
 			}

@@ -72,7 +72,7 @@ func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err e
 			return err
 		}
 		// Nothing at a provider can be released by a record that cannot be read: that is said.
-		m.Note(ctx, "removed the record only: "+err.Error())
+		m.Note(ctx, "removed the record only: "+err.Error()+"; machine gc -d DRIVER finds what a cloud holds of the machine by its tag")
 		if err := m.forget(ctx, name); err != nil {
 			return err
 		}
@@ -103,7 +103,11 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 		if !force || context.Cause(ctx) != nil {
 			return x.fail(fmt.Errorf("remove host: %w", err))
 		}
-		m.Note(ctx, "the provider did not release everything: "+err.Error())
+		text := "the provider did not release everything: " + err.Error()
+		if _, ok := x.drv.(drivers.Orphans); ok {
+			text += "; machine gc -d " + x.rec.DriverName + " finds it by its tag"
+		}
+		m.Note(ctx, text)
 	}
 	if x.rec.DockerContext {
 		if err := m.removeContext(ctx, x.rec.Name); err != nil {

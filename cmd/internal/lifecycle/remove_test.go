@@ -208,7 +208,7 @@ func TestRemoveByForceForgetsWhatTheProviderRefuses(t *testing.T) {
 	if removed, err := w.manager().Remove(t.Context(), RemoveRequest{Names: []string{"w1"}, Force: true}); len(removed) != 1 || err != nil {
 		t.Errorf("removed %v, %v", removed, err)
 	}
-	if !w.noted("the provider did not release everything") {
+	if !w.noted("the provider did not release everything: remove: credentials refused; machine gc -d fake finds it by its tag") {
 		t.Errorf("notes %q", w.notes.text)
 	}
 	// A record that cannot be read is forgotten too, and its place in the swarm with it.
@@ -220,6 +220,9 @@ func TestRemoveByForceForgetsWhatTheProviderRefuses(t *testing.T) {
 	}
 	if removed, err := w.manager().Remove(t.Context(), RemoveRequest{Names: []string{"m1"}, Force: true}); len(removed) != 1 || err != nil {
 		t.Errorf("removed %v, %v", removed, err)
+	}
+	if !w.noted("machine gc -d DRIVER finds what a cloud holds") {
+		t.Errorf("notes %q", w.notes.text)
 	}
 	if list, err := w.manager().SwarmList(); len(list) != 0 || err != nil {
 		t.Errorf("swarms %+v, %v", list, err)
