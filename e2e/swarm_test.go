@@ -23,13 +23,14 @@ func (f *fleet) nodes(swarm []string) []string {
 }
 
 type swarmStatus struct {
-	Name      string `json:"name"`
-	ID        string `json:"id"`
-	AskedVia  string `json:"askedVia"`
-	Managers  int    `json:"managers"`
-	Reachable int    `json:"reachable"`
-	CanLose   int    `json:"canLose"`
-	Nodes     []struct {
+	Name         string `json:"name"`
+	ID           string `json:"id"`
+	AskedVia     string `json:"askedVia"`
+	Managers     int    `json:"managers"`
+	Reachable    int    `json:"reachable"`
+	CanLose      int    `json:"canLose"`
+	DataPathPort int    `json:"dataPathPort"`
+	Nodes        []struct {
 		Machine string `json:"machine"`
 		Role    string `json:"role"`
 		State   string `json:"state"`
@@ -209,14 +210,20 @@ func TestSwarmOfExistingMachines(t *testing.T) {
 	}
 
 	c := f.name("c")
-	f.ok("create", "-d", "docker", "--swarm-master", "--swarm-name", "red", c)
+	f.ok("create", "-d", "docker", "--swarm-master", "--swarm-name", "red", "--swarm-data-path-port", "7789", c)
+	if got := f.docker(c, "info", "--format", "{{.Swarm.Cluster.DataPathPort}}"); got != "7789" {
+		t.Errorf("Got data path port %s, want 7789", got)
+	}
 	if r := f.fails(1, "swarm", "join", "--swarm-name", "red", b); !strings.Contains(r.stderr, "swarm") {
 		t.Errorf("A node of another swarm: %s", r)
 	}
 	f.ok("swarm", "leave", b)
+	if r := f.fails(2, "swarm", "join", "--swarm-name", "red", "--data-path-port", "4789", b); !strings.Contains(r.stderr, "red has 7789, not 4789") {
+		t.Errorf("Another data path port: %s", r)
+	}
 	f.ok("swarm", "join", "--swarm-name", "red", b)
-	if s := f.swarmStatus("red"); len(s.Nodes) != 2 {
-		t.Errorf("Got %+v, want two nodes", s)
+	if s := f.swarmStatus("red"); len(s.Nodes) != 2 || s.DataPathPort != 7789 {
+		t.Errorf("Got %+v, want two nodes and port 7789", s)
 	}
 }
 

@@ -167,7 +167,7 @@ func sample(name string) Record {
 		SSH:           SSH{Key: "id_ed25519", HostKey: "pinned"},
 		HostOptions: HostOptions{
 			EngineOptions: EngineOptions{Labels: []string{"a=b"}, TLSVerify: true, Version: "28.5"},
-			SwarmOptions:  SwarmOptions{IsSwarm: true, Name: "s1", AddrPool: []string{"10.20.0.0/16"}},
+			SwarmOptions:  SwarmOptions{IsSwarm: true, Name: "s1", AddrPool: []string{"10.20.0.0/16"}, DataPathPort: 7789},
 			AuthOptions:   AuthOptions{ServerCertSANs: []string{"m1.example.com"}},
 		},
 		Installed: Installed{Engine: "28.5.2", Source: "repo", OS: "Debian GNU/Linux 13", Arch: "amd64", Hosts: []string{"192.0.2.7"}},

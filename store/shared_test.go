@@ -66,7 +66,7 @@ func TestClusters(t *testing.T) {
 	if _, err := s.Cluster("s1"); !errors.Is(err, ErrNoCluster) {
 		t.Errorf("Got %v", err)
 	}
-	want := Cluster{Name: "s1", ID: "abc", Members: map[string]Member{"m1": {Role: "manager", NodeID: "n1"}}, Upgrade: json.RawMessage(`{"to":"28"}`)}
+	want := Cluster{Name: "s1", ID: "abc", Members: map[string]Member{"m1": {Role: "manager", NodeID: "n1"}}, DataPathPort: 7789, Upgrade: json.RawMessage(`{"to":"28"}`)}
 	for _, name := range []string{"s10", "s1", "s2"} {
 		txn, err := s.LockCluster(t.Context(), name, "x")
 		if err != nil {

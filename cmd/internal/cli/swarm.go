@@ -20,9 +20,10 @@ func (a *app) swarmCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "init", Usage: "start a swarm on machines that exist", ArgsUsage: "NAME...",
-				Description: "The first machine initialises the swarm, the others join it as managers.",
-				Flags:       dry(append(nodeFlags(), preflight)...),
-				Action:      a.swarmInit,
+				Description: "The first machine initialises the swarm, the others join it as managers.\n" +
+					"Providers' firewalls were opened when the machines were made: for the data path port 4789, or that of the swarm they were made for.",
+				Flags:  dry(append(nodeFlags(), preflight)...),
+				Action: a.swarmInit,
 			},
 			{
 				Name: "join", Usage: "join machines that exist to a swarm", ArgsUsage: "NAME...",

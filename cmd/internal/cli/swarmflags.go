@@ -45,10 +45,10 @@ func swarmNodeFlags(prefix string) []cli.Flag {
 		&cli.StringFlag{Name: prefix + "advertise-addr", Category: swarmCategory, Usage: "`ADDRESS` that other nodes reach the node at (default: the driver knows)"},
 		&cli.StringFlag{Name: prefix + "listen-addr", Category: swarmCategory, Usage: "`ADDRESS[:PORT]` to listen on for other nodes (default: 0.0.0.0:2377)"},
 		&cli.StringFlag{Name: prefix + "data-path-addr", Category: swarmCategory, Usage: "`ADDRESS` for traffic between containers (default: the advertised one)"},
+		&cli.IntFlag{Name: prefix + "data-path-port", Category: swarmCategory, Usage: "UDP `PORT` of a new swarm for traffic between containers, 1024 to 49151 (default: 4789)"},
 		&cli.StringFlag{Name: prefix + "availability", Category: swarmCategory, Usage: "active, or drain for a manager that runs no services (default: active)"},
 		&cli.StringSliceFlag{Name: prefix + "node-label", Category: swarmCategory, Usage: "label `KEY=VALUE` of the node; may be repeated"},
 		&cli.StringSliceFlag{Name: prefix + "default-addr-pool", Category: swarmCategory, Usage: "address pool `CIDR` of a new swarm; may be repeated"},
-		&cli.IntFlag{Name: prefix + "data-path-port", Category: swarmCategory, Usage: "UDP `PORT` of a new swarm for traffic between containers, 1024 to 49151 (default: 4789)"},
 		&cli.IntFlag{Name: prefix + "subnet-size", Category: swarmCategory, Usage: "`BITS` of the subnets taken from the address pools"},
 	}
 }

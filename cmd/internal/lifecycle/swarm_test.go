@@ -188,7 +188,7 @@ func TestKilledJoin(t *testing.T) {
 
 func TestKilledInit(t *testing.T) {
 	t.Parallel()
-	req := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true}}
+	req := CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{Master: true, DataPathPort: 7789}}
 	k := killing{
 		names: req.Names,
 		act: func(ctx context.Context, w *world) {
@@ -203,7 +203,7 @@ func TestKilledInit(t *testing.T) {
 		if rec, err := w.manager().Store.Get("m1"); err != nil || rec.Phase != store.Ready {
 			w.create(req)
 		}
-		if st := w.status("m1"); len(st.Nodes) != 1 || len(st.Problems) != 0 {
+		if st := w.status("m1"); len(st.Nodes) != 1 || len(st.Problems) != 0 || st.DataPathPort != 7789 {
 			t.Errorf("status %+v", st)
 		}
 		w.removes(t, "m1")

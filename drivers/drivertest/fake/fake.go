@@ -129,6 +129,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 	err = d.ensure(ctx, &s.Host, Resource{
 		Kind: KindHost, Name: d.env.Machine, Token: s.Token, Place: d.config.Place, Labels: labels, State: drivers.Running, Disk: s.Disk, Network: s.Network,
 		AuthorizedKey: req.AuthorizedKey, HostKey: string(req.HostKey), UserData: string(req.UserData), OpenPorts: req.OpenPorts,
+		DataPathPort: req.DataPathPort,
 	})
 	if err != nil {
 		return err

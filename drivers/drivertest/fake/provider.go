@@ -38,6 +38,7 @@ type Resource struct {
 	HostKey       string         `json:",omitempty"`
 	UserData      string         `json:",omitempty"`
 	OpenPorts     []drivers.Port `json:",omitempty"`
+	DataPathPort  int            `json:",omitempty"`
 	Disk          string         `json:",omitempty"` // the disk that a host holds; it cannot be deleted while it does
 	Network       string         `json:",omitempty"` // the network that a host is in; likewise
 }
