@@ -43,7 +43,7 @@ func (d *driver) checkKey(ctx context.Context, a *account) error {
 	if d.cfg.KeyPair == "" {
 		return nil
 	}
-	found, err := d.findKey(ctx, a, d.cfg.KeyPair)
+	found, err := a.findKey(ctx, d.cfg.KeyPair, false)
 	if err == nil && found == nil {
 		err = &drivers.OptionError{
 			Option: Name + "-keypair-name", Err: fmt.Errorf("%s in %s: %w", d.cfg.KeyPair, a.region, errMissing),
@@ -233,7 +233,7 @@ func (f failures) Error() string {
 
 // another tells whether the next candidate may do better.
 func another(err error) bool {
-	return errors.Is(err, drivers.ErrCapacity) || says(err, "VcpuLimitExceeded", "InstanceLimitExceeded")
+	return errors.Is(err, drivers.ErrCapacity) || says(err, vcpuLimits()...)
 }
 
 // tell says what was chosen and why.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -29,7 +30,10 @@ type refusal struct {
 func (r *refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", r.operation)
-	if r.kind != nil {
+	switch {
+	case r.kind == drivers.ErrUnsupported:
+		b.WriteString("not supported by the provider: ")
+	case r.kind != nil:
 		fmt.Fprintf(&b, "%v: ", r.kind)
 	}
 	fmt.Fprintf(&b, "%s: %s", r.code, r.message)
@@ -55,8 +59,16 @@ func says(err error, codes ...string) bool {
 	return false
 }
 
+// dispensable tells whether err is about an action that the provider does not
+// know, does not let the user have, or fails at: what is only looked up by it is
+// done without.
+func dispensable(err error) bool {
+	return errors.Is(err, drivers.ErrUnsupported) || errors.Is(err, drivers.ErrPermission) ||
+		says(err, "InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "Unavailable")
+}
+
 var (
-	encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: \S+`)
+	encodedMessage = regexp.MustCompile(`\s*Encoded authorization failure message: (\S+)`)
 	deniedAction   = regexp.MustCompile(`\bperform:? ([a-z0-9-]+:[A-Za-z]+)`)
 )
 
@@ -70,28 +82,42 @@ func fault(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return fmt.Errorf("%s: %w", operation, cause)
 	}
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return unreached(operation, err)
-	}
-	r := &refusal{
-		operation: operation,
-		code:      api.ErrorCode(),
-		message:   encodedMessage.ReplaceAllString(strings.TrimSpace(api.ErrorMessage()), ""),
-	}
+	r := &refusal{operation: operation}
+	status := 0
 	var response *awshttp.ResponseError
 	if errors.As(err, &response) {
-		r.request = response.RequestID
+		r.request, status = response.RequestID, response.HTTPStatusCode()
+	}
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &api) && api.ErrorCode() != "UnknownError":
+		r.code, r.message = api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
+	case status >= http.StatusBadRequest: // not in the provider's words
+		r.code, r.message = fmt.Sprintf("HTTP %d", status), http.StatusText(status)
+	default:
+		return unreached(operation, err)
+	}
+	var encoded string
+	if m := encodedMessage.FindStringSubmatch(r.message); m != nil {
+		encoded, r.message = m[1], encodedMessage.ReplaceAllString(r.message, "")
 	}
 	var advice string
-	r.kind, advice = meaning(r.code)
+	if r.kind, advice = meaning(r.code); status == http.StatusNotImplemented {
+		r.kind = drivers.ErrUnsupported
+	}
 	if r.kind == drivers.ErrPermission {
 		action := service + ":" + operation
+		if r.code == "AuthFailure.ServiceLinkedRoleCreationNotPermitted" { // the first spot instance of an account
+			action = "iam:CreateServiceLinkedRole"
+		}
 		if m := deniedAction.FindStringSubmatch(r.message); m != nil {
 			action = m[1]
 		}
 		r.kind = fmt.Errorf("%w: action %s", drivers.ErrPermission, action)
 		advice = "allow the action " + action + " to the user or role; the driver's page has a policy that is enough"
+		if encoded != "" {
+			advice += "; why not: aws sts decode-authorization-message --encoded-message " + encoded
+		}
 	}
 	if advice == "" {
 		return r
@@ -121,7 +147,7 @@ const quotaAdvice = "ask for more at https://console.aws.amazon.com/servicequota
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 func meaning(code string) (kind error, advice string) {
 	switch code {
-	case "UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "UnauthorizedAccess":
+	case "UnauthorizedOperation", "AuthFailure.ServiceLinkedRoleCreationNotPermitted", "AccessDenied", "AccessDeniedException", "UnauthorizedAccess":
 		return drivers.ErrPermission, ""
 	case "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException", "MissingAuthenticationToken",
 		"InvalidSignatureException", "IncompleteSignature", "InvalidAccessKeyId", "NotSignedUp", "MissingAuthenticationTokenException":
@@ -138,7 +164,7 @@ func meaning(code string) (kind error, advice string) {
 	case "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientCapacityOnHost",
 		"InsufficientCapacity", "ReservationCapacityExceeded", "InstanceTypeNotSupported", "Unsupported", "InsufficientFreeAddressesInSubnet":
 		return drivers.ErrCapacity, "offer more to choose from: --amazonec2-instance-type and --amazonec2-zone take several"
-	case "SpotMaxPriceTooLow", "MaxSpotInstanceCountExceeded":
+	case "SpotMaxPriceTooLow":
 		return drivers.ErrCapacity, "offer more with --amazonec2-spot-price, or take an on-demand instance then with --amazonec2-spot-fallback"
 	}
 	if quota := quotaOf(code); quota != "" {
@@ -151,7 +177,9 @@ func meaning(code string) (kind error, advice string) {
 		return drivers.ErrConflict, ""
 	case code == "DependencyViolation", code == "VolumeInUse", code == "OperationNotPermitted":
 		return drivers.ErrInUse, ""
-	case code == "InvalidAction", code == "UnsupportedOperation", code == "UnknownOperationException":
+	case code == "InvalidAction", code == "UnsupportedOperation", code == "UnknownOperationException", code == "UnknownOperation",
+		code == "NotImplemented", code == "NotImplementedException", code == "UnsupportedOperationException",
+		code == "HTTP 404", code == "HTTP 405", code == "HTTP 501":
 		return drivers.ErrUnsupported, ""
 	}
 	return nil, ""
@@ -162,6 +190,8 @@ func quotaOf(code string) string {
 	switch code {
 	case "VcpuLimitExceeded", "InstanceLimitExceeded":
 		return "running instances of this kind in the region (vCPUs)"
+	case "MaxSpotInstanceCountExceeded":
+		return "spot instance requests of this kind in the region (vCPUs)"
 	case "AddressLimitExceeded":
 		return "EC2-VPC Elastic IPs"
 	case "SecurityGroupLimitExceeded":

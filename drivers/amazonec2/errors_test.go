@@ -47,7 +47,7 @@ func TestRefusals(t *testing.T) {
 		"InsufficientInstanceCapacity":       {drivers.ErrCapacity, "x", ""},
 		"Unsupported":                        {drivers.ErrCapacity, "x", ""},
 		"SpotMaxPriceTooLow":                 {drivers.ErrCapacity, "x", ""},
-		"MaxSpotInstanceCountExceeded":       {drivers.ErrCapacity, "x", ""},
+		"MaxSpotInstanceCountExceeded":       {drivers.ErrQuota, "x", "spot instance requests"},
 		"RequestLimitExceeded":               {drivers.ErrThrottled, "x", ""},
 		"Throttling":                         {drivers.ErrThrottled, "x", ""},
 		"InvalidInstanceID.NotFound":         {drivers.ErrNotFound, "x", ""},
@@ -80,6 +80,66 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%v has no advice", err)
 			}
 		})
+	}
+}
+
+// TestBareRefusals has servers that do not answer in EC2's words.
+func TestBareRefusals(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]error{
+		http.StatusNotImplemented: drivers.ErrUnsupported, http.StatusNotFound: drivers.ErrUnsupported, http.StatusMethodNotAllowed: drivers.ErrUnsupported,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>what?</html>", status) }))
+		a, err := open(t.Context(), login{accessKey: "AKIA", secretKey: "secret", region: "eu-central-1", endpoint: server.URL, retries: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = do(t.Context(), a.describeVpcs, &ec2.DescribeVpcsInput{})
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), "DescribeVpcs") {
+			t.Errorf("%d: got %v, want %v", status, err, want)
+		}
+		server.Close()
+	}
+}
+
+// TestEncodedMessage has the way to read an encoded message be in the advice.
+func TestEncodedMessage(t *testing.T) {
+	t.Parallel()
+	_, err := do(t.Context(), refusingWith(t, "UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: abcDEF_123-x").
+		startInstances, &ec2.StartInstancesInput{InstanceIds: []string{"i-1"}})
+	var hint *drivers.HintError
+	if !errors.As(err, &hint) || !strings.Contains(hint.Advice, "ec2:StartInstances") || !strings.Contains(hint.Advice, "decode-authorization-message --encoded-message abcDEF_123-x") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVCPUQuota(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"t3.micro": "Standard (A, C, D, H, I, M, R, T, Z)", "im4gn.large": "Standard (A, C, D, H, I, M, R, T, Z)", "is4gen.large": "Standard (A, C, D, H, I, M, R, T, Z)",
+		"g5g.xlarge": "G and VT", "vt1.3xlarge": "G and VT", "p5.48xlarge": "P", "x2gd.medium": "X", "inf2.xlarge": "Inf", "trn1.2xlarge": "Trn",
+		"u-6tb1.metal": "High Memory", "dl1.24xlarge": "DL", "hpc7g.4xlarge": "HPC", "f1.2xlarge": "F",
+	} {
+		if got := vcpuQuota(name, false); got != "Running On-Demand "+want+" instances" {
+			t.Errorf("%s counts against %s", name, got)
+		}
+		if got := vcpuQuota(name, true); got != "All "+want+" Spot Instance Requests" {
+			t.Errorf("spot %s counts against %s", name, got)
+		}
+	}
+}
+
+func TestArchitectureByName(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a1.large", "t4g.micro", "m7gd.large", "c6gn.metal", "im4gn.large", "is4gen.large", "x2gd.medium", "hpc7g.4xlarge", "g5g.xlarge", "i4g.large"} {
+		if archByName(name) != arm64 {
+			t.Errorf("%s is arm64", name)
+		}
+	}
+	for _, name := range []string{"t3.micro", "m5dn.large", "g4dn.xlarge", "g6e.xlarge", "c7i-flex.large", "u-6tb1.metal", "inf1.xlarge", "x2iedn.large", "p4de.24xlarge"} {
+		if archByName(name) != amd64 {
+			t.Errorf("%s is amd64", name)
+		}
 	}
 }
 

@@ -138,7 +138,7 @@ func TestCapacity(t *testing.T) {
 		"no vCPUs":                  {quotas: map[ec2sim.Quota]int{ec2sim.QuotaVCPUs: 1}, err: drivers.ErrQuota},
 		"no groups":                 {quotas: map[ec2sim.Quota]int{ec2sim.QuotaGroups: 0}, err: drivers.ErrQuota},
 		"no addresses":              {quotas: map[ec2sim.Quota]int{ec2sim.QuotaAddresses: 0}, values: drivers.Values{"amazonec2-elastic-ip": {"new"}}, err: drivers.ErrQuota},
-		"spot, no capacity":         {quotas: map[ec2sim.Quota]int{ec2sim.QuotaSpotVCPUs: 0}, values: drivers.Values{"amazonec2-request-spot-instance": {"true"}}, err: drivers.ErrCapacity},
+		"spot, no capacity":         {quotas: map[ec2sim.Quota]int{ec2sim.QuotaSpotVCPUs: 0}, values: drivers.Values{"amazonec2-request-spot-instance": {"true"}}, err: drivers.ErrQuota},
 		"spot, then on demand":      {quotas: map[ec2sim.Quota]int{ec2sim.QuotaSpotVCPUs: 0}, values: drivers.Values{"amazonec2-request-spot-instance": {"true"}, "amazonec2-spot-fallback": {"true"}}, want: micro + " us-east-1a"},
 		"spot, too cheap, fallback": {values: drivers.Values{"amazonec2-request-spot-instance": {"true"}, "amazonec2-spot-fallback": {"true"}, "amazonec2-spot-price": {"0.0001"}}, want: micro + " us-east-1a"},
 	} {

@@ -161,16 +161,32 @@ func (d *driver) findOrMakeGroup(ctx context.Context, a *account, vpc, name stri
 	return g, err
 }
 
+// findGroups returns all groups that pass the filters.
+func (a *account) findGroups(ctx context.Context, filters ...types.Filter) ([]types.SecurityGroup, error) {
+	in := &ec2.DescribeSecurityGroupsInput{Filters: filters}
+	var all []types.SecurityGroup
+	for {
+		out, err := do(ctx, a.describeGroups, in)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, out.SecurityGroups...)
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return all, nil
+		}
+	}
+}
+
 // findGroup returns a group by its name; nil: there is none.
 func (d *driver) findGroup(ctx context.Context, a *account, vpc, name string) (*group, error) {
-	out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("vpc-id", vpc), filter("group-name", name)}})
+	all, err := a.findGroups(ctx, filter("vpc-id", vpc), filter("group-name", name))
 	if err != nil {
 		return nil, fmt.Errorf("find security group %s: %w", name, err)
 	}
-	if len(out.SecurityGroups) == 0 {
+	if len(all) == 0 {
 		return nil, nil
 	}
-	found := out.SecurityGroups[0]
+	found := all[0]
 	g := &group{
 		id: aws.ToString(found.GroupId), name: name,
 		ours:  tag(found.Tags, tagStore) == d.env.StoreID,
@@ -248,9 +264,19 @@ func describe(rules []rule, self string) string {
 var errUnsettled = errors.New("the provider did not settle")
 
 // settle asks again for a while, for what the provider does not know everywhere
-// yet. The while bounds the asking, not the answer.
+// yet. The while bounds the asking, not the answer, and at a provider that takes
+// long to answer there are still a few questions.
 func (d *driver) settle(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
-	return d.within(ctx, d.pace.settle, errUnsettled, what, func(context.Context) (bool, error) { return ask(ctx) })
+	const fewest = 5
+	begin, asked := time.Now(), 0
+	return wait.Until(ctx, wait.Pace{First: d.pace.first, Most: d.pace.most}, what, func(ctx context.Context) (bool, error) {
+		done, err := ask(ctx)
+		asked++
+		if !done && err == nil && asked >= fewest && time.Since(begin) > d.pace.settle {
+			err = fmt.Errorf("wait for %s: %w", what, errUnsettled)
+		}
+		return done, err
+	})
 }
 
 // within asks again until done, an error, or the end of a time.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,9 +38,9 @@ func catalogue() map[string]source {
 	const canonical, debian, amazon = "099720109477", "136693071363", "137112412989"
 	return map[string]source{
 		"ubuntu-24.04": {"/aws/service/canonical/ubuntu/server/24.04/stable/current/ARCH/hvm/ebs-gp3/ami-id",
-			canonical, "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-ARCH-server-*", "amd64", "ubuntu"},
+			canonical, "ubuntu/images/hvm-ssd*/ubuntu-noble-24.04-ARCH-server-*", "amd64", "ubuntu"},
 		"ubuntu-22.04": {"/aws/service/canonical/ubuntu/server/22.04/stable/current/ARCH/hvm/ebs-gp2/ami-id",
-			canonical, "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-ARCH-server-*", "amd64", "ubuntu"},
+			canonical, "ubuntu/images/hvm-ssd*/ubuntu-jammy-22.04-ARCH-server-*", "amd64", "ubuntu"},
 		"debian-13": {"/aws/service/debian/release/13/latest/ARCH", debian, "debian-13-ARCH-*", "amd64", "admin"},
 		"debian-12": {"/aws/service/debian/release/12/latest/ARCH", debian, "debian-12-ARCH-*", "amd64", "admin"},
 		"al2023": {"/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-ARCH",
@@ -108,40 +109,54 @@ func (a *account) image(ctx context.Context, c Config, arch string) (image, erro
 	})
 }
 
-// imageOf finds an image by its parameter, or by its name where there are no
-// parameters, as at clouds that only speak like EC2.
+// imageOf finds an image by its parameter, or by its name where the parameter
+// cannot be had: a cloud may only speak like EC2, and a policy may not allow it.
 func (a *account) imageOf(ctx context.Context, s source, arch string) (image, error) {
-	out, err := a.getParameter(ctx, &ssm.GetParameterInput{Name: aws.String(s.parameter)})
-	if err == nil && out.Parameter != nil && aws.ToString(out.Parameter.Value) != "" {
-		return a.imageByID(ctx, aws.ToString(out.Parameter.Value), s.user)
-	}
+	id, err := a.parameter(ctx, s)
 	if err == nil {
-		err = errors.New("GetParameter: empty answer")
-	} else {
-		err = fault(ctx, err)
+		return a.imageByID(ctx, id, s.user)
 	}
-	for _, decided := range []error{drivers.ErrPermission, drivers.ErrCredentials, drivers.ErrThrottled, context.Cause(ctx)} {
-		if decided != nil && errors.Is(err, decided) {
-			return image{}, fmt.Errorf("find image %s: %w", s.parameter, err)
-		}
-	}
-	if s.name == "" {
+	if s.name == "" || context.Cause(ctx) != nil {
 		return image{}, fmt.Errorf("find image %s: %w", s.parameter, err)
 	}
 	found, byName := a.imageByName(ctx, s, arch)
 	if byName != nil {
-		return image{}, fmt.Errorf("find image: %w; %w", err, byName)
+		return image{}, &drivers.HintError{
+			Err:    fmt.Errorf("find image: %w; %w", err, byName),
+			Advice: "name an image that is there: --" + Name + "-ami, another --" + Name + "-image, or --" + Name + "-image-owner with --" + Name + "-image-name",
+		}
 	}
 	return found, nil
 }
 
+// parameter returns the image's id that a parameter holds. Where there is
+// another way to find the image, it is not asked for with much patience.
+func (a *account) parameter(ctx context.Context, s source) (string, error) {
+	patience := func(o *ssm.Options) {
+		if s.name != "" {
+			o.RetryMaxAttempts = 2
+		}
+	}
+	out, err := a.getParameter(ctx, &ssm.GetParameterInput{Name: aws.String(s.parameter)}, patience)
+	if err != nil {
+		return "", fault(ctx, err)
+	}
+	if out.Parameter == nil || aws.ToString(out.Parameter.Value) == "" {
+		return "", errors.New("GetParameter: empty answer")
+	}
+	return aws.ToString(out.Parameter.Value), nil
+}
+
 func (a *account) imageByID(ctx context.Context, id, user string) (image, error) {
 	out, err := do(ctx, a.describeImages, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if err == nil && len(out.Images) == 0 {
+		err = fmt.Errorf("%w in %s", errMissing, a.region)
+	}
+	if says(err, "InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable") || errors.Is(err, errMissing) {
+		err = &drivers.HintError{Err: err, Advice: "an image belongs to a region, and may be another account's alone: aws ec2 describe-images --region " + a.region}
+	}
 	if err != nil {
 		return image{}, fmt.Errorf("find image %s: %w", id, err)
-	}
-	if len(out.Images) == 0 {
-		return image{}, fmt.Errorf("find image %s: %w in %s", id, errMissing, a.region)
 	}
 	return imageFrom(out.Images[0], user)
 }
@@ -149,7 +164,7 @@ func (a *account) imageByID(ctx context.Context, id, user string) (image, error)
 // imageByName returns the newest image of a name.
 func (a *account) imageByName(ctx context.Context, s source, arch string) (image, error) {
 	in := &ec2.DescribeImagesInput{Owners: []string{s.owner}, Filters: []types.Filter{
-		filter("name", s.name), filter("architecture", arch), filter("state", "available"), filter("root-device-type", "ebs"),
+		filter("name", s.name), filter("architecture", arch),
 	}}
 	var newest types.Image
 	for {
@@ -158,7 +173,8 @@ func (a *account) imageByName(ctx context.Context, s source, arch string) (image
 			return image{}, fmt.Errorf("find image %s of %s: %w", s.name, s.owner, err)
 		}
 		for _, i := range out.Images {
-			if aws.ToString(i.CreationDate) >= aws.ToString(newest.CreationDate) {
+			usable := i.ImageId != nil && i.RootDeviceType != types.DeviceTypeInstanceStore && (i.State == "" || i.State == types.ImageStateAvailable)
+			if usable && aws.ToString(i.CreationDate) >= aws.ToString(newest.CreationDate) {
 				newest = i
 			}
 		}
@@ -182,6 +198,9 @@ func imageFrom(i types.Image, user string) (image, error) {
 		return image{}, fmt.Errorf("image %s (%s): %w: its root device is no EBS volume", found.id, found.name, drivers.ErrUnsupported)
 	}
 	for _, m := range i.BlockDeviceMappings {
+		if found.root == "" && m.Ebs != nil { // the root comes first
+			found.root = aws.ToString(m.DeviceName)
+		}
 		if aws.ToString(m.DeviceName) == found.root && m.Ebs != nil {
 			found.size = int(aws.ToInt32(m.Ebs.VolumeSize))
 		}
@@ -222,6 +241,9 @@ func (a *account) machineType(ctx context.Context, name string) (machineType, er
 				Advice: "aws ec2 describe-instance-types --region " + a.region + " lists them",
 			}
 		}
+		if dispensable(err) {
+			return machineType{name: name, arch: []string{archByName(name)}}, nil
+		}
 		if err != nil {
 			return machineType{}, fmt.Errorf("find instance type %s: %w", name, err)
 		}
@@ -231,8 +253,24 @@ func (a *account) machineType(ctx context.Context, name string) (machineType, er
 				t.arch = append(t.arch, string(arch))
 			}
 		}
+		if len(t.arch) == 0 {
+			t.arch = []string{archByName(name)}
+		}
 		return t, nil
 	})
+}
+
+// gravitons are the types with Arm processors: a1, and those whose name has a g
+// after the generation, such as t4g, m7gd, im4gn, c6gn and g5g:
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-type-names.html
+var gravitons = regexp.MustCompile(`^(a1|[a-z]+[0-9]+[a-z]*g[a-z]*(-[a-z0-9]+)*)\.`)
+
+// archByName tells the architecture of a type by its name.
+func archByName(name string) string {
+	if gravitons.MatchString(name) {
+		return arm64
+	}
+	return amd64
 }
 
 // imageFor returns the image for an instance type.

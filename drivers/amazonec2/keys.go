@@ -77,7 +77,7 @@ func (d *driver) importKey(ctx context.Context, a *account, public string) (id s
 		if !says(err, "InvalidKeyPair.Duplicate") {
 			return "", err
 		}
-		found, err2 := d.findKey(ctx, a, name)
+		found, err2 := a.findKey(ctx, name, true)
 		if err2 != nil {
 			return "", err2
 		}
@@ -90,7 +90,7 @@ func (d *driver) importKey(ctx context.Context, a *account, public string) (id s
 		if sameKey(public, aws.ToString(found.PublicKey)) {
 			return aws.ToString(found.KeyPairId), nil
 		}
-		if err := d.deleteKey(ctx, a, aws.ToString(found.KeyPairId)); err != nil {
+		if err := d.deleteKey(ctx, a, aws.ToString(found.KeyPairId), name); err != nil {
 			return "", err
 		}
 	}
@@ -98,21 +98,35 @@ func (d *driver) importKey(ctx context.Context, a *account, public string) (id s
 }
 
 // findKey returns a key pair by its name; nil: there is none.
-func (d *driver) findKey(ctx context.Context, a *account, name string) (*types.KeyPairInfo, error) {
-	out, err := do(ctx, a.describeKeyPairs, &ec2.DescribeKeyPairsInput{
-		Filters: []types.Filter{filter("key-name", name)}, IncludePublicKey: aws.Bool(true),
-	})
+func (a *account) findKey(ctx context.Context, name string, public bool) (*types.KeyPairInfo, error) {
+	in := &ec2.DescribeKeyPairsInput{Filters: []types.Filter{filter("key-name", name)}}
+	if public {
+		in.IncludePublicKey = aws.Bool(true)
+	}
+	out, err := do(ctx, a.describeKeyPairs, in)
 	if err != nil || len(out.KeyPairs) == 0 {
 		return nil, err
 	}
 	return &out.KeyPairs[0], nil
 }
 
-func (d *driver) deleteKey(ctx context.Context, a *account, id string) error {
-	_, err := do(ctx, a.deleteKeyPair, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(id)})
-	if says(err, "InvalidKeyPair.NotFound") {
-		return nil
+// deleteKey deletes a key pair by its id. A provider that does not say that it
+// did may know key pairs by their names only.
+func (d *driver) deleteKey(ctx context.Context, a *account, id, name string) error {
+	if id != "" {
+		out, err := do(ctx, a.deleteKeyPair, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(id)})
+		switch {
+		case says(err, "InvalidKeyPair.NotFound"):
+			return nil
+		case err != nil && !says(err, "MissingParameter"), err == nil && aws.ToString(out.KeyPairId) == id:
+			return err
+		}
 	}
+	found, err := a.findKey(ctx, name, false)
+	if err != nil || found == nil || aws.ToString(found.KeyPairId) != id {
+		return err
+	}
+	_, err = do(ctx, a.deleteKeyPair, &ec2.DeleteKeyPairInput{KeyName: aws.String(name)})
 	return err
 }
 
@@ -128,18 +142,18 @@ func (d *driver) removeKey(ctx context.Context, a *account) error {
 	if !st.Ours {
 		return nil
 	}
-	id := st.ID
-	if id == "" { // its import was not heard of
-		found, err := d.findKey(ctx, a, st.Name)
+	theirs := false
+	if st.ID == "" { // its import was not heard of
+		found, err := a.findKey(ctx, st.Name, false)
 		if err != nil {
 			return fmt.Errorf("find key pair %s: %w", st.Name, err)
 		}
-		if found != nil && d.isMine(found.Tags) {
-			id = aws.ToString(found.KeyPairId)
+		if theirs = found == nil || !d.isMine(found.Tags); !theirs {
+			st.ID = aws.ToString(found.KeyPairId)
 		}
 	}
-	if id != "" {
-		if err := d.deleteKey(ctx, a, id); err != nil {
+	if !theirs {
+		if err := d.deleteKey(ctx, a, st.ID, st.Name); err != nil {
 			return fmt.Errorf("delete key pair %s: %w", st.Name, err)
 		}
 	}

@@ -21,6 +21,9 @@ func (d *job) launch(ctx context.Context, c candidate) error {
 		return err
 	}
 	i, err := d.run(ctx, c, userData)
+	if says(err, vcpuLimits()...) {
+		return fmt.Errorf("launch %s in %s (quota %q): %w", c.machineType, c.zone, vcpuQuota(c.machineType, c.spot), err)
+	}
 	if err != nil {
 		return fmt.Errorf("launch %s in %s: %w", c.machineType, c.zone, err)
 	}

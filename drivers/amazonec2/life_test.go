@@ -200,7 +200,7 @@ func TestOwnKeys(t *testing.T) {
 	if err := at.remove(); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := (&driver{}).findKey(t.Context(), s.account(t), own); err != nil || found == nil {
+	if found, err := s.account(t).findKey(t.Context(), own, false); err != nil || found == nil {
 		t.Errorf("the user's key pair is gone (%v)", err)
 	}
 	m.removed(s)

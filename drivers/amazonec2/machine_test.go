@@ -97,7 +97,10 @@ func (m *machine) saved() State {
 }
 
 // told tells whether a note has all of the words.
-func (m *machine) told(words ...string) bool {
+func (m *machine) told(words ...string) bool { return m.note(words...) != "" }
+
+// note returns a note that has all of the words.
+func (m *machine) note(words ...string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, note := range m.notes {
@@ -106,10 +109,10 @@ func (m *machine) told(words ...string) bool {
 			all = all && strings.Contains(note, word)
 		}
 		if all {
-			return true
+			return note
 		}
 	}
-	return false
+	return ""
 }
 
 // removed fails the test unless the machine and all of it is gone.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -39,14 +40,14 @@ func (d *driver) Place(ctx context.Context) (string, error) {
 // every account has; empty if there are none.
 func (a *account) owner(ctx context.Context) (string, error) {
 	return a.owners.get(ctx, "", func(ctx context.Context) (string, error) {
-		out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("group-name", "default")}})
+		all, err := a.findGroups(ctx, filter("group-name", "default"))
 		if err != nil {
 			return "", fmt.Errorf("find the account: %w", err)
 		}
-		if len(out.SecurityGroups) == 0 {
+		if len(all) == 0 {
 			return "", nil
 		}
-		return aws.ToString(out.SecurityGroups[0].OwnerId), nil
+		return aws.ToString(all[0].OwnerId), nil
 	})
 }
 
@@ -74,14 +75,28 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 		return nil, err
 	}
 	var all []drivers.Resource
-	for _, list := range []func(context.Context, []types.Filter) ([]drivers.Resource, error){
-		a.taggedSpotRequests, a.taggedInstances, a.taggedAddresses, a.taggedVolumes, a.taggedInterfaces, a.taggedKeyPairs, a.taggedGroups,
+	var unseen []error
+	for _, k := range []struct {
+		list   func(context.Context, []types.Filter) ([]drivers.Resource, error)
+		spared bool // not all clouds have it
+	}{
+		{a.taggedSpotRequests, true}, {a.taggedInstances, false}, {a.taggedAddresses, true}, {a.taggedVolumes, true},
+		{a.taggedInterfaces, true}, {a.taggedKeyPairs, true}, {a.taggedGroups, false},
 	} {
-		some, err := list(ctx, []types.Filter{filter("tag:"+tagStore, d.env.StoreID)})
+		some, err := k.list(ctx, []types.Filter{filter("tag:"+tagStore, d.env.StoreID)})
+		if err != nil && k.spared && dispensable(err) {
+			unseen = append(unseen, err)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list what is tagged: %w", err)
 		}
 		all = append(all, some...)
+	}
+	for _, err := range unseen {
+		if !errors.Is(err, drivers.ErrUnsupported) { // what the provider does not know, it does not have
+			d.env.Note(ctx, fmt.Sprintf("this was not looked at: %v", err))
+		}
 	}
 	return all, nil
 }
@@ -91,16 +106,24 @@ func resource(kind string, id *string, tags []types.Tag, costs bool) drivers.Res
 }
 
 func (a *account) taggedSpotRequests(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	in := &ec2.DescribeSpotInstanceRequestsInput{Filters: append(f, filter("state", "open", "active", "disabled"))}
+	list, err := a.findSpotRequests(ctx, f)
 	var all []drivers.Resource
+	for _, r := range list {
+		all = append(all, resource(kindSpotRequest, r.SpotInstanceRequestId, r.Tags, true))
+	}
+	return all, err
+}
+
+// findSpotRequests returns the spot requests that may yet bring an instance.
+func (a *account) findSpotRequests(ctx context.Context, f []types.Filter) ([]types.SpotInstanceRequest, error) {
+	in := &ec2.DescribeSpotInstanceRequestsInput{Filters: append(f, filter("state", "open", "active", "disabled"))}
+	var all []types.SpotInstanceRequest
 	for {
 		out, err := do(ctx, a.describeSpotRequests, in)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range out.SpotInstanceRequests {
-			all = append(all, resource(kindSpotRequest, r.SpotInstanceRequestId, r.Tags, true))
-		}
+		all = append(all, out.SpotInstanceRequests...)
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
 			return all, nil
 		}
@@ -175,28 +198,22 @@ func (a *account) taggedKeyPairs(ctx context.Context, f []types.Filter) ([]drive
 	}
 	var all []drivers.Resource
 	for _, r := range out.KeyPairs {
-		all = append(all, resource(kindKeyPair, r.KeyPairId, r.Tags, false))
+		found := resource(kindKeyPair, r.KeyPairId, r.Tags, false)
+		found.Name = aws.ToString(r.KeyName)
+		all = append(all, found)
 	}
 	return all, nil
 }
 
 func (a *account) taggedGroups(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	in := &ec2.DescribeSecurityGroupsInput{Filters: f}
+	list, err := a.findGroups(ctx, f...)
 	var all []drivers.Resource
-	for {
-		out, err := do(ctx, a.describeGroups, in)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range out.SecurityGroups {
-			found := resource(kindGroup, r.GroupId, r.Tags, false)
-			found.Name = aws.ToString(r.GroupName)
-			all = append(all, found)
-		}
-		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return all, nil
-		}
+	for _, r := range list {
+		found := resource(kindGroup, r.GroupId, r.Tags, false)
+		found.Name = aws.ToString(r.GroupName)
+		all = append(all, found)
 	}
+	return all, err
 }
 
 // Claims implements drivers.Orphans.
@@ -244,7 +261,7 @@ func (d *driver) releaseOne(ctx context.Context, a *account, r drivers.Resource)
 	case kindInterface:
 		_, err = do(ctx, a.deleteInterface, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: aws.String(r.ID)})
 	case kindKeyPair:
-		return d.deleteKey(ctx, a, r.ID)
+		return d.deleteKey(ctx, a, r.ID, r.Name)
 	case kindGroup:
 		return d.deleteGroup(ctx, a, r.ID)
 	default:

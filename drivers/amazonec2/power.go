@@ -222,6 +222,12 @@ func (d *driver) Restart(ctx context.Context) error {
 	}
 	id := d.state.Value.Instance
 	_, err = do(ctx, a.rebootInstances, &ec2.RebootInstancesInput{InstanceIds: []string{id}})
+	if says(err, "InvalidAction") {
+		if err := d.Stop(ctx); err != nil {
+			return err
+		}
+		return d.Start(ctx)
+	}
 	return powerError("restart", id, err)
 }
 

@@ -151,14 +151,12 @@ func (d *driver) cancelSpot(ctx context.Context, a *account) error {
 	}
 	ids := []string{st.SpotRequest}
 	if st.SpotRequest == "" {
-		out, err := do(ctx, a.describeSpotRequests, &ec2.DescribeSpotInstanceRequestsInput{
-			Filters: append(d.mine(), filter("state", "open", "active", "disabled")),
-		})
+		all, err := a.findSpotRequests(ctx, d.mine())
 		if err != nil {
 			return fmt.Errorf("find spot request: %w", err)
 		}
 		ids = nil
-		for _, r := range out.SpotInstanceRequests {
+		for _, r := range all {
 			ids = append(ids, aws.ToString(r.SpotInstanceRequestId))
 		}
 	}
@@ -191,13 +189,11 @@ func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) 
 	}
 	defer known.unlock()
 	known.known = false
-	out, err := do(ctx, a.describeGroups, &ec2.DescribeSecurityGroupsInput{
-		Filters: []types.Filter{filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID)},
-	})
+	all, err := a.findGroups(ctx, filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID))
 	if err != nil {
 		return fmt.Errorf("find security group %s: %w", name, err)
 	}
-	for _, g := range out.SecurityGroups {
+	for _, g := range all {
 		if err := d.deleteGroup(ctx, a, aws.ToString(g.GroupId)); err != nil {
 			return fmt.Errorf("delete security group %s: %w", name, err)
 		}

@@ -1,6 +1,7 @@
 package amazonec2
 
 import (
+	"cmp"
 	"encoding/base64"
 	"strings"
 
@@ -75,10 +76,7 @@ func request(c Config, o order) *ec2.RunInstancesInput {
 }
 
 func rootVolume(c Config, i image) types.BlockDeviceMapping {
-	device := i.root
-	if c.DeviceName != "" {
-		device = c.DeviceName
-	}
+	device := cmp.Or(c.DeviceName, i.root, "/dev/sda1")
 	ebs := &types.EbsBlockDevice{
 		VolumeSize:          aws.Int32(int32(max(c.RootSize, i.size))),
 		VolumeType:          types.VolumeType(c.VolumeType),

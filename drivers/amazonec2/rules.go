@@ -80,7 +80,6 @@ func permissions(rules []rule) []types.IpPermission {
 	slices.SortStableFunc(rules, func(x, y rule) int {
 		return cmp.Or(cmp.Compare(x.protocol, y.protocol), cmp.Compare(x.port, y.port))
 	})
-	const why = "machine"
 	var all []types.IpPermission
 	for i, r := range rules {
 		if i == 0 || rules[i-1].protocol != r.protocol || rules[i-1].port != r.port {
@@ -91,11 +90,11 @@ func permissions(rules []rule) []types.IpPermission {
 		prefix, err := netip.ParsePrefix(r.source)
 		switch {
 		case err != nil:
-			p.UserIdGroupPairs = append(p.UserIdGroupPairs, types.UserIdGroupPair{GroupId: aws.String(r.source), Description: aws.String(why)})
+			p.UserIdGroupPairs = append(p.UserIdGroupPairs, types.UserIdGroupPair{GroupId: aws.String(r.source)})
 		case prefix.Addr().Is4():
-			p.IpRanges = append(p.IpRanges, types.IpRange{CidrIp: aws.String(r.source), Description: aws.String(why)})
+			p.IpRanges = append(p.IpRanges, types.IpRange{CidrIp: aws.String(r.source)})
 		default:
-			p.Ipv6Ranges = append(p.Ipv6Ranges, types.Ipv6Range{CidrIpv6: aws.String(r.source), Description: aws.String(why)})
+			p.Ipv6Ranges = append(p.Ipv6Ranges, types.Ipv6Range{CidrIpv6: aws.String(r.source)})
 		}
 	}
 	return all

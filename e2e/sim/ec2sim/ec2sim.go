@@ -30,6 +30,7 @@ type Config struct {
 	Zones        int              // per region; default: 3
 	NoDefaultVPC bool             // instances need a subnet then: the one VPC is no default one
 	IPv6         bool             // subnets have IPv6 addresses too
+	Page         int              // entries looked through per page where the request does not say, so that pages may be empty; 0: all
 	Rate, Burst  int              // requests per second, and at once; 0: any
 	Keys         []Key            // beside AccessKey
 	Profiles     []string         // names of IAM instance profiles

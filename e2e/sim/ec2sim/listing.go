@@ -135,6 +135,11 @@ func describe[T entity](k *call, all []T, l listing) ([]T, any, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var next any
+	early := size > 0 && !k.p.has("MaxResults")
+	if early {
+		chosen, next = cut(k, chosen, from, size)
+	}
 	var found []T
 	for _, t := range chosen {
 		ok, err := passes(k, t, filters)
@@ -145,7 +150,9 @@ func describe[T entity](k *call, all []T, l listing) ([]T, any, error) {
 			found = append(found, t)
 		}
 	}
-	found, next := cut(k, found, from, size)
+	if !early {
+		found, next = cut(k, found, from, size)
+	}
 	return found, next, nil
 }
 
@@ -202,6 +209,9 @@ func (k *call) page(l listing, ids bool) (size, from int, err error) {
 	}
 	largest, _ := strconv.Atoi(l.paged)
 	size = k.p.num("MaxResults", 0)
+	if !ids && !k.p.has("MaxResults") {
+		size = k.c.config.Page
+	}
 	if k.p.has("MaxResults") {
 		if ids {
 			return 0, 0, fault("InvalidParameterCombination", "The parameter %sSet cannot be used with the parameter maxResults", strings.TrimSuffix(l.noun, " ID"))

@@ -1,0 +1,124 @@
+package amazonec2
+
+import (
+	"bytes"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim/ec2sim"
+)
+
+// behind has the cloud be reached through what changes requests or answers.
+func (s *simulated) behind(t testing.TB, middle func(http.Handler) http.Handler) {
+	t.Helper()
+	server := httptest.NewServer(middle(s.gate))
+	t.Cleanup(server.Close)
+	s.url = server.URL
+}
+
+// without takes elements out of all answers.
+func without(names ...string) func(http.Handler) http.Handler {
+	var words []string
+	for _, n := range names {
+		words = append(words, "<"+n+">.*?</"+n+">|<"+n+"/>")
+	}
+	elements := regexp.MustCompile("(?s)" + strings.Join(words, "|"))
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rec := httptest.NewRecorder()
+			next.ServeHTTP(rec, r)
+			body := rec.Body.Bytes()
+			if !bytes.Contains(body, []byte("<Errors>")) {
+				body = elements.ReplaceAll(body, nil)
+			}
+			maps.Copy(w.Header(), rec.Header())
+			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			w.WriteHeader(rec.Code)
+			_, _ = w.Write(body)
+		})
+	}
+}
+
+// TestSparseAnswers has a cloud that leaves out of its answers what a host does
+// not depend on.
+func TestSparseAnswers(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string]drivers.Values{
+		"default": nil,
+		"address": {"amazonec2-elastic-ip": {"new"}},
+		"spot":    {"amazonec2-request-spot-instance": {"true"}, "amazonec2-spot-interruption": {"stop"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			s.behind(t, without(
+				// of instances
+				"reason", "stateReason", "networkInterfaceSet", "blockDeviceMapping", "rootDeviceName", "rootDeviceType", "placement", "groupSet",
+				"ownerId", "requesterId", "reservationId", "clientToken", "architecture", "monitoring", "privateDnsName", "dnsName", "launchTime",
+				"metadataOptions", "cpuOptions", "previousState", "instancesSet.ownerId",
+				// of images, types and subnets
+				"blockDeviceMappings", "imageOwnerAlias", "imageOwnerId", "creationDate", "imageState", "processorInfo",
+				"availableIpAddressCount", "mapPublicIpOnLaunch", "defaultForAz", "availabilityZoneId", "cidrBlock", "ipv6CidrBlockAssociationSet",
+				// of key pairs, groups and addresses
+				"keyFingerprint", "keyPairId", "groupDescription", "securityGroupRuleSet", "securityGroupArn", "associationId", "domain", "publicIpv4Pool",
+			))
+			p := quick()
+			p.launch = 2 * time.Second
+			m := newMachine(t, factory(p), "m1", s.values(values))
+			if err := life(m); err != nil {
+				t.Fatal(err)
+			}
+			if left := s.list(true); len(left) > 0 {
+				t.Fatalf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+// TestKeyPairsByName has a cloud that deletes key pairs by their names only.
+func TestKeyPairsByName(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	s.behind(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var body bytes.Buffer
+			_, _ = body.ReadFrom(r.Body)
+			if strings.Contains(body.String(), "Action=DeleteKeyPair&KeyPairId=") {
+				_, _ = w.Write([]byte("<DeleteKeyPairResponse><return>true</return></DeleteKeyPairResponse>"))
+				return
+			}
+			r.Body = http.NoBody
+			r2 := r.Clone(r.Context())
+			r2.Body = readCloser{&body}
+			next.ServeHTTP(w, r2)
+		})
+	})
+	m := s.machine(t, nil)
+	m.created()
+	m.removed(s)
+	m.created()
+	o := m.open().(drivers.Orphans)
+	all, err := o.Tagged(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if err := o.Release(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := s.list(true); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+type readCloser struct{ *bytes.Buffer }
+
+func (readCloser) Close() error { return nil }
