@@ -18,7 +18,9 @@ func (a *app) gcCommand(withFlags bool) *cli.Command {
 		Description: "Lists what carries the tag of this store at the providers and belongs to no machine of it: what rm could\n" +
 			"not know of. With --yes it is removed. The places of all machines are looked at; with --driver also the one\n" +
 			"that the driver's options name; they are shown by " + a.name + " gc -d DRIVER --help. What another command is at work\n" +
-			"on is left alone.",
+			"on is left alone.\n\n" +
+			"Of a store that was copied each copy has the same tag, and what was made from the one is left over to the\n" +
+			"other: use gc on the one that is in use only, and look at the list before --yes.",
 		Action: a.gc,
 	}
 	if withFlags {
@@ -54,12 +56,8 @@ func (a *app) gc(c *cli.Context) error {
 	if perr := a.printOrphans(orphans, asJSON); perr != nil {
 		return perr
 	}
-	switch {
-	case a.globals.mode == ui.Quiet || a.globals.mode == ui.JSON:
-	case len(orphans) > 0 && !req.Remove:
+	if len(orphans) > 0 && !req.Remove && a.globals.mode != ui.Quiet && a.globals.mode != ui.JSON {
 		_, _ = fmt.Fprintf(a.Stderr, "Nothing was removed. To remove it: %s\n", a.gcAgain())
-	case len(orphans) == 0 && err == nil:
-		_, _ = fmt.Fprintln(a.Stderr, "Nothing is left over.")
 	}
 	return err
 }

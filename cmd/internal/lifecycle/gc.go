@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -43,6 +44,7 @@ type claimant struct {
 	drv   drivers.Orphans // nil: its driver cannot tell what it holds
 	place string          // empty: not known
 	err   error           // why it cannot be asked at all
+	lost  error           // why its place is not known
 }
 
 // survey is what there is: machines by name and the places to look at.
@@ -50,6 +52,16 @@ type survey struct {
 	machines map[string]claimant
 	places   []place
 	errs     []error // of machines and places that could not be asked
+	new      bool    // the store has made nothing yet
+}
+
+// names are those of the places.
+func (s survey) names() []string {
+	var names []string
+	for _, p := range s.places {
+		names = append(names, p.name)
+	}
+	return names
 }
 
 // CollectGarbage lists what providers hold for this store and no machine claims and, if asked to, releases it. What
@@ -69,7 +81,15 @@ func (m *Manager) CollectGarbage(ctx context.Context, req GCRequest) ([]Orphan, 
 	if req.Remove && context.Cause(ctx) == nil {
 		errs = append(errs, m.release(ctx, s, found))
 	}
-	return slices.Concat(found...), errors.Join(errs...)
+	all, err := slices.Concat(found...), errors.Join(errs...)
+	switch {
+	case err != nil || len(all) > 0:
+	case len(s.places) > 0:
+		m.Note(ctx, "nothing is left over at "+joinWords(s.names()))
+	case !s.new:
+		m.Note(ctx, "no machine tells where to look, so nothing was looked at: machine gc -d DRIVER looks where the driver's options point")
+	}
+	return all, err
 }
 
 // survey opens all recorded machines and asks where they are, unless that is known already.
@@ -86,7 +106,7 @@ func (m *Manager) survey(ctx context.Context, req GCRequest, known map[string]cl
 		if err == nil {
 			m.Note(ctx, "this store has made nothing yet: it has no identity that anything could be tagged with")
 		}
-		s.places = nil // nor is there a tag to look for
+		s.places, s.new = nil, true // nor is there a tag to look for
 		return s, err
 	}
 	names, err := m.Store.Names()
@@ -101,7 +121,7 @@ func (m *Manager) survey(ctx context.Context, req GCRequest, known map[string]cl
 		s.machines[name] = c
 		return c.err
 	})
-	s.errs = append(s.errs, err)
+	s.errs = append(s.errs, err, lost(names, s.machines))
 	for _, name := range names {
 		if c := s.machines[name]; c.place != "" {
 			s.add(place{c.rec.DriverName, c.place, c.drv})
@@ -136,9 +156,36 @@ func (m *Manager) claimant(ctx context.Context, name string, known claimant) (c 
 		return c
 	}
 	if c.place, err = c.drv.Place(ctx); err != nil {
-		c.err = x.advise(fmt.Errorf("find the place of %q: %w", name, err))
+		c.lost = x.advise(err)
 	}
 	return c
+}
+
+// ofRequest is what differs in errors of one cause.
+var ofRequest = regexp.MustCompile(`\(request [^()]*\)`)
+
+// lost is why places of machines are not known. A cause that many of them have is told once.
+func lost(names []string, machines map[string]claimant) error {
+	var causes []string
+	byCause := map[string][]string{}
+	for _, name := range names {
+		c := machines[name]
+		if c.lost == nil {
+			continue
+		}
+		cause := c.rec.DriverName + ofRequest.ReplaceAllString(c.lost.Error(), "")
+		if byCause[cause] == nil {
+			causes = append(causes, cause)
+		}
+		byCause[cause] = append(byCause[cause], name)
+	}
+	var errs []error
+	for _, cause := range causes {
+		who := byCause[cause]
+		err := fmt.Errorf("find the place of %s: %w", joinWords(who), machines[who[0]].lost)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // placeOf is where the options of a request point. No machine is meant by them.
@@ -179,27 +226,29 @@ func (m *Manager) orphans(ctx context.Context, s survey, p place) ([]Orphan, err
 }
 
 func (m *Manager) tagged(ctx context.Context, p place) (all []drivers.Resource, err error) {
-	err = m.Step(ctx, "look at "+p.name, func(ctx context.Context) error {
+	err = m.Step(ctx, "look at "+p.driver+" "+p.name, func(ctx context.Context) error {
 		all, err = p.drv.Tagged(ctx)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look at %s: %w", p.name, err)
+		return nil, fmt.Errorf("look at %s %s: %w", p.driver, p.name, err)
 	}
 	return all, nil
 }
 
-// claims tells whether r, found at p, is a machine's, or may be.
+// claims tells whether r, found at p, is a machine's, or may be. A machine may have got another name by hand.
 func (s survey) claims(p place, r drivers.Resource) bool {
-	if r.Machine == "" {
-		for _, c := range s.machines {
-			if (c.place == "" || c.place == p.name) && c.holds(p, r) {
-				return true
-			}
+	for name, c := range s.machines {
+		switch {
+		case c.rec.DriverName == p.driver && c.drv != nil && c.drv.Claims(r):
+			return true
+		case r.Machine == "" && (c.place == "" || c.place == p.name) && c.holds(p, r):
+			return true
+		case r.Machine == name && c.holds(p, r):
+			return true
 		}
-		return false
 	}
-	return s.machines[r.Machine].holds(p, r)
+	return false
 }
 
 // holds tells whether r is the machine's, or may be soon, or cannot be known not to be.

@@ -107,6 +107,42 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// TestGarbageOfARenamedMachine: what its record holds is its own, under whatever name it was made.
+func TestGarbageOfARenamedMachine(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2")
+	w.make("m1", "fake-network", "net")
+	dir := filepath.Join(w.dir, "machines")
+	if err := os.Rename(filepath.Join(dir, "m1"), filepath.Join(dir, "m2")); err != nil {
+		t.Fatal(err)
+	}
+	record := filepath.Join(dir, "m2", "config.json")
+	text, err := os.ReadFile(record)
+	if err == nil {
+		err = os.WriteFile(record, []byte(strings.Replace(string(text), `"Name": "m1"`, `"Name": "m2"`, 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := w.gc(GCRequest{Remove: true}); len(found) > 0 || err != nil {
+		t.Errorf("%q, %v", found, err)
+	}
+}
+
+// TestGarbageOfPlacesThatAreNotKnown: what many machines share is told once.
+func TestGarbageOfPlacesThatAreNotKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3")
+	for _, name := range []string{"m1", "m2", "m3"} {
+		w.make(name)
+	}
+	w.setenv(fake.EnvFail, "place:credentials")
+	_, err := w.gc(GCRequest{})
+	if !errors.Is(err, drivers.ErrCredentials) || err.Error() != "find the place of m1, m2, m3: place: credentials refused" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestGarbageByTheOptionsOfADriver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "m2")
