@@ -68,7 +68,7 @@ func (a *app) create(c *cli.Context) error {
 		t.Note(c.Context, fmt.Sprintf("driver %s: %s", req.Driver, why))
 	}
 	req.Driver = realName(a.Drivers, req.Driver)
-	if req.Options, err = a.driverValues(req.Driver); err != nil {
+	if req.Options, err = a.driverValues(c.Context, req.Driver); err != nil {
 		return err
 	}
 	if c.Bool("dry-run") {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -13,9 +14,11 @@ func (a *app) credentialsCommand(withFlags bool) *cli.Command {
 	c := &cli.Command{
 		Name: "credentials", Usage: "replace the stored credentials of machines, or forget them", ArgsUsage: "NAME...",
 		Description: "Puts new secrets in the place of those that create has stored for machines, once their provider takes\n" +
-			"them. They are given as the secret options of the machines' driver, or better in its environment variables: the\n" +
-			"words of a command can be read by others. With --forget nothing is stored any more: each command then needs them\n" +
-			"in its environment, or where the provider's own programs look for them.",
+			"them. They are the secret options of the machines' driver, such as\n\n" +
+			"   " + a.name + " credentials --azure-client-secret - web1\n\n" +
+			"where - has it typed, or read from standard input, a line for each such option: the words of a command can be\n" +
+			"read by others. With --forget nothing is stored any more: each command then needs them in its environment, or\n" +
+			"where the provider's own programs look for them.",
 		Action: a.credentials,
 	}
 	if withFlags {
@@ -45,7 +48,7 @@ func (a *app) credentials(c *cli.Context) error {
 	case req.Forget && given != "":
 		return usagef("--forget does not go with --%s", given)
 	case !req.Forget:
-		if req.Options, err = a.secretValues(driver); err != nil {
+		if req.Options, err = a.secretValues(c.Context, driver); err != nil {
 			return err
 		}
 	}
@@ -59,8 +62,8 @@ func (a *app) credentials(c *cli.Context) error {
 }
 
 // secretValues are those of driverValues that are secret; there must be one.
-func (a *app) secretValues(driver string) (drivers.Values, error) {
-	values, err := a.driverValues(driver)
+func (a *app) secretValues(ctx context.Context, driver string) (drivers.Values, error) {
+	values, err := a.driverValues(ctx, driver)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +87,7 @@ func (a *app) secretValues(driver string) (drivers.Values, error) {
 	case len(options) == 0:
 		return nil, usagef("driver %s has no secret options", driver)
 	case len(values) == 0:
-		return nil, usagef("no credentials given").hint("give %s, or --forget", strings.Join(options, ", "))
+		return nil, usagef("no credentials given").hint("give %s, or --forget; the value %s asks for it", strings.Join(options, ", "), asked)
 	}
 	return values, nil
 }

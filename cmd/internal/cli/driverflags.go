@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hostsmith/machine/cmd/internal/ui"
 	"github.com/hostsmith/machine/drivers"
 )
 
@@ -90,6 +94,9 @@ func optionUsage(o drivers.Option) string {
 	if !names(before, o.OneOf) {
 		fmt.Fprintf(&b, ": %s", strings.Join(o.OneOf, ", "))
 	}
+	if o.Secret {
+		b.WriteString("; " + asked + " asks for it")
+	}
 	if o.Kind == drivers.Strings && !strings.Contains(before, "may be repeated") {
 		b.WriteString("; may be repeated")
 	}
@@ -116,7 +123,7 @@ func names(text string, words []string) bool {
 
 // driverValues returns what the command line and the environment say about the
 // options of a driver. An option of another driver is an error: it would be without effect.
-func (a *app) driverValues(driver string) (drivers.Values, error) {
+func (a *app) driverValues(ctx context.Context, driver string) (drivers.Values, error) {
 	factory, err := a.Drivers.Lookup(driver)
 	if err != nil {
 		return nil, err
@@ -131,6 +138,9 @@ func (a *app) driverValues(driver string) (drivers.Values, error) {
 			values[o.Name] = v
 		}
 	}
+	if err := a.askSecrets(ctx, factory.Options(), values); err != nil {
+		return nil, err
+	}
 	for _, other := range a.Drivers {
 		for _, o := range other.Options() {
 			if !mine[o.Name] && len(a.inv.values(a.inv.flags, o.Name)) > 0 {
@@ -140,6 +150,27 @@ func (a *app) driverValues(driver string) (drivers.Values, error) {
 		}
 	}
 	return values, nil
+}
+
+// asked stands for a secret that is no word of the command line: those can be read by others.
+const asked = "-"
+
+// askSecrets reads the secrets that values has stand-ins for, in the order of the options.
+func (a *app) askSecrets(ctx context.Context, options []drivers.Option, values drivers.Values) error {
+	for _, o := range options {
+		if v := values[o.Name]; !o.Secret || len(v) == 0 || v[len(v)-1] != asked {
+			continue
+		}
+		secret, err := ui.Secret(ctx, a.Stdin, a.Stderr, "--"+o.Name+": ")
+		switch {
+		case errors.Is(err, io.EOF) || err == nil && secret == "":
+			return usagef("--%s %s: nothing was read", o.Name, asked).hint("type it when asked, or have it as a line of standard input")
+		case err != nil:
+			return err
+		}
+		values[o.Name] = []string{secret}
+	}
+	return nil
 }
 
 // given returns the values of an option. The parser keeps them under one name, which is another

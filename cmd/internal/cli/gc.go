@@ -44,7 +44,7 @@ func (a *app) gc(c *cli.Context) error {
 	}
 	req := lifecycle.GCRequest{Driver: c.String("driver"), Remove: c.Bool("yes")}
 	if req.Driver != "" {
-		if req.Options, err = a.driverValues(req.Driver); err != nil {
+		if req.Options, err = a.driverValues(c.Context, req.Driver); err != nil {
 			return err
 		}
 	} else if f := a.anyDriverOption(); f != "" {

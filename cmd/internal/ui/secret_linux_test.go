@@ -1,0 +1,118 @@
+package ui
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// openTerminal makes a terminal; what a person types and sees is at master.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals:", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Skip("no terminals:", err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Skip("no terminals:", err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no terminals:", err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	return master, terminal
+}
+
+// shows tells whether a terminal shows what is typed.
+func shows(t *testing.T, fd int) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+func TestSecretOfATerminalIsNotShown(t *testing.T) {
+	t.Parallel()
+	master, terminal := openTerminal(t)
+	fd := int(terminal.Fd())
+	if !term.IsTerminal(fd) || !shows(t, fd) {
+		t.Fatal("It is no terminal that shows what is typed")
+	}
+	seen := bufio.NewReader(master)
+	type answer struct {
+		secret string
+		err    error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		secret, err := Secret(t.Context(), terminal, terminal, "Password: ")
+		got <- answer{secret, err}
+	}()
+	if text, err := seen.ReadString(' '); err != nil || text != "Password: " {
+		t.Fatalf("Asked %q, %v", text, err)
+	}
+	for shows(t, fd) {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := master.WriteString("hunter2\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-got; a.secret != "hunter2" || a.err != nil {
+		t.Errorf("Got %+v", a)
+	}
+	if text, err := seen.ReadString('\n'); err != nil || strings.Contains(text, "hunter2") || !shows(t, fd) {
+		t.Errorf("Shown %q, %v", text, err)
+	}
+}
+
+func TestSecretThatIsNotTyped(t *testing.T) {
+	t.Parallel()
+	_, terminal := openTerminal(t)
+	fd := int(terminal.Fd())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := Secret(ctx, terminal, io.Discard, "Password: ")
+		done <- err
+	}()
+	for shows(t, fd) {
+		time.Sleep(time.Millisecond)
+	}
+	signal := errors.New("signal")
+	cancel(signal)
+	if err := <-done; !errors.Is(err, signal) || !shows(t, fd) {
+		t.Errorf("Got %v; it shows what is typed: %v", err, shows(t, fd))
+	}
+}
+
+func TestSecretOfALine(t *testing.T) {
+	t.Parallel()
+	in := strings.NewReader("one\r\ntwo\n")
+	var out bytes.Buffer
+	for _, want := range []string{"one", "two"} {
+		if got, err := Secret(t.Context(), in, &out, "? "); got != want || err != nil || out.Len() > 0 {
+			t.Errorf("Got %q, %v, printed %q", got, err, out.String())
+		}
+	}
+	if _, err := Secret(t.Context(), in, &out, "? "); !errors.Is(err, io.EOF) {
+		t.Errorf("Got %v", err)
+	}
+}
