@@ -157,14 +157,10 @@ func (a *account) refusal(e *azcore.ResponseError) *refusal {
 	r := &refusal{code: e.ErrorCode, status: e.StatusCode, cause: hidden{e}}
 	if e.RawResponse != nil {
 		r.request = e.RawResponse.Header.Get("x-ms-request-id")
-		var s said
-		if json.Unmarshal(body(e.RawResponse), &s) == nil {
-			if code, message := s.deepest(); message != "" {
-				r.message = a.redact(oneLine(message))
-				if code != "" {
-					r.code = code
-				}
-			}
+		code, message := read(e.RawResponse)
+		r.message = a.redact(message)
+		if code != "" {
+			r.code = code
 		}
 	}
 	if r.message == "" {
@@ -172,6 +168,26 @@ func (a *account) refusal(e *azcore.ResponseError) *refusal {
 	}
 	r.kind = kindOf(r)
 	return r
+}
+
+// read returns the code and the message of a refusal. A short text that is no
+// JSON is the message itself.
+func read(resp *http.Response) (code, message string) {
+	var s said
+	text := body(resp)
+	if json.Unmarshal(text, &s) == nil {
+		code, message = s.deepest()
+		return code, oneLine(message)
+	}
+	if plain := oneLine(string(text)); len(plain) < 300 && !strings.HasPrefix(plain, "<") {
+		return "", plain
+	}
+	return "", ""
+}
+
+// is tells whether the code is one of several.
+func (r *refusal) is(codes ...string) bool {
+	return slices.ContainsFunc(codes, func(c string) bool { return same(c, r.code) })
 }
 
 // hidden keeps an error for errors.As; its own text is long and has many lines.
@@ -206,6 +222,8 @@ func kindOf(r *refusal) error {
 	case has("ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound", "SubscriptionNotFound", "ImageNotFound", "PlatformImageNotFound",
 		"ReferencedResourceNotFound", "InvalidResourceReference"), r.status == http.StatusNotFound:
 		return drivers.ErrNotFound
+	case r.status == http.StatusForbidden:
+		return drivers.ErrPermission
 	}
 	return nil
 }
@@ -243,7 +261,8 @@ func (a *account) advise(what string, r *refusal) error {
 // heals tells whether a refusal is one that waiting ends.
 func heals(err error) bool {
 	return isCode(err, 0, "AnotherOperationInProgress", "RetryableError", "RetryableErrorDueToAnotherOperation", "ResourceGroupBeingDeleted",
-		"OperationPreempted", "ReferencedResourceNotProvisioned", "NicReservedForAnotherVm", "CanceledAndSupersededDueToAnotherOperation")
+		"OperationPreempted", "ReferencedResourceNotProvisioned", "NicReservedForAnotherVm", "CanceledAndSupersededDueToAnotherOperation") ||
+		isCode(err, 0, "Conflict") && strings.Contains(err.Error(), "concurrent request")
 }
 
 // lost tells whether something that a machine hangs on does not exist.
@@ -256,7 +275,7 @@ func lost(err error) bool {
 func isCode(err error, status int, codes ...string) bool {
 	var r *refusal
 	if errors.As(err, &r) {
-		return status != 0 && r.status == status || slices.ContainsFunc(codes, func(c string) bool { return same(c, r.code) })
+		return status != 0 && r.status == status || r.is(codes...)
 	}
 	var e *azcore.ResponseError
 	if !errors.As(err, &e) {

@@ -1,10 +1,14 @@
 package azure
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/e2e/sim"
@@ -60,4 +64,32 @@ func kindsOf(c *simulated) (kinds []string) {
 	}
 	slices.Sort(kinds)
 	return kinds
+}
+
+// TestPowerAtOnce stops and starts a machine while something that was begun
+// before is going on there.
+func TestPowerAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, azuresim.Config{Operation: 50 * time.Millisecond})
+	d := c.driver(t, nil, drivers.Env{})
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, act := range []func(*driver, context.Context) error{(*driver).Stop, (*driver).Start} {
+		var group errgroup.Group
+		for range 3 {
+			other := c.driver(t, nil, drivers.Env{})
+			other.state.Value = d.state.Value
+			group.Go(func() error { return act(other, t.Context()) })
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := d.Status(t.Context()); err != nil || s.State != drivers.Running {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if err := d.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
