@@ -36,6 +36,9 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
 		st, err := x.drv.Status(ctx)
 		if err == nil && st.State == drivers.Running {
+			if x.moved(ctx, st) { // an earlier start ended half way, or somebody else started it
+				return x.fail(x.back(ctx))
+			}
 			return &AlreadyError{Machine: x.rec.Name, State: "running"}
 		}
 		if err != nil && errors.Is(err, drivers.ErrNotFound) {
@@ -47,6 +50,18 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 		}
 		return x.fail(x.back(ctx))
 	})
+}
+
+// moved tells whether a machine that was ready is now where its record or its certificate does not say.
+func (x *machine) moved(ctx context.Context, st drivers.Status) bool {
+	if x.rec.Phase != store.Ready || len(x.rec.Installed.Hosts) == 0 {
+		return false
+	}
+	if x.address(st) != x.rec.Address {
+		return true
+	}
+	a, err := x.m.ensureAuthority(ctx)
+	return err == nil && !x.covers(a)
 }
 
 // back brings a machine that has just been started to a verified engine. Its certificate

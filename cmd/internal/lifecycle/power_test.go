@@ -131,6 +131,36 @@ func TestAddressChange(t *testing.T) {
 	}
 }
 
+// TestStartGoesOn has a start at another address end anywhere. The next one goes on where the host runs.
+func TestStartGoesOn(t *testing.T) {
+	t.Parallel()
+	names := []string{"m1"}
+	k := killing{
+		names: names,
+		before: func(w *world) {
+			w.create(CreateRequest{Names: names})
+			if err := w.manager().Stop(t.Context(), names); err != nil {
+				t.Error(err)
+			}
+			w.hosts["m1"].set(func(h *host) { h.peer = "10.9.9.9" })
+		},
+		act:   func(ctx context.Context, w *world) { _ = w.manager().Start(ctx, names) },
+		kinds: "put write ssh before after",
+	}
+	k.each(t, func(t *testing.T, w *world) {
+		if err := w.manager().Start(t.Context(), names); err != nil && !errors.Is(err, ErrAlready) {
+			t.Fatal(err)
+		}
+		info, err := certs.Inspect([]byte(w.hosts["m1"].files["/etc/docker/server.pem"]))
+		if err != nil || !slices.Contains(info.Hosts, "10.9.9.9") || w.record("m1").Address.Peer != "10.9.9.9" {
+			t.Errorf("the engine has a certificate for %v, %v, the record %+v", info.Hosts, err, w.record("m1").Address)
+		}
+		if err := w.answers("m1"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestCertificateOnItsWay has a command end while a new server certificate is on its way to the
 // host: the next start takes no certificate for the engine's that the engine does not have.
 func TestCertificateOnItsWay(t *testing.T) {

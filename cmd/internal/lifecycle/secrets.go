@@ -205,7 +205,7 @@ func (x *machine) advise(err error) error {
 	}
 	var own interface{ Hint() string }
 	if errors.As(err, &own) && own.Hint() != "" && !strings.Contains(own.Hint(), advice) {
-		advice = own.Hint() + " " + advice
+		advice = strings.TrimSuffix(own.Hint(), ".") + ". " + advice
 	}
 	return &drivers.HintError{Err: err, Advice: advice}
 }
