@@ -46,11 +46,11 @@ func (d *driver) takeAddress(ctx context.Context, a *account) error {
 	var err error
 	switch e := d.cfg.ElasticIP; {
 	case e != newAddress && allocationID.MatchString(e):
-		found, err = a.findAddress(ctx, filter("allocation-id", e))
+		found, err = a.findAddress(ctx, func(r types.Address) bool { return aws.ToString(r.AllocationId) == e }, filter("allocation-id", e))
 	case e != newAddress:
-		found, err = a.findAddress(ctx, filter("public-ip", e))
+		found, err = a.findAddress(ctx, func(r types.Address) bool { return aws.ToString(r.PublicIp) == e }, filter("public-ip", e))
 	case st.Ours: // an earlier attempt may have
-		found, err = a.findAddress(ctx, d.mine()...)
+		found, err = d.findAddress(ctx, a)
 	}
 	if err != nil {
 		return fmt.Errorf("find elastic address: %w", err)
@@ -102,13 +102,23 @@ func (d *driver) allocate(ctx context.Context, a *account) error {
 	return d.state.Save()
 }
 
+// findAddress returns the address that was allocated for the machine; nil: there is none.
+func (d *driver) findAddress(ctx context.Context, a *account) (*types.Address, error) {
+	return a.findAddress(ctx, func(r types.Address) bool { return d.isMine(r.Tags) }, d.mine()...)
+}
+
 // findAddress returns an address; nil: there is none.
-func (a *account) findAddress(ctx context.Context, filters ...types.Filter) (*types.Address, error) {
+func (a *account) findAddress(ctx context.Context, meant func(types.Address) bool, filters ...types.Filter) (*types.Address, error) {
 	out, err := do(ctx, a.describeAddresses, &ec2.DescribeAddressesInput{Filters: filters})
-	if err != nil || len(out.Addresses) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return &out.Addresses[0], nil
+	for _, r := range out.Addresses {
+		if meant(r) {
+			return &r, nil
+		}
+	}
+	return nil, nil
 }
 
 // removeAddress releases the address that Create allocated.
@@ -118,7 +128,7 @@ func (d *driver) removeAddress(ctx context.Context, a *account) error {
 		return nil
 	}
 	if st.Ours && st.Allocation == "" { // its allocation was not heard of
-		found, err := a.findAddress(ctx, d.mine()...)
+		found, err := d.findAddress(ctx, a)
 		if err != nil {
 			return fmt.Errorf("find elastic address: %w", err)
 		}

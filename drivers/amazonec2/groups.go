@@ -183,10 +183,13 @@ func (d *driver) findGroup(ctx context.Context, a *account, vpc, name string) (*
 	if err != nil {
 		return nil, fmt.Errorf("find security group %s: %w", name, err)
 	}
-	if len(all) == 0 {
+	at := slices.IndexFunc(all, func(g types.SecurityGroup) bool {
+		return aws.ToString(g.GroupName) == name && (g.VpcId == nil || *g.VpcId == vpc)
+	})
+	if at < 0 {
 		return nil, nil
 	}
-	found := all[0]
+	found := all[at]
 	g := &group{
 		id: aws.ToString(found.GroupId), name: name,
 		ours:  tag(found.Tags, tagStore) == d.env.StoreID,

@@ -104,10 +104,15 @@ func (a *account) findKey(ctx context.Context, name string, public bool) (*types
 		in.IncludePublicKey = aws.Bool(true)
 	}
 	out, err := do(ctx, a.describeKeyPairs, in)
-	if err != nil || len(out.KeyPairs) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	return &out.KeyPairs[0], nil
+	for _, k := range out.KeyPairs {
+		if aws.ToString(k.KeyName) == name {
+			return &k, nil
+		}
+	}
+	return nil, nil
 }
 
 // deleteKey deletes a key pair by its id. A provider that does not say that it

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,7 +147,7 @@ func definite(err error) bool {
 func (d *driver) findLaunched(ctx context.Context, a *account, mismatch error) (types.Instance, error) {
 	var found types.Instance
 	err := d.settle(ctx, "the instance of an earlier attempt", func(ctx context.Context) (bool, error) {
-		list, err := a.findInstances(ctx, filter("client-token", d.state.Value.Launch.Token))
+		list, err := a.launched(ctx, d, d.state.Value.Launch.Token)
 		if err != nil || len(list) == 0 {
 			return false, err
 		}
@@ -160,6 +161,17 @@ func (d *driver) findLaunched(ctx context.Context, a *account, mismatch error) (
 		return found, errTokenSpent
 	}
 	return found, err
+}
+
+// launched returns the machine's instances that a token made.
+func (a *account) launched(ctx context.Context, d *driver, token string) ([]types.Instance, error) {
+	list, err := a.findInstances(ctx, filter("client-token", token))
+	return slices.DeleteFunc(list, func(i types.Instance) bool {
+		if i.ClientToken != nil {
+			return *i.ClientToken != token
+		}
+		return !d.isMine(i.Tags)
+	}), err
 }
 
 // awaitRunning waits until the instance runs and returns it.

@@ -150,7 +150,7 @@ func TestElasticAddress(t *testing.T) {
 		}
 		m.removed(s)
 	}
-	if found, err := a.findAddress(t.Context(), filter("allocation-id", aws.ToString(theirs.AllocationId))); err != nil || found == nil {
+	if found, err := a.findAddress(t.Context(), func(types.Address) bool { return true }, filter("allocation-id", aws.ToString(theirs.AllocationId))); err != nil || found == nil {
 		t.Errorf("the user's address was released (%v)", err)
 	}
 }

@@ -77,13 +77,13 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	var all []drivers.Resource
 	var unseen []error
 	for _, k := range []struct {
-		list   func(context.Context, []types.Filter) ([]drivers.Resource, error)
+		list   func(ctx context.Context, store string) ([]drivers.Resource, error)
 		spared bool // not all clouds have it
 	}{
 		{a.taggedSpotRequests, true}, {a.taggedInstances, false}, {a.taggedAddresses, true}, {a.taggedVolumes, true},
 		{a.taggedInterfaces, true}, {a.taggedKeyPairs, true}, {a.taggedGroups, false},
 	} {
-		some, err := k.list(ctx, []types.Filter{filter("tag:"+tagStore, d.env.StoreID)})
+		some, err := k.list(ctx, d.env.StoreID)
 		if err != nil && k.spared && dispensable(err) {
 			unseen = append(unseen, err)
 			continue
@@ -105,18 +105,26 @@ func resource(kind string, id *string, tags []types.Tag, costs bool) drivers.Res
 	return drivers.Resource{Kind: kind, ID: aws.ToString(id), Name: tag(tags, "Name"), Machine: tag(tags, tagMachine), Costs: costs}
 }
 
-func (a *account) taggedSpotRequests(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	list, err := a.findSpotRequests(ctx, f)
+// ofStore leaves what carries the store's tag, of answers of clouds that do not
+// heed filters too.
+func ofStore[T any](store string, all []T, tags func(T) []types.Tag) []T {
+	return slices.DeleteFunc(all, func(t T) bool { return tag(tags(t), tagStore) != store })
+}
+
+func storeFilter(store string) types.Filter { return filter("tag:"+tagStore, store) }
+
+func (a *account) taggedSpotRequests(ctx context.Context, store string) ([]drivers.Resource, error) {
+	list, err := a.findSpotRequests(ctx, storeFilter(store))
 	var all []drivers.Resource
-	for _, r := range list {
+	for _, r := range ofStore(store, list, func(r types.SpotInstanceRequest) []types.Tag { return r.Tags }) {
 		all = append(all, resource(kindSpotRequest, r.SpotInstanceRequestId, r.Tags, true))
 	}
 	return all, err
 }
 
 // findSpotRequests returns the spot requests that may yet bring an instance.
-func (a *account) findSpotRequests(ctx context.Context, f []types.Filter) ([]types.SpotInstanceRequest, error) {
-	in := &ec2.DescribeSpotInstanceRequestsInput{Filters: append(f, filter("state", "open", "active", "disabled"))}
+func (a *account) findSpotRequests(ctx context.Context, filters ...types.Filter) ([]types.SpotInstanceRequest, error) {
+	in := &ec2.DescribeSpotInstanceRequestsInput{Filters: append(filters, filter("state", "open", "active", "disabled"))}
 	var all []types.SpotInstanceRequest
 	for {
 		out, err := do(ctx, a.describeSpotRequests, in)
@@ -130,10 +138,10 @@ func (a *account) findSpotRequests(ctx context.Context, f []types.Filter) ([]typ
 	}
 }
 
-func (a *account) taggedInstances(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	list, err := a.findInstances(ctx, f...)
+func (a *account) taggedInstances(ctx context.Context, store string) ([]drivers.Resource, error) {
+	list, err := a.findInstances(ctx, storeFilter(store))
 	var all []drivers.Resource
-	for _, i := range list {
+	for _, i := range ofStore(store, list, func(i types.Instance) []types.Tag { return i.Tags }) {
 		if !ended(i) {
 			all = append(all, resource(kindInstance, i.InstanceId, i.Tags, true))
 		}
@@ -141,13 +149,13 @@ func (a *account) taggedInstances(ctx context.Context, f []types.Filter) ([]driv
 	return all, err
 }
 
-func (a *account) taggedAddresses(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	out, err := do(ctx, a.describeAddresses, &ec2.DescribeAddressesInput{Filters: f})
+func (a *account) taggedAddresses(ctx context.Context, store string) ([]drivers.Resource, error) {
+	out, err := do(ctx, a.describeAddresses, &ec2.DescribeAddressesInput{Filters: []types.Filter{storeFilter(store)}})
 	if err != nil {
 		return nil, err
 	}
 	var all []drivers.Resource
-	for _, r := range out.Addresses {
+	for _, r := range ofStore(store, out.Addresses, func(r types.Address) []types.Tag { return r.Tags }) {
 		found := resource(kindAddress, r.AllocationId, r.Tags, true)
 		found.Name = aws.ToString(r.PublicIp)
 		all = append(all, found)
@@ -156,16 +164,18 @@ func (a *account) taggedAddresses(ctx context.Context, f []types.Filter) ([]driv
 }
 
 // taggedVolumes lists the volumes that no instance has: the others go with theirs.
-func (a *account) taggedVolumes(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	in := &ec2.DescribeVolumesInput{Filters: append(f, filter("status", "available", "error"))}
+func (a *account) taggedVolumes(ctx context.Context, store string) ([]drivers.Resource, error) {
+	in := &ec2.DescribeVolumesInput{Filters: []types.Filter{storeFilter(store), filter("status", "available", "error")}}
 	var all []drivers.Resource
 	for {
 		out, err := do(ctx, a.describeVolumes, in)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range out.Volumes {
-			all = append(all, resource(kindVolume, r.VolumeId, r.Tags, true))
+		for _, r := range ofStore(store, out.Volumes, func(r types.Volume) []types.Tag { return r.Tags }) {
+			if len(r.Attachments) == 0 {
+				all = append(all, resource(kindVolume, r.VolumeId, r.Tags, true))
+			}
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
 			return all, nil
@@ -174,16 +184,18 @@ func (a *account) taggedVolumes(ctx context.Context, f []types.Filter) ([]driver
 }
 
 // taggedInterfaces lists the interfaces that no instance has.
-func (a *account) taggedInterfaces(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	in := &ec2.DescribeNetworkInterfacesInput{Filters: append(f, filter("status", "available"))}
+func (a *account) taggedInterfaces(ctx context.Context, store string) ([]drivers.Resource, error) {
+	in := &ec2.DescribeNetworkInterfacesInput{Filters: []types.Filter{storeFilter(store), filter("status", "available")}}
 	var all []drivers.Resource
 	for {
 		out, err := do(ctx, a.describeInterfaces, in)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range out.NetworkInterfaces {
-			all = append(all, resource(kindInterface, r.NetworkInterfaceId, r.TagSet, false))
+		for _, r := range ofStore(store, out.NetworkInterfaces, func(r types.NetworkInterface) []types.Tag { return r.TagSet }) {
+			if r.Attachment == nil {
+				all = append(all, resource(kindInterface, r.NetworkInterfaceId, r.TagSet, false))
+			}
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
 			return all, nil
@@ -191,13 +203,13 @@ func (a *account) taggedInterfaces(ctx context.Context, f []types.Filter) ([]dri
 	}
 }
 
-func (a *account) taggedKeyPairs(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	out, err := do(ctx, a.describeKeyPairs, &ec2.DescribeKeyPairsInput{Filters: f})
+func (a *account) taggedKeyPairs(ctx context.Context, store string) ([]drivers.Resource, error) {
+	out, err := do(ctx, a.describeKeyPairs, &ec2.DescribeKeyPairsInput{Filters: []types.Filter{storeFilter(store)}})
 	if err != nil {
 		return nil, err
 	}
 	var all []drivers.Resource
-	for _, r := range out.KeyPairs {
+	for _, r := range ofStore(store, out.KeyPairs, func(r types.KeyPairInfo) []types.Tag { return r.Tags }) {
 		found := resource(kindKeyPair, r.KeyPairId, r.Tags, false)
 		found.Name = aws.ToString(r.KeyName)
 		all = append(all, found)
@@ -205,10 +217,10 @@ func (a *account) taggedKeyPairs(ctx context.Context, f []types.Filter) ([]drive
 	return all, nil
 }
 
-func (a *account) taggedGroups(ctx context.Context, f []types.Filter) ([]drivers.Resource, error) {
-	list, err := a.findGroups(ctx, f...)
+func (a *account) taggedGroups(ctx context.Context, store string) ([]drivers.Resource, error) {
+	list, err := a.findGroups(ctx, storeFilter(store))
 	var all []drivers.Resource
-	for _, r := range list {
+	for _, r := range ofStore(store, list, func(r types.SecurityGroup) []types.Tag { return r.Tags }) {
 		found := resource(kindGroup, r.GroupId, r.Tags, false)
 		found.Name = aws.ToString(r.GroupName)
 		all = append(all, found)

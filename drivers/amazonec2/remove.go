@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -80,7 +81,8 @@ func (d *driver) doomed(ctx context.Context, a *account) ([]string, error) {
 		return nil, fmt.Errorf("find instances of %s: %w", st.SpotRequest, err)
 	}
 	for _, i := range list {
-		if id := aws.ToString(i.InstanceId); !ended(i) && id != st.Instance {
+		came := aws.ToString(i.SpotInstanceRequestId) == st.SpotRequest
+		if id := aws.ToString(i.InstanceId); came && !ended(i) && id != st.Instance {
 			ids = append(ids, id)
 		}
 	}
@@ -99,7 +101,7 @@ func (d *driver) findUnheard(ctx context.Context, a *account) error {
 	}
 	var found []types.Instance
 	look := func(ctx context.Context) (bool, error) {
-		list, err := a.findInstances(ctx, filter("client-token", st.Launch.Token))
+		list, err := a.launched(ctx, d, st.Launch.Token)
 		for _, i := range list {
 			if !ended(i) {
 				found = append(found, i)
@@ -151,12 +153,15 @@ func (d *driver) cancelSpot(ctx context.Context, a *account) error {
 	}
 	ids := []string{st.SpotRequest}
 	if st.SpotRequest == "" {
-		all, err := a.findSpotRequests(ctx, d.mine())
+		all, err := a.findSpotRequests(ctx, d.mine()...)
 		if err != nil {
 			return fmt.Errorf("find spot request: %w", err)
 		}
 		ids = nil
 		for _, r := range all {
+			if !d.isMine(r.Tags) {
+				continue
+			}
 			ids = append(ids, aws.ToString(r.SpotInstanceRequestId))
 		}
 	}
@@ -194,6 +199,9 @@ func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) 
 		return fmt.Errorf("find security group %s: %w", name, err)
 	}
 	for _, g := range all {
+		if tag(g.Tags, tagStore) != d.env.StoreID || aws.ToString(g.GroupName) != name {
+			continue
+		}
 		if err := d.deleteGroup(ctx, a, aws.ToString(g.GroupId)); err != nil {
 			return fmt.Errorf("delete security group %s: %w", name, err)
 		}
@@ -236,6 +244,7 @@ func (d *driver) usedByOthers(ctx context.Context, a *account, id string) (bool,
 	var foreign string
 	for _, i := range list {
 		switch {
+		case !inGroup(i, id):
 		case tag(i.Tags, tagStore) != d.env.StoreID:
 			foreign = aws.ToString(i.InstanceId)
 		case tag(i.Tags, tagMachine) != d.env.Machine:
@@ -246,4 +255,18 @@ func (d *driver) usedByOthers(ctx context.Context, a *account, id string) (bool,
 		return false, fmt.Errorf("%w by instance %s, which machine did not make", drivers.ErrInUse, foreign)
 	}
 	return false, nil
+}
+
+// inGroup tells whether an instance may be in a group.
+func inGroup(i types.Instance, id string) bool {
+	if len(i.SecurityGroups) == 0 {
+		return true
+	}
+	is := func(g types.GroupIdentifier) bool { return aws.ToString(g.GroupId) == id }
+	for _, n := range i.NetworkInterfaces {
+		if slices.ContainsFunc(n.Groups, is) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(i.SecurityGroups, is)
 }

@@ -2,14 +2,22 @@ package amazonec2
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/e2e/sim/ec2sim"
@@ -116,6 +124,62 @@ func TestKeyPairsByName(t *testing.T) {
 	}
 	if left := s.list(true); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// heedless takes the filters out of all requests.
+func heedless(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		form, err := url.ParseQuery(string(raw))
+		if err != nil || form.Get("Action") == "" { // SSM
+			r.Body = io.NopCloser(bytes.NewReader(raw))
+			next.ServeHTTP(w, r)
+			return
+		}
+		for key := range form {
+			if strings.HasPrefix(key, "Filter.") {
+				delete(form, key)
+			}
+		}
+		body := form.Encode()
+		again, _ := http.NewRequestWithContext(r.Context(), http.MethodPost, "http://"+r.Host+"/", strings.NewReader(body))
+		again.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		sum := sha256.Sum256([]byte(body))
+		_ = v4.NewSigner().SignHTTP(r.Context(), aws.Credentials{AccessKeyID: ec2sim.AccessKey, SecretAccessKey: ec2sim.SecretKey},
+			again, hex.EncodeToString(sum[:]), "ec2", "us-east-1", time.Now())
+		next.ServeHTTP(w, again)
+	})
+}
+
+// TestHeedlessFilters has a cloud that answers with all there is, of others too.
+func TestHeedlessFilters(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string]drivers.Values{
+		"default": nil,
+		"much":    {"amazonec2-elastic-ip": {"new"}, "amazonec2-request-spot-instance": {"true"}, "amazonec2-spot-interruption": {"stop"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			if err := plant(t.Context(), s.account(t), "m9"); err != nil {
+				t.Fatal(err)
+			}
+			before := s.list(false)
+			s.behind(t, heedless)
+			m := s.machine(t, values)
+			for _, live := range []func(*machine) error{life, cleaning(s)} {
+				if err := live(m); err != nil {
+					t.Error(err)
+				}
+				if left := s.list(true); len(left) > 0 {
+					t.Errorf("left behind: %q", left)
+				}
+			}
+			if after := s.list(false); !slices.Equal(before, after) {
+				t.Errorf("of others there was %q and is %q", before, after)
+			}
+		})
 	}
 }
 
