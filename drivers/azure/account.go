@@ -33,7 +33,8 @@ type account struct {
 	web          *http.Client // without credentials
 	pace         wait.Pace
 	late         time.Duration
-	secrets      []string // never to be seen in a message
+	delay        time.Duration // before the first retry; 0: the SDK's
+	secrets      []string      // never to be seen in a message
 
 	sdk
 
@@ -94,7 +95,7 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 	if err != nil {
 		return nil, d.credentialError(fmt.Errorf("log in by %s: %w", l.method, err))
 	}
-	a := &account{subscription: subscription, env: env, web: web, pace: s.pace, late: s.late}
+	a := &account{subscription: subscription, env: env, web: web, pace: s.pace, late: s.late, delay: s.delay}
 	if l.secret != "" {
 		a.secrets = append(a.secrets, l.secret.Reveal())
 	}
@@ -112,7 +113,7 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 			Cloud:            env.sdk(),
 			Transport:        web,
 			Telemetry:        policy.TelemetryOptions{ApplicationID: "hostsmith-machine"},
-			Retry:            policy.RetryOptions{MaxRetries: 6, RetryDelay: s.delay, MaxRetryDelay: 2 * time.Minute},
+			Retry:            retry(manyTries, s.delay),
 			PerRetryPolicies: []policy.Policy{&limiter{slots: make(chan struct{}, parallel)}},
 		},
 	})

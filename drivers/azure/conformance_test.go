@@ -53,6 +53,12 @@ type simulated struct {
 
 func newCloud(t testing.TB, config azuresim.Config) *simulated {
 	t.Helper()
+	return newFront(t, config, nil)
+}
+
+// newFront returns a simulated Azure behind the SDK's fake servers; nil: without them.
+func newFront(t testing.TB, config azuresim.Config, front *azuresim.FrontConfig) *simulated {
+	t.Helper()
 	config.Hosts = host.NewMemory()
 	if config.Operation == 0 {
 		config.Operation = time.Millisecond
@@ -63,6 +69,9 @@ func newCloud(t testing.TB, config azuresim.Config) *simulated {
 		t.Fatal(err)
 	}
 	gate := sim.NewGate(c)
+	if front != nil {
+		gate = sim.NewGate(azuresim.NewFront(c, *front))
+	}
 	server := httptest.NewTLSServer(gate)
 	t.Cleanup(server.Close)
 	return &simulated{Cloud: c, gate: gate, server: server, factory: factory(settings{
@@ -122,7 +131,10 @@ func (c *simulated) plant(ctx context.Context, machine string) error {
 }
 
 func world(t testing.TB, config azuresim.Config, more drivers.Values) (drivertest.World, *simulated) {
-	c := newCloud(t, config)
+	return worldOf(t, newCloud(t, config), more)
+}
+
+func worldOf(t testing.TB, c *simulated, more drivers.Values) (drivertest.World, *simulated) {
 	return drivertest.World{
 		Factory: c.factory,
 		Values:  c.values(more),

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/hostsmith/machine/drivers"
@@ -36,10 +38,38 @@ func (a *account) resourceGroup(ctx context.Context, name string) (*armresources
 	got, err := call(ctx, a, "look for resource group "+name, func(ctx context.Context) (armresources.ResourceGroupsClientGetResponse, error) {
 		return a.groups.Get(ctx, name, nil)
 	})
+	if missing(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, gone(err)
 	}
 	return &got.ResourceGroup, nil
+}
+
+// hasGroup tells whether there is a resource group where it cannot be read. One
+// that the user names is taken to be there if nobody tells: making it would
+// change the tags of somebody else's.
+func (d *driver) hasGroup(ctx context.Context, a *account) bool {
+	got, err := a.groups.CheckExistence(a.curious(ctx), d.group(), nil)
+	if err != nil {
+		return d.cfg.Group != ""
+	}
+	return got.Success
+}
+
+// guessGroup returns what is to be taken for a resource group that cannot be
+// read, on the way to its removal. Nobody else calls one as the driver does.
+func (d *driver) guessGroup(ctx context.Context, a *account, name string) *armresources.ResourceGroup {
+	got, err := a.groups.CheckExistence(a.curious(ctx), name, nil)
+	switch {
+	case err == nil && !got.Success:
+		return nil
+	case name == d.defaultGroup():
+		return &armresources.ResourceGroup{Tags: d.sharedTags()}
+	}
+	d.env.Note(ctx, "resource group "+name+" stays: nobody tells whose it is")
+	return nil
 }
 
 // ensureGroup makes the resource group unless there is one of the name, whose ever it is.
@@ -47,7 +77,11 @@ func (d *driver) ensureGroup(ctx context.Context, a *account) error {
 	_, err := once(ctx, &a.memos, d.groupKey(), func() (bool, error) {
 		var found *armresources.ResourceGroup
 		err := wait.Until(ctx, a.pace, "the end of resource group "+d.group(), func(ctx context.Context) (_ bool, err error) {
-			found, err = a.resourceGroup(ctx, d.group())
+			if found, err = a.resourceGroup(ctx, d.group()); spared(err) {
+				if err = nil; d.hasGroup(ctx, a) {
+					found = &armresources.ResourceGroup{}
+				}
+			}
 			deleting := found != nil && found.Properties != nil && found.Properties.ProvisioningState != nil && *found.Properties.ProvisioningState == "Deleting"
 			return !deleting, err
 		})
@@ -67,32 +101,49 @@ func (d *driver) ensureGroup(ctx context.Context, a *account) error {
 // count, and the rest is asked for by itself.
 func (d *driver) removeGroup(ctx context.Context, a *account, name string, known func(id string) bool) error {
 	found, err := a.resourceGroup(ctx, name)
+	if missing(err) {
+		found, err = d.guessGroup(ctx, a, name), nil
+	}
 	if err != nil || found == nil || !d.ours(found.Tags) {
 		return err
 	}
-	pager := a.all.NewListByResourceGroupPager(name, nil)
-	for pager.More() {
-		page, err := pager.NextPage(ctx)
-		if err != nil {
-			return gone(a.fault(ctx, "list what is in resource group "+name, err))
+	for _, holds := range []func() (bool, error){
+		func() (bool, error) { return a.holds(ctx, name, known) },
+		func() (bool, error) { return a.grouped(ctx, name) },
+	} {
+		if used, err := holds(); err != nil || used {
+			return err
 		}
-		for _, r := range page.Value {
-			if r == nil || r.ID == nil || known(*r.ID) {
-				continue
-			}
-			if there, err := a.exists(ctx, *r.ID); err != nil || there {
-				return err
-			}
-		}
-	}
-	if inUse, err := d.grouped(ctx, a, name); err != nil || inUse {
-		return err
 	}
 	_, err = run(ctx, a, "remove resource group "+name, func(ctx context.Context) (*runtime.Poller[armresources.ResourceGroupsClientDeleteResponse], error) {
 		return a.groups.BeginDelete(ctx, name, nil)
 	})
 	a.memos.forget("group " + lower(name))
 	return gone(err)
+}
+
+// holds asks whether the list of what is in a resource group has something that
+// is still there.
+func (a *account) holds(ctx context.Context, name string, known func(id string) bool) (bool, error) {
+	pager := a.all.NewListByResourceGroupPager(name, nil)
+	for pager.More() {
+		page, err := pager.NextPage(a.curious(ctx))
+		if err = a.fault(ctx, "list what is in resource group "+name, err); missing(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, gone(err)
+		}
+		for _, r := range page.Value {
+			if r == nil || r.ID == nil || known(*r.ID) {
+				continue
+			}
+			if there, err := a.exists(ctx, *r.ID); err != nil || there {
+				return there, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // exists asks the keeper of a resource whether there is one. What the driver
@@ -121,24 +172,31 @@ func (a *account) exists(ctx context.Context, id string) (there bool, err error)
 
 // grouped asks the keepers of addresses and interfaces themselves whether a
 // machine that is just being made has begun in the resource group.
-func (d *driver) grouped(ctx context.Context, a *account, name string) (bool, error) {
+func (a *account) grouped(ctx context.Context, name string) (bool, error) {
 	ips := a.ips.NewListPager(name, nil)
-	for ips.More() {
-		page, err := ips.NextPage(ctx)
-		if err != nil {
-			return false, gone(a.fault(ctx, "list public addresses of resource group "+name, err))
-		}
-		if len(page.Value) > 0 {
-			return true, nil
-		}
+	any, err := some(ctx, a, "list public addresses of resource group "+name, ips, func(p armnetwork.PublicIPAddressesClientListResponse) bool {
+		return slices.ContainsFunc(p.Value, func(v *armnetwork.PublicIPAddress) bool { return v != nil })
+	})
+	if any || err != nil {
+		return any, err
 	}
 	networks := a.networks.NewListPager(name, nil)
-	for networks.More() {
-		page, err := networks.NextPage(ctx)
-		if err != nil {
-			return false, gone(a.fault(ctx, "list virtual networks of resource group "+name, err))
+	return some(ctx, a, "list virtual networks of resource group "+name, networks, func(p armnetwork.VirtualNetworksClientListResponse) bool {
+		return slices.ContainsFunc(p.Value, func(v *armnetwork.VirtualNetwork) bool { return v != nil })
+	})
+}
+
+// some tells whether a page of a list has something.
+func some[T any](ctx context.Context, a *account, what string, pager *runtime.Pager[T], has func(T) bool) (bool, error) {
+	for pager.More() {
+		page, err := pager.NextPage(a.curious(ctx))
+		if err = a.fault(ctx, what, err); missing(err) {
+			return false, nil
 		}
-		if len(page.Value) > 0 {
+		if err != nil {
+			return false, gone(err)
+		}
+		if has(page) {
 			return true, nil
 		}
 	}

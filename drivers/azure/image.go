@@ -106,15 +106,18 @@ func (a *account) image(ctx context.Context, location, name, arch string) (image
 		}
 		u.alias = true
 	}
-	return once(ctx, &a.memos, "image "+location+" "+u.String(), func() (image, error) { return a.askImage(ctx, location, u) })
+	return once(ctx, &a.memos, "image "+location+" "+arch+" "+u.String(), func() (image, error) { return a.askImage(ctx, location, u, arch) })
 }
 
-func (a *account) askImage(ctx context.Context, location string, u urn) (image, error) {
+func (a *account) askImage(ctx context.Context, location string, u urn, arch string) (image, error) {
 	what := "look for image " + u.String() + " in " + location
 	if u.version == "latest" {
-		found, err := call(ctx, a, what, func(ctx context.Context) (armcompute.VirtualMachineImagesClientListResponse, error) {
+		found, err := call(a.curious(ctx), a, what, func(ctx context.Context) (armcompute.VirtualMachineImagesClientListResponse, error) {
 			return a.images.List(ctx, location, u.publisher, u.offer, u.sku, nil)
 		})
+		if spared(err) {
+			return unknown(u, arch), nil
+		}
 		if err != nil {
 			return image{}, err
 		}
@@ -129,18 +132,25 @@ func (a *account) askImage(ctx context.Context, location string, u urn) (image, 
 		}
 		u.version = slices.MaxFunc(versions, compareVersions)
 	}
-	got, err := call(ctx, a, what, func(ctx context.Context) (armcompute.VirtualMachineImagesClientGetResponse, error) {
+	got, err := call(a.curious(ctx), a, what, func(ctx context.Context) (armcompute.VirtualMachineImagesClientGetResponse, error) {
 		return a.images.Get(ctx, location, u.publisher, u.offer, u.sku, u.version, nil)
 	})
+	if spared(err) {
+		return unknown(u, arch), nil
+	}
 	if err != nil {
 		return image{}, err
 	}
-	return describe(u, got.Properties), nil
+	return describe(u, got.Properties, arch), nil
 }
 
+// unknown is an image whose catalogue cannot be read: Azure says at the create
+// what does not fit.
+func unknown(u urn, arch string) image { return image{urn: u, arch: arch} }
+
 // describe reads what the catalogue says of an image.
-func describe(u urn, p *armcompute.VirtualMachineImageProperties) image {
-	i := image{urn: u, arch: x64}
+func describe(u urn, p *armcompute.VirtualMachineImageProperties, arch string) image {
+	i := image{urn: u, arch: arch}
 	if p == nil {
 		return i
 	}

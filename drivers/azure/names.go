@@ -65,8 +65,10 @@ func (d *driver) group() string {
 	if d.cfg.Group != "" {
 		return d.cfg.Group
 	}
-	return "docker-machine-" + d.store()
+	return d.defaultGroup()
 }
+
+func (d *driver) defaultGroup() string { return "docker-machine-" + d.store() }
 
 // networkName is the resource group and the name of the virtual network.
 func (d *driver) networkName() (group, name string) {

@@ -30,10 +30,14 @@ func within(ctx context.Context, limit time.Duration, what string) (context.Cont
 // another operation in progress, is tried again until ctx ends.
 func run[T any](ctx context.Context, a *account, what string, begin func(context.Context) (*runtime.Poller[T], error)) (result T, err error) {
 	var last error
+	begun := 0
 	err = wait.Until(ctx, a.pace, what, func(ctx context.Context) (bool, error) {
 		poller, err := begin(ctx)
 		if err == nil {
 			result, err = finish(ctx, a, what, poller)
+		}
+		if begun++; errors.Is(err, errTrack) && begun < 3 {
+			return false, nil // all that is begun here can be begun twice
 		}
 		if heals(err) {
 			last = err
@@ -47,10 +51,16 @@ func run[T any](ctx context.Context, a *account, what string, begin func(context
 	return result, a.fault(ctx, what, err)
 }
 
+// errTrack is that nobody tells any more how an operation goes.
+var errTrack = errors.New("lost track of the operation")
+
 // finish waits for the end of an operation.
 func finish[T any](ctx context.Context, a *account, what string, p *runtime.Poller[T]) (result T, err error) {
 	for !p.Done() {
 		resp, err := p.Poll(ctx)
+		if isCode(err, http.StatusNotFound) || missing(a.fault(ctx, what, err)) {
+			return result, fmt.Errorf("%w: %w", errTrack, err)
+		}
 		if err != nil {
 			return result, err
 		}

@@ -190,6 +190,9 @@ func (d *driver) removeIP(ctx context.Context, a *account, p part) error {
 // when the virtual machine was asked for.
 func (d *driver) removeDisk(ctx context.Context, a *account, p part) error {
 	found, err := a.disk(ctx, p.group, p.name)
+	if missing(err) {
+		return nil // the virtual machine took it along
+	}
 	if err != nil || found == nil || !d.mine(found.Tags) && tag(found.Tags, tagStore) != "" {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +82,11 @@ func loose(ctx context.Context, t testing.TB, c *simulated, d *driver) error {
 	return d.deleteDisk(ctx, a, d.group(), "nothing")
 }
 
+// forAdvice are rights whose lack costs the look at the catalogues only.
+func forAdvice() []string {
+	return []string{"Microsoft.Compute/skus/read", "Microsoft.Compute/locations/publishers/artifacttypes/offers/skus/versions/read"}
+}
+
 func TestRole(t *testing.T) {
 	t.Parallel()
 	actions := roleActions(t)
@@ -106,6 +112,12 @@ func TestRole(t *testing.T) {
 		t.Run("without "+action, func(t *testing.T) {
 			t.Parallel()
 			_, err := play(t, append(append([]string(nil), actions[:i]...), actions[i+1:]...))
+			if slices.Contains(forAdvice(), action) {
+				if err != nil {
+					t.Errorf("got %v, want a machine all the same", err)
+				}
+				return
+			}
 			if !errors.Is(err, drivers.ErrPermission) {
 				t.Fatalf("got %v, want ErrPermission", err)
 			}

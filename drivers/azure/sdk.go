@@ -22,6 +22,7 @@ type sdk struct {
 		BeginRestart                func(context.Context, string, string, *armcompute.VirtualMachinesClientBeginRestartOptions) (*runtime.Poller[armcompute.VirtualMachinesClientRestartResponse], error)
 		BeginStart                  func(context.Context, string, string, *armcompute.VirtualMachinesClientBeginStartOptions) (*runtime.Poller[armcompute.VirtualMachinesClientStartResponse], error)
 		Get                         func(context.Context, string, string, *armcompute.VirtualMachinesClientGetOptions) (armcompute.VirtualMachinesClientGetResponse, error)
+		InstanceView                func(context.Context, string, string, *armcompute.VirtualMachinesClientInstanceViewOptions) (armcompute.VirtualMachinesClientInstanceViewResponse, error)
 		NewListAllPager             func(*armcompute.VirtualMachinesClientListAllOptions) *runtime.Pager[armcompute.VirtualMachinesClientListAllResponse]
 		RetrieveBootDiagnosticsData func(context.Context, string, string, *armcompute.VirtualMachinesClientRetrieveBootDiagnosticsDataOptions) (armcompute.VirtualMachinesClientRetrieveBootDiagnosticsDataResponse, error)
 	}
@@ -69,6 +70,7 @@ type sdk struct {
 		Get                 func(context.Context, string, string, *armnetwork.InterfacesClientGetOptions) (armnetwork.InterfacesClientGetResponse, error)
 	}
 	groups struct {
+		CheckExistence func(context.Context, string, *armresources.ResourceGroupsClientCheckExistenceOptions) (armresources.ResourceGroupsClientCheckExistenceResponse, error)
 		BeginDelete    func(context.Context, string, *armresources.ResourceGroupsClientBeginDeleteOptions) (*runtime.Poller[armresources.ResourceGroupsClientDeleteResponse], error)
 		CreateOrUpdate func(context.Context, string, armresources.ResourceGroup, *armresources.ResourceGroupsClientCreateOrUpdateOptions) (armresources.ResourceGroupsClientCreateOrUpdateResponse, error)
 		Get            func(context.Context, string, *armresources.ResourceGroupsClientGetOptions) (armresources.ResourceGroupsClientGetResponse, error)
@@ -93,6 +95,7 @@ func connect(subscription string, credential azcore.TokenCredential, o *arm.Clie
 	s.vms.BeginRestart = vms.BeginRestart
 	s.vms.BeginStart = vms.BeginStart
 	s.vms.Get = vms.Get
+	s.vms.InstanceView = vms.InstanceView
 	s.vms.NewListAllPager = vms.NewListAllPager
 	s.vms.RetrieveBootDiagnosticsData = vms.RetrieveBootDiagnosticsData
 	images, err := armcompute.NewVirtualMachineImagesClient(subscription, credential, o)
@@ -160,6 +163,7 @@ func connect(subscription string, credential azcore.TokenCredential, o *arm.Clie
 	if err != nil {
 		return s, err
 	}
+	s.groups.CheckExistence = groups.CheckExistence
 	s.groups.BeginDelete = groups.BeginDelete
 	s.groups.CreateOrUpdate = groups.CreateOrUpdate
 	s.groups.Get = groups.Get

@@ -37,9 +37,12 @@ func (a *account) askSizes(ctx context.Context, location string) (map[string]siz
 	all := map[string]size{}
 	pager := a.skus.NewListPager(&armcompute.ResourceSKUsClientListOptions{Filter: &filter})
 	for pager.More() {
-		page, err := pager.NextPage(ctx)
+		page, err := pager.NextPage(a.curious(ctx))
+		if err = a.fault(ctx, "list sizes of "+location, err); spared(err) || errors.Is(err, drivers.ErrNotFound) {
+			return nil, nil // no catalogue: Azure says at the create what it does not have
+		}
 		if err != nil {
-			return nil, a.fault(ctx, "list sizes of "+location, err)
+			return nil, err
 		}
 		for _, s := range page.Value {
 			if s != nil && s.Name != nil && s.ResourceType != nil && same(*s.ResourceType, "virtualMachines") {
@@ -118,11 +121,11 @@ func guessArch(name string) string {
 // size returns what is known of a size, and refuses one that is not to be had.
 func (a *account) size(ctx context.Context, location, name, zone string) (size, error) {
 	all, err := a.sizes(ctx, location)
-	if errors.Is(err, drivers.ErrNotFound) || err == nil && len(all) == 0 {
-		return size{name: name, arch: guessArch(name), gen2: true, trusted: true}, nil // no catalogue: Azure says at the create
-	}
 	if err != nil {
 		return size{}, err
+	}
+	if len(all) == 0 {
+		return size{name: name, arch: guessArch(name), gen2: true, trusted: true}, nil
 	}
 	z, ok := all[strings.ToLower(name)]
 	problem := ""

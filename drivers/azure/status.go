@@ -15,12 +15,15 @@ import (
 // PowerState/... and ProvisioningState/...
 type view struct {
 	power, provisioning string
+
+	blind bool // nobody tells whether it runs
 }
 
 // viewOf reads the instance view.
 func viewOf(vm *armcompute.VirtualMachine) view {
 	v := view{provisioning: lower(provisioning(vm))}
 	if vm.Properties == nil || vm.Properties.InstanceView == nil {
+		v.blind = true
 		return v
 	}
 	for _, s := range vm.Properties.InstanceView.Statuses {
@@ -51,6 +54,9 @@ func (v view) state() drivers.State {
 		return drivers.Stopping
 	case "stopped", "deallocated":
 		return drivers.Stopped
+	}
+	if v.blind && v.provisioning == "succeeded" {
+		return drivers.Running // who comes to it will see
 	}
 	switch v.provisioning {
 	case "creating", "updating", "succeeded":
@@ -105,7 +111,7 @@ func (a *account) ask(ctx context.Context, ids []string) (map[string]view, error
 	found := map[string]view{}
 	if len(ids) > fewMachines {
 		err := a.list(ctx, found)
-		if err != nil && !errors.Is(err, drivers.ErrPermission) {
+		if err != nil && !spared(err) && !errors.Is(err, drivers.ErrNotFound) {
 			return nil, err
 		}
 	}
@@ -135,7 +141,7 @@ const fewMachines = 2
 func (a *account) list(ctx context.Context, to map[string]view) error {
 	pager := a.vms.NewListAllPager(&armcompute.VirtualMachinesClientListAllOptions{StatusOnly: ptr("true")})
 	for pager.More() {
-		page, err := pager.NextPage(ctx)
+		page, err := pager.NextPage(a.curious(ctx))
 		if err != nil {
 			return a.fault(ctx, "list states of virtual machines", err)
 		}

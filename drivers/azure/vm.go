@@ -18,7 +18,20 @@ func (a *account) vm(ctx context.Context, group, name string) (*armcompute.Virtu
 	if err != nil {
 		return nil, gone(err)
 	}
+	if got.Properties != nil && got.Properties.InstanceView == nil {
+		got.Properties.InstanceView = a.instanceView(ctx, group, name)
+	}
 	return &got.VirtualMachine, nil
+}
+
+// instanceView asks for a virtual machine's view by itself, where it does not
+// come with the virtual machine; nil: nobody tells.
+func (a *account) instanceView(ctx context.Context, group, name string) *armcompute.VirtualMachineInstanceView {
+	got, err := a.vms.InstanceView(a.curious(ctx), group, name, nil)
+	if err != nil {
+		return nil
+	}
+	return &got.VirtualMachineInstanceView
 }
 
 // vmSpec returns the virtual machine to be made. Deleting it takes disk,
@@ -108,6 +121,9 @@ func (a *account) disk(ctx context.Context, group, name string) (*armcompute.Dis
 // written to a disk that exists.
 func (d *driver) clearDisk(ctx context.Context, a *account, name string) error {
 	found, err := a.disk(ctx, d.group(), name)
+	if missing(err) {
+		return nil
+	}
 	if err != nil || found == nil {
 		return err
 	}
@@ -129,12 +145,18 @@ func (d *driver) deleteDisk(ctx context.Context, a *account, group, name string)
 func (d *driver) tagDisk(ctx context.Context, a *account) error {
 	name := d.name() + endDisk
 	found, err := a.disk(ctx, d.group(), name)
+	if missing(err) {
+		return nil
+	}
 	if err != nil || found == nil || d.mine(found.Tags) {
 		return err
 	}
 	_, err = run(ctx, a, "tag disk "+name, func(ctx context.Context) (*runtime.Poller[armcompute.DisksClientUpdateResponse], error) {
 		return a.disks.BeginUpdate(ctx, d.group(), name, armcompute.DiskUpdate{Tags: d.tags()}, nil)
 	})
+	if missing(err) {
+		return nil // its name tells whose it is, too
+	}
 	return err
 }
 
