@@ -111,6 +111,9 @@ func open(ctx context.Context, l login) (*account, error) {
 	retryer := l.retryer()
 	cfg.Retryer = func() aws.Retryer { return retryer }
 	c := ec2.NewFromConfig(cfg, func(o *ec2.Options) { l.direct(&o.BaseEndpoint, "ec2", o.Region) })
+	if base := aws.ToString(c.Options().BaseEndpoint); l.endpoint == "" && base != "" && !amazons(base) {
+		l.endpoint = base // who sends EC2 elsewhere means no image of AWS
+	}
 	s := ssm.NewFromConfig(cfg, func(o *ssm.Options) { l.directSSM(&o.BaseEndpoint, o.Region) })
 	a := &account{api: newAPI(c, s), region: cfg.Region, keyID: found.AccessKeyID, http: &http.Client{Transport: overIPv4()}}
 	if base := aws.ToString(c.Options().BaseEndpoint); base != "" && !amazons(base) {
@@ -188,7 +191,7 @@ func (l login) direct(base **string, service, region string) {
 }
 
 // directSSM sends the questions for images to the same endpoint as all others,
-// unless that is a part of AWS that knows EC2 only.
+// unless that is a part of AWS that knows EC2 only, or the environment names one for SSM.
 func (l login) directSSM(base **string, region string) {
 	if l.endpoint != "" && (amazons(l.endpoint) || l.ssmURL != "") {
 		l.endpoint = ""

@@ -2,6 +2,7 @@ package amazonec2
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -135,10 +136,12 @@ func unreached(operation string, err error) error {
 		}
 		return fmt.Errorf("%s: %w", operation, err)
 	}
-	return &drivers.HintError{
-		Err:    fmt.Errorf("%s: %w: %w", operation, drivers.ErrUnreachable, sending.Err),
-		Advice: "see that the network and the proxy let HTTPS to the provider through, and that --amazonec2-region and --amazonec2-endpoint are right",
+	advice := "see that the network and the proxy let HTTPS to the provider through, and that --amazonec2-region and --amazonec2-endpoint are right"
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		advice = "if the endpoint's certificate is of an authority of your own, name its file with AWS_CA_BUNDLE"
 	}
+	return &drivers.HintError{Err: fmt.Errorf("%s: %w: %w", operation, drivers.ErrUnreachable, sending.Err), Advice: advice}
 }
 
 const quotaAdvice = "ask for more at https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas, or remove what is not needed"

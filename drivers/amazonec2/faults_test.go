@@ -183,3 +183,13 @@ func TestNoDefaultVPC(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestNoDefaultSubnets has a cloud that knows a default VPC, and no default subnets.
+func TestNoDefaultSubnets(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	s.gate.Inject(sim.Fault{Action: "DescribeSubnets", Mode: sim.Fail, Status: 400, Code: "InvalidParameterValue"})
+	m := s.machine(t, nil)
+	m.created()
+	m.removed(s)
+}

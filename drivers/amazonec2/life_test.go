@@ -2,7 +2,9 @@ package amazonec2
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -329,5 +331,34 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_ENDPOINT_URL", "")
 	m.factory = factory(quick()) // another command, elsewhere
+	m.removed(s)
+}
+
+// TestOwnAuthority has an endpoint whose certificate only the user trusts, and
+// which is named for EC2 alone: images are asked for there too.
+func TestOwnAuthority(t *testing.T) {
+	// Not parallel: the SDK reads the environment of the process.
+	s := simulate(t, ec2sim.Config{})
+	server := httptest.NewTLSServer(s.gate)
+	t.Cleanup(server.Close)
+	bundle := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_ENDPOINT_URL_EC2", server.URL)
+	values := drivers.Values{"amazonec2-access-key": {ec2sim.AccessKey}, "amazonec2-secret-key": {ec2sim.SecretKey}, "amazonec2-retries": {"-1"}}
+	m := newMachine(t, factory(quick()), "m1", values)
+	h := new(drivers.HintError)
+	if err := m.open().Check(t.Context()); !errors.Is(err, drivers.ErrUnreachable) || !errors.As(err, &h) || !strings.Contains(h.Advice, "AWS_CA_BUNDLE") {
+		t.Errorf("got %v, want that the certificate is not trusted", err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	m = newMachine(t, factory(quick()), "m1", values)
+	m.created()
+	if asked := s.gate.Calls()["GetParameter"]; asked != 1 {
+		t.Errorf("the images' parameter was asked for %d times", asked)
+	}
+	t.Setenv("AWS_ENDPOINT_URL_EC2", "")
+	m.factory = factory(quick())
 	m.removed(s)
 }

@@ -24,9 +24,14 @@ type site struct {
 
 // sites returns where the instance can be, the best first.
 func (a *account) sites(ctx context.Context, c Config) ([]site, error) {
-	in := subnetQuery(c)
 	all, err := a.subnets.get(ctx, fmt.Sprintf("%q %q", c.VPC, split(c.Subnets)), func(ctx context.Context) ([]types.Subnet, error) {
-		return a.askSubnets(ctx, in)
+		switch {
+		case len(split(c.Subnets)) > 0:
+			return a.askSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: split(c.Subnets)})
+		case c.VPC != "":
+			return a.askSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", c.VPC)}})
+		}
+		return a.defaultSubnets(ctx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find subnet: %w", err)
@@ -37,15 +42,25 @@ func (a *account) sites(ctx context.Context, c Config) ([]site, error) {
 	return choose(all, c, a.region)
 }
 
-// subnetQuery asks for the subnets that the user's choice leaves.
-func subnetQuery(c Config) *ec2.DescribeSubnetsInput {
-	switch {
-	case len(split(c.Subnets)) > 0:
-		return &ec2.DescribeSubnetsInput{SubnetIds: split(c.Subnets)}
-	case c.VPC != "":
-		return &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", c.VPC)}}
+// defaultSubnets returns the default subnets, or else all of the default VPC.
+func (a *account) defaultSubnets(ctx context.Context) ([]types.Subnet, error) {
+	all, err := a.askSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("default-for-az", "true")}})
+	if len(all) > 0 || err != nil && !says(err, "InvalidParameterValue", "InvalidFilter") {
+		return all, err
 	}
-	return &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("default-for-az", "true")}}
+	out, err := do(ctx, a.describeVpcs, &ec2.DescribeVpcsInput{Filters: []types.Filter{filter("is-default", "true")}})
+	if dispensable(err) {
+		return nil, nil
+	}
+	if err != nil || len(out.Vpcs) == 0 {
+		return nil, err
+	}
+	id := aws.ToString(out.Vpcs[0].VpcId)
+	all, err = a.askSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("vpc-id", id)}})
+	if err == nil && len(all) == 0 {
+		err = a.noSubnet(Config{VPC: id})
+	}
+	return all, err
 }
 
 func (a *account) askSubnets(ctx context.Context, in *ec2.DescribeSubnetsInput) ([]types.Subnet, error) {
@@ -68,7 +83,7 @@ func (a *account) noSubnet(c Config) error {
 	if c.VPC != "" {
 		return &drivers.HintError{
 			Err:    fmt.Errorf("VPC %s has no subnet in %s, or does not exist there", c.VPC, a.region),
-			Advice: "make one: aws ec2 create-subnet, or name another VPC with --" + Name + "-vpc-id",
+			Advice: "make one: aws ec2 create-subnet or create-default-subnet, or name another VPC with --" + Name + "-vpc-id",
 		}
 	}
 	return &drivers.HintError{
