@@ -20,6 +20,7 @@ import (
 // site is where an instance can be.
 type site struct {
 	subnet, zone, vpc string
+	onlyIPv6          bool
 }
 
 // sites returns where the instance can be, the best first.
@@ -116,6 +117,7 @@ func choose(all []types.Subnet, c Config, region string) ([]site, error) {
 		return []int{
 			slices.Index(named, aws.ToString(s.SubnetId)),
 			slices.Index(zones, aws.ToString(s.AvailabilityZone)),
+			truth(aws.ToBool(s.Ipv6Native)),
 			truth(!plainZone(aws.ToString(s.AvailabilityZone), region)),
 			truth(!c.PrivateOnly && !aws.ToBool(s.MapPublicIpOnLaunch)),
 		}
@@ -127,7 +129,7 @@ func choose(all []types.Subnet, c Config, region string) ([]site, error) {
 	})
 	sites := make([]site, len(fit))
 	for i, s := range fit {
-		sites[i] = site{subnet: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone), vpc: aws.ToString(s.VpcId)}
+		sites[i] = site{subnet: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone), vpc: aws.ToString(s.VpcId), onlyIPv6: aws.ToBool(s.Ipv6Native)}
 	}
 	return sites, nil
 }
@@ -139,10 +141,21 @@ func unfit(s types.Subnet, c Config, zones []string) string {
 		return "is in VPC " + aws.ToString(s.VpcId)
 	case len(zones) > 0 && !slices.Contains(zones, aws.ToString(s.AvailabilityZone)):
 		return "is in another zone"
-	case s.AvailableIpAddressCount != nil && *s.AvailableIpAddressCount == 0:
+	case s.AvailableIpAddressCount != nil && *s.AvailableIpAddressCount == 0 && !aws.ToBool(s.Ipv6Native):
 		return "has no free address"
 	case c.IPv6 && len(s.Ipv6CidrBlockAssociationSet) == 0:
 		return "has no IPv6 range"
+	}
+	if !aws.ToBool(s.Ipv6Native) {
+		return ""
+	}
+	switch {
+	case !c.IPv6:
+		return "is for IPv6 only, which goes with --" + Name + "-ipv6"
+	case c.ElasticIP != "":
+		return "is for IPv6 only, and has no elastic IP"
+	case len(split(c.Allow)) == 0 && !c.UsePrivate && !c.PrivateOnly:
+		return "is for IPv6 only, which goes with --" + Name + "-allow and an IPv6 range"
 	}
 	return ""
 }
@@ -191,6 +204,9 @@ func (a *account) ranges(ctx context.Context, vpc string) ([]netip.Prefix, error
 	words := []string{aws.ToString(v.CidrBlock)}
 	for _, more := range v.CidrBlockAssociationSet {
 		words = append(words, aws.ToString(more.CidrBlock))
+	}
+	for _, more := range v.Ipv6CidrBlockAssociationSet {
+		words = append(words, aws.ToString(more.Ipv6CidrBlock))
 	}
 	var all []netip.Prefix
 	for _, w := range words {

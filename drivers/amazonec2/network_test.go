@@ -24,10 +24,13 @@ func TestChoose(t *testing.T) {
 	}
 	v6 := subnet("v6", "us-west-2d", 9, true)
 	v6.Ipv6CidrBlockAssociationSet = []types.SubnetIpv6CidrBlockAssociation{{}}
+	only := subnet("six", "us-west-2e", 0, true)
+	only.Ipv6CidrBlockAssociationSet, only.Ipv6Native = []types.SubnetIpv6CidrBlockAssociation{{}}, aws.Bool(true)
 	for name, c := range map[string]struct {
 		config Config
 		want   string
 	}{
+		"only IPv6":   {Config{IPv6: true, Allow: []string{"2001:db8::/64"}}, "v6 six"},
 		"any":         {Config{}, "b c v6 inner local"},
 		"private":     {Config{PrivateOnly: true}, "inner b c v6 local"},
 		"letter":      {Config{Zones: []string{"c"}}, "c"},
@@ -39,7 +42,7 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sites, err := choose(append(slices.Clone(all), v6), c.config, "us-west-2")
+			sites, err := choose(append(slices.Clone(all), v6, only), c.config, "us-west-2")
 			var ids []string
 			for _, s := range sites {
 				ids = append(ids, s.subnet)
@@ -51,5 +54,30 @@ func TestChoose(t *testing.T) {
 				t.Errorf("got %v, want ErrOption", err)
 			}
 		})
+	}
+}
+
+func TestStatusHost(t *testing.T) {
+	t.Parallel()
+	four := types.Instance{PrivateIpAddress: aws.String("10.0.0.7"), PublicIpAddress: aws.String("192.0.2.7")}
+	both := four
+	both.Ipv6Address = aws.String("2001:db8::7")
+	six := types.Instance{NetworkInterfaces: []types.InstanceNetworkInterface{{Ipv6Addresses: []types.InstanceIpv6Address{{Ipv6Address: aws.String("2001:db8::7")}}}}}
+	for name, c := range map[string]struct {
+		config     Config
+		instance   types.Instance
+		host, peer string
+	}{
+		"IPv4":               {Config{}, four, "192.0.2.7", "10.0.0.7"},
+		"both":               {Config{IPv6: true}, both, "192.0.2.7", "10.0.0.7"},
+		"IPv6":               {Config{IPv6: true}, six, "2001:db8::7", "2001:db8::7"},
+		"private":            {Config{PrivateOnly: true}, both, "10.0.0.7", "10.0.0.7"},
+		"private, only IPv6": {Config{UsePrivate: true}, six, "2001:db8::7", "2001:db8::7"},
+		"nothing yet":        {Config{}, types.Instance{}, "", ""},
+	} {
+		d := &driver{cfg: c.config, state: &drivers.Durable[State]{}}
+		if got := d.statusOf(c.instance); got.Host != c.host || got.Peer != c.peer {
+			t.Errorf("%s: it is reached at %q and by peers at %q, want %q and %q", name, got.Host, got.Peer, c.host, c.peer)
+		}
 	}
 }

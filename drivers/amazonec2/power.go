@@ -50,23 +50,39 @@ func (d *driver) find(ctx context.Context) (*account, types.Instance, error) {
 
 // statusOf says what EC2 knows of an instance in the contract's words.
 func (d *driver) statusOf(i types.Instance) drivers.Status {
+	six := ipv6Of(i)
 	s := drivers.Status{
 		State:   stateWord(stateOf(i)),
-		Peer:    aws.ToString(i.PrivateIpAddress),
+		Peer:    cmp.Or(aws.ToString(i.PrivateIpAddress), six),
 		User:    cmp.Or(d.state.Value.User, d.cfg.SSHUser, defaultUser),
 		SSHPort: d.cfg.SSHPort,
 	}
 	switch {
 	case d.cfg.UsePrivate, d.cfg.PrivateOnly:
-		s.Host = aws.ToString(i.PrivateIpAddress)
+		s.Host = s.Peer
 	case d.cfg.ElasticIP != "" && d.state.Value.Address.IP != "":
 		if aws.ToString(i.PublicIpAddress) == d.state.Value.Address.IP { // else it is not bound yet
 			s.Host = d.state.Value.Address.IP
 		}
 	default:
-		s.Host = cmp.Or(aws.ToString(i.PublicIpAddress), aws.ToString(i.Ipv6Address))
+		s.Host = cmp.Or(aws.ToString(i.PublicIpAddress), six)
 	}
 	return s
+}
+
+// ipv6Of returns an instance's IPv6 address; empty: it has none.
+func ipv6Of(i types.Instance) string {
+	if six := aws.ToString(i.Ipv6Address); six != "" {
+		return six
+	}
+	for _, n := range i.NetworkInterfaces {
+		for _, a := range n.Ipv6Addresses {
+			if six := aws.ToString(a.Ipv6Address); six != "" {
+				return six
+			}
+		}
+	}
+	return ""
 }
 
 func stateWord(s types.InstanceStateName) drivers.State {

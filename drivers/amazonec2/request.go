@@ -50,6 +50,9 @@ func request(c Config, o order) *ec2.RunInstancesInput {
 		CapacityReservationSpecification: reservation(c),
 		CpuOptions:                       cpuOptions(c),
 	}
+	if o.onlyIPv6 {
+		in.MetadataOptions.HttpProtocolIpv6 = types.InstanceMetadataProtocolStateEnabled
+	}
 	if c.EBSOptimized {
 		in.EbsOptimized = aws.Bool(true)
 	}
@@ -95,8 +98,9 @@ func networkInterface(c Config, o order) types.InstanceNetworkInterfaceSpecifica
 		SubnetId:            aws.String(o.subnet),
 		Groups:              o.groups,
 		DeleteOnTermination: aws.Bool(true),
-		// An elastic address comes in its place.
-		AssociatePublicIpAddress: aws.Bool(!c.PrivateOnly && c.ElasticIP == ""),
+	}
+	if !o.onlyIPv6 { // an elastic address comes in a public one's place
+		n.AssociatePublicIpAddress = aws.Bool(!c.PrivateOnly && c.ElasticIP == "")
 	}
 	if c.IPv6 {
 		n.Ipv6AddressCount = aws.Int32(1)

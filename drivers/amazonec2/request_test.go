@@ -83,7 +83,9 @@ func TestRunInstances(t *testing.T) {
 	for name, c := range map[string]struct {
 		values v
 		spot   bool
+		six    bool
 	}{
+		"run-ipv6-only":   {values: v{"amazonec2-ipv6": {"true"}}, six: true},
 		"run-default":     {},
 		"run-private":     {values: v{"amazonec2-private-address-only": {"true"}}},
 		"run-ipv6":        {values: v{"amazonec2-ipv6": {"true"}}},
@@ -112,7 +114,7 @@ func TestRunInstances(t *testing.T) {
 			}
 			o := order{
 				candidate: candidate{
-					site: site{"subnet-1", "eu-central-1a", "vpc-1"}, machineType: "t3.micro", spot: c.spot,
+					site: site{"subnet-1", "eu-central-1a", "vpc-1", c.six}, machineType: "t3.micro", spot: c.spot,
 					image: image{id: "ami-1", root: "/dev/sda1", size: 8},
 				},
 				token: "machine-token", key: "machine-m1-01234567", groups: []string{"sg-1", "sg-2"},
