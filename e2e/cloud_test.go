@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,13 +28,15 @@ type provider struct {
 	flags    []string // for create
 	stays    bool     // a host keeps its address when it is stopped
 	denied   string   // the code with which it refuses who may not do something
+	firewall bool     // it has one before each host
+	subnet   bool     // whose groups are all that is in a subnet
 }
 
 // providers returns all of them, in the order of their use.
 func providers() []provider {
 	return []provider{
-		{name: "ec2", driver: "amazonec2", instance: "instance", denied: "UnauthorizedOperation"},
-		{name: "azure", driver: "azure", instance: "virtualMachines", stays: true, denied: "AuthorizationFailed"},
+		{name: "ec2", driver: "amazonec2", instance: "instance", denied: "UnauthorizedOperation", firewall: true},
+		{name: "azure", driver: "azure", instance: "virtualMachines", stays: true, denied: "AuthorizationFailed", firewall: true, subnet: true},
 		{name: "vsphere", driver: "vmwarevsphere", instance: "vm", stays: true},
 	}
 }
@@ -224,6 +227,15 @@ func (c *cloud) held() bool {
 	var h any
 	c.ask("GET", "/held", nil, &h)
 	return strings.Contains(fmt.Sprint(h), "true")
+}
+
+// admits tells whether a host's firewall lets an address in to a port, such as tcp/22.
+func (c *cloud) admits(host, from, port string) (yes bool) {
+	c.t.Helper()
+	protocol, number, _ := strings.Cut(port, "/")
+	q := url.Values{"host": {host}, "from": {from}, "protocol": {protocol}, "port": {number}}
+	c.ask("GET", "/admits?"+q.Encode(), nil, &yes)
+	return yes
 }
 
 func (c *cloud) vanish(r resource) {

@@ -125,6 +125,9 @@ func TestCloudSwarm(t *testing.T) {
 		f.loadHello(a, b)
 		f.deployHello(env)
 		f.answersEverywhere(a, b)
+		if p.firewall {
+			f.closedToOthers(c, p)
+		}
 		f.ok("rm", "-y", b)
 		if got := f.nodes(env); len(got) != 1 {
 			t.Errorf("Nodes after rm: got %q", got)
@@ -134,4 +137,46 @@ func TestCloudSwarm(t *testing.T) {
 			t.Errorf("rm left %v", left)
 		}
 	})
+}
+
+// closedToOthers looks into the provider's books for who may reach which ports of
+// the hosts of a swarm.
+func (f *fleet) closedToOthers(c *cloud, p provider) {
+	f.t.Helper()
+	management, swarm := []string{"tcp/22", "tcp/2376"}, []string{"tcp/2377", "tcp/7946", "udp/7946", "udp/4789"}
+	const caller, stranger = "127.0.0.1", "203.0.113.9" // where the provider is asked from
+	hosts := map[string]string{}
+	for _, r := range c.ledger() {
+		if r.Kind == p.instance {
+			hosts[r.Tags["machine-name"]] = r.ID
+		}
+	}
+	if len(hosts) != 2 {
+		f.t.Fatalf("Hosts: got %v", hosts)
+	}
+	for m, id := range hosts {
+		expect := func(ports []string, from string, want bool) {
+			f.t.Helper()
+			for _, port := range ports {
+				if got := c.admits(id, from, port); got != want {
+					f.t.Errorf("%s admits %s to %s: got %v, want %v", m, from, port, got, want)
+				}
+			}
+		}
+		expect(management, caller, true)
+		expect(swarm, caller, false)
+		expect(slices.Concat(management, swarm, []string{"tcp/80", "tcp/2375", "udp/53"}), stranger, false)
+		for other := range hosts {
+			if other != m {
+				expect(swarm, f.ok("inspect", "--format", "{{.Address.Peer}}", other), true)
+			}
+		}
+		if !p.subnet { // what is in the group's network and not in the group
+			neighbour := c.ready.Private.Masked().Addr()
+			for range 250 {
+				neighbour = neighbour.Next()
+			}
+			expect(slices.Concat(management, swarm), neighbour.String(), false)
+		}
+	}
 }

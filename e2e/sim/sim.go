@@ -9,6 +9,7 @@ package sim
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -41,6 +42,21 @@ type Provider interface {
 
 	// Vanish deletes a resource as its owner would in the provider's console.
 	Vanish(kind, id string) error
+}
+
+// Firewall is a Provider whose hosts are behind packet filters. The filters are
+// kept in books only: between hosts, packets take their way past them.
+type Firewall interface {
+	// Admits tells whether a host of the ledger lets a packet in.
+	Admits(host string, p Packet) (bool, error)
+}
+
+// Packet is what somebody sends to a host. From is an address of the world, or
+// one of the hosts' private network.
+type Packet struct {
+	From     netip.Addr
+	Protocol string // tcp or udp
+	Port     int
 }
 
 // Fault spoils calls.

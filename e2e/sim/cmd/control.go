@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
 
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/host"
@@ -20,6 +23,8 @@ import (
 //	POST   /faults        arms a sim.Fault
 //	DELETE /faults        disarms all
 //	POST   /vanish        {"kind": K, "id": I} deletes a resource
+//	GET    /admits        whether a host lets a packet in, by its provider's books: true or
+//	                      false; asked with ?host=ID&from=ADDRESS&protocol=tcp&port=N
 //	POST   /set           {NAME: VALUE, ...} sets knobs: see provider.go
 //	GET    /console/{id}  what a host printed on its console, as text
 func control(p *provider, gate *sim.Gate, hosts host.Hosts) http.Handler {
@@ -49,6 +54,7 @@ func control(p *provider, gate *sim.Gate, hosts host.Hosts) http.Handler {
 	mux.HandleFunc("POST /vanish", func(w http.ResponseWriter, r *http.Request) {
 		asked(w, r, func(which struct{ Kind, ID string }) error { return p.Vanish(which.Kind, which.ID) })
 	})
+	mux.HandleFunc("GET /admits", func(w http.ResponseWriter, r *http.Request) { admits(w, p, r.URL.Query()) })
 	mux.HandleFunc("POST /set", func(w http.ResponseWriter, r *http.Request) {
 		asked(w, r, func(knobs map[string]json.RawMessage) error {
 			for name, value := range knobs {
@@ -68,6 +74,22 @@ func control(p *provider, gate *sim.Gate, hosts host.Hosts) http.Handler {
 		_, _ = w.Write(text) // the client may be gone
 	})
 	return mux
+}
+
+func admits(w http.ResponseWriter, p *provider, q url.Values) {
+	firewall, ok := p.Provider.(sim.Firewall)
+	from, err := netip.ParseAddr(q.Get("from"))
+	port, perr := strconv.Atoi(q.Get("port"))
+	if err := errors.Join(err, perr); err != nil || !ok {
+		http.Error(w, fmt.Sprintf("no firewall, or not a packet: %v", err), http.StatusBadRequest)
+		return
+	}
+	admitted, err := firewall.Admits(q.Get("host"), sim.Packet{From: from, Protocol: q.Get("protocol"), Port: port})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	answer(w, admitted)
 }
 
 func answer(w http.ResponseWriter, v any) {
