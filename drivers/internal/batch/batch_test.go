@@ -13,7 +13,7 @@ func TestJoins(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var calls [][]int
-	g := &Group[int, int]{Linger: 50 * time.Millisecond, Max: 10, Ask: func(_ context.Context, keys []int) (map[int]int, error) {
+	g := &Group[int, int]{Linger: time.Second, Max: 10, Ask: func(_ context.Context, keys []int) (map[int]int, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		calls = append(calls, slices.Clone(keys))
@@ -75,7 +75,7 @@ func TestPanicIsAnError(t *testing.T) {
 func TestLeaving(t *testing.T) {
 	t.Parallel()
 	asked, ended := make(chan struct{}), make(chan error, 1)
-	g := &Group[int, int]{Linger: 20 * time.Millisecond, Ask: func(ctx context.Context, _ []int) (map[int]int, error) {
+	g := &Group[int, int]{Linger: time.Minute, Max: 2, Ask: func(ctx context.Context, _ []int) (map[int]int, error) {
 		close(asked)
 		<-ctx.Done()
 		ended <- context.Cause(ctx)

@@ -15,7 +15,7 @@ import (
 	"github.com/hostsmith/machine/e2e/sim/azuresim"
 )
 
-func slow(c *azuresim.Config) { c.Operation = 100 * time.Millisecond }
+func slow(c *azuresim.Config) { c.Operation = 400 * time.Millisecond }
 
 func TestOneOperationAtATime(t *testing.T) {
 	t.Parallel()

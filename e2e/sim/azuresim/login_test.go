@@ -138,7 +138,7 @@ const subscriptionPath = "/subscriptions/" + azuresim.Subscription
 
 func TestTokensAreAskedFor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *azuresim.Config) { c.Token = time.Second })
+	w := newWorld(t, func(c *azuresim.Config) { c.Token = 3 * time.Second })
 	status, header, _ := w.call("GET", subscriptionPath+"?api-version=2022-12-01", "", "")
 	if status != 401 || !strings.Contains(header.Get("WWW-Authenticate"), `authorization_uri="`+w.server.URL+"/"+azuresim.Tenant+`"`) {
 		t.Errorf("got %d, %s", status, header.Get("WWW-Authenticate"))
@@ -150,7 +150,7 @@ func TestTokensAreAskedFor(t *testing.T) {
 	if status, _, answer := w.call("GET", subscriptionPath+"?api-version=2022-12-01", token, ""); status != 200 || answer["tenantId"] != azuresim.Tenant {
 		t.Errorf("with a good token: %d %v", status, answer)
 	}
-	time.Sleep(2100 * time.Millisecond) // the time of expiry is in whole seconds
+	time.Sleep(4100 * time.Millisecond) // the time of expiry is in whole seconds
 	if status, _, answer := w.call("GET", subscriptionPath+"?api-version=2022-12-01", token, ""); status != 401 || code(answer) != "ExpiredAuthenticationToken" {
 		t.Errorf("with an old token: %d %v", status, answer)
 	}

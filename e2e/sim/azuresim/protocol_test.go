@@ -25,7 +25,7 @@ func path(address string) string {
 
 func TestOperationsArePolled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *azuresim.Config) { c.Operation, c.RetryAfter = 50*time.Millisecond, 0 })
+	w := newWorld(t, func(c *azuresim.Config) { c.Operation, c.RetryAfter = 500*time.Millisecond, 0 })
 	token := w.token()
 	at := subscriptionPath + "/resourceGroups/g"
 	if status, _, answer := w.call("PUT", at+"?api-version=2021-04-01", token, `{"location":"westeurope"}`); status != 201 {
@@ -120,12 +120,12 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 
 func TestNewGroupIsNotFoundForAWhile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *azuresim.Config) { c.Delay = 200 * time.Millisecond })
+	w := newWorld(t, func(c *azuresim.Config) { c.Delay = time.Second })
 	w.group("g")
 	refused(t, w.knockAt("g"), 404, "ResourceGroupNotFound")
 	_, err := w.addresses.BeginCreateOrUpdate(t.Context(), "g", "ip", address(), nil)
 	refused(t, err, 404, "ResourceGroupNotFound")
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(time.Second)
 	if err := w.knockAt("g"); err != nil {
 		t.Error(err)
 	}

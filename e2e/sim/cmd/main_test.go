@@ -30,7 +30,7 @@ func start(t *testing.T, provider string, args ...string) ready {
 			t.Errorf("It ended with %v", err)
 		}
 	})
-	for range 1000 {
+	for range 6000 {
 		text, err := os.ReadFile(filepath.Join(dir, "ready.json"))
 		if err == nil {
 			var r ready
@@ -185,7 +185,7 @@ func TestEndsWithPipe(t *testing.T) {
 	out.Close()
 	select {
 	case <-ctx.Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("It did not end")
 	}
 	null, err := os.Open(os.DevNull)

@@ -127,7 +127,7 @@ func (w *world) properties(vm *object.VirtualMachine) mo.VirtualMachine {
 // until waits for a machine to become as wanted.
 func (w *world) until(vm *object.VirtualMachine, what string, is func(mo.VirtualMachine) bool) mo.VirtualMachine {
 	w.Helper()
-	for range 500 {
+	for range 6000 {
 		if p := w.properties(vm); is(p) {
 			return p
 		}
