@@ -40,7 +40,6 @@ type account struct {
 
 	states batch.Group[string, view]
 	memos  memos
-	fresh  births
 }
 
 // account returns the account of the machine.

@@ -56,6 +56,7 @@ type driver struct {
 	state    *drivers.Durable[State]
 	env      drivers.Env
 	accounts *accounts
+	forAll   bool // acts on what any machine of the store left
 }
 
 var (

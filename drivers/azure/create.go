@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
@@ -344,6 +343,5 @@ func (d *driver) made(ctx context.Context, a *account) error {
 	}
 	st.VM = id(a.subscription, d.group(), typeVM, d.name())
 	st.Made = true
-	a.fresh.note(st.VM, time.Now())
 	return d.state.Save()
 }

@@ -158,7 +158,17 @@ func (d *driver) ours(tags map[string]*string) bool {
 
 // mine tells whether tags are those of this machine.
 func (d *driver) mine(tags map[string]*string) bool {
-	return d.ours(tags) && tag(tags, tagMachine) == d.env.Machine
+	return d.ours(tags) && (d.forAll || tag(tags, tagMachine) == d.env.Machine)
+}
+
+// named tells whether a resource is called as the store's machines are and their parts.
+func (d *driver) named(name string) bool {
+	for _, end := range []string{"", endNIC, endIP, endDisk, endFirewall} {
+		if strings.HasSuffix(name, "-"+d.store()+end) {
+			return true
+		}
+	}
+	return false
 }
 
 // tag returns the value of a tag. Names of tags are the same in any case.

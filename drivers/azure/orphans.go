@@ -49,7 +49,17 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	ctx, cancel := within(ctx, askLimit, "listing what carries the store's tag")
 	defer cancel()
 	filter := fmt.Sprintf("tagName eq '%s' and tagValue eq '%s'", tagStore, strings.ReplaceAll(d.env.StoreID, "'", "''"))
-	var all []drivers.Resource
+	var all, silent []drivers.Resource
+	told := false
+	add := func(id, kind, name string, tags map[string]*string) {
+		switch told = told || len(tags) > 0; {
+		case !d.makes(kind, name):
+		case len(tags) == 0:
+			silent = append(silent, d.resource(id, kind, name, tags))
+		case d.ours(tags):
+			all = append(all, d.resource(id, kind, name, tags))
+		}
+	}
 	pager := a.all.NewListPager(&armresources.ClientListOptions{Filter: &filter})
 	for pager.More() {
 		page, err := pager.NextPage(ctx)
@@ -58,7 +68,7 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 		}
 		for _, r := range page.Value {
 			if r != nil && r.ID != nil && r.Type != nil && r.Name != nil {
-				all = append(all, d.resource(*r.ID, *r.Type, *r.Name, r.Tags))
+				add(*r.ID, *r.Type, *r.Name, r.Tags)
 			}
 		}
 	}
@@ -70,9 +80,12 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 		}
 		for _, g := range page.Value {
 			if g != nil && g.ID != nil && g.Name != nil {
-				all = append(all, d.resource(*g.ID, typeGroup, *g.Name, g.Tags))
+				add(*g.ID, typeGroup, *g.Name, g.Tags)
 			}
 		}
+	}
+	if !told {
+		all = silent // the list leaves tags out, as a filtered one may
 	}
 	order := kinds()
 	rank := func(r drivers.Resource) int {
@@ -87,8 +100,7 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 func (d *driver) resource(id, kind, name string, tags map[string]*string) drivers.Resource {
 	r := drivers.Resource{Kind: kindName(kind), ID: id, Name: name, Machine: tag(tags, tagMachine)}
 	r.Costs = slices.ContainsFunc([]string{typeVM, typeIP, typeDisk}, func(k string) bool { return same(k, kind) })
-	own := slices.ContainsFunc([]string{typeVM, typeNIC, typeIP, typeDisk, typeFirewall}, func(k string) bool { return same(k, kind) })
-	if r.Machine == "" && own {
+	if r.Machine == "" && ownKind(kind) {
 		for _, end := range []string{endNIC, endIP, endDisk, endFirewall, ""} {
 			if machine, ok := strings.CutSuffix(name, "-"+d.store()+end); ok {
 				r.Machine = machine
@@ -97,6 +109,17 @@ func (d *driver) resource(id, kind, name string, tags map[string]*string) driver
 		}
 	}
 	return r
+}
+
+// ownKind tells whether each machine has its own of a kind.
+func ownKind(kind string) bool {
+	return slices.ContainsFunc([]string{typeVM, typeNIC, typeIP, typeDisk, typeFirewall}, func(k string) bool { return same(k, kind) })
+}
+
+// makes tells whether the driver makes such things. What lies in a resource group
+// may have got the store's tag from it.
+func (d *driver) makes(kind, name string) bool {
+	return slices.ContainsFunc(kinds(), func(k string) bool { return same(k, kind) }) && (!ownKind(kind) || d.named(name))
 }
 
 // Claims implements drivers.Orphans.
@@ -125,11 +148,12 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	}
 	ctx, cancel := within(ctx, removeLimit, "the release of "+r.Name)
 	defer cancel()
-	o := &orphan{driver: d, machine: r.Machine}
+	other := *d
+	other.forAll, other.state = true, &drivers.Durable[State]{}
 	if p.kind == "" {
 		return d.removeGroup(ctx, a, p.group, func(string) bool { return false })
 	}
-	for kind, remove := range o.removers() {
+	for kind, remove := range other.removers() {
 		if same(kind, p.kind) {
 			return d.patiently(ctx, a, p, remove)
 		}
@@ -137,21 +161,10 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	return fmt.Errorf("release %s %s: %w", r.Kind, r.ID, drivers.ErrUnsupported)
 }
 
-// orphan removes what belongs to a machine that may be another than the driver's.
-type orphan struct {
-	*driver
-	machine string
-}
-
-func (o *orphan) removers() map[string]func(context.Context, *account, part) error {
-	other := *o.driver
-	if o.machine != "" {
-		other.env.Machine = o.machine
-	}
-	blank := drivers.Durable[State]{}
-	other.state = &blank
+// removers tell how the kinds of things are removed.
+func (d *driver) removers() map[string]func(context.Context, *account, part) error {
 	return map[string]func(context.Context, *account, part) error{
-		typeVM: other.deleteVM, typeNIC: other.removeNIC, typeIP: other.removeIP, typeDisk: other.removeDisk,
-		typeFirewall: other.removeFirewall, typeSet: other.removeSet, typeNetwork: other.removeNetwork,
+		typeVM: d.deleteVM, typeNIC: d.removeNIC, typeIP: d.removeIP, typeDisk: d.removeDisk,
+		typeFirewall: d.removeFirewall, typeSet: d.removeSet, typeNetwork: d.removeNetwork,
 	}
 }

@@ -148,7 +148,6 @@ func (d *driver) removeVM(ctx context.Context, a *account) error {
 	if err := d.deleteVM(ctx, a, part{group: group, name: name}); err != nil {
 		return err
 	}
-	a.fresh.forget(st.VM)
 	st.VM, st.Made, st.Public, st.Private = "", false, "", ""
 	return d.state.Save()
 }
@@ -193,7 +192,7 @@ func (d *driver) removeDisk(ctx context.Context, a *account, p part) error {
 	if missing(err) {
 		return nil // the virtual machine took it along
 	}
-	if err != nil || found == nil || !d.mine(found.Tags) && tag(found.Tags, tagStore) != "" {
+	if err != nil || found == nil || !d.mine(found.Tags) && (tag(found.Tags, tagStore) != "" || !d.named(p.name)) {
 		return err
 	}
 	err = d.deleteDisk(ctx, a, p.group, p.name)

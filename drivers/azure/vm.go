@@ -3,8 +3,6 @@ package azure
 import (
 	"context"
 	"encoding/base64"
-	"sync"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
@@ -158,33 +156,4 @@ func (d *driver) tagDisk(ctx context.Context, a *account) error {
 		return nil // its name tells whose it is, too
 	}
 	return err
-}
-
-// made remembers when virtual machines were made: for a while Azure may not know them.
-type births struct {
-	mu sync.Mutex
-	at map[string]time.Time
-}
-
-func (b *births) note(id string, t time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.at == nil {
-		b.at = map[string]time.Time{}
-	}
-	b.at[lower(id)] = t
-}
-
-// recent tells whether it was made a moment ago.
-func (b *births) recent(id string, now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	at, ok := b.at[lower(id)]
-	return ok && now.Sub(at) < 30*time.Second
-}
-
-func (b *births) forget(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.at, lower(id))
 }
