@@ -38,7 +38,7 @@ func assign(c reflect.Value, driver string, fields []field, values Values) error
 			continue
 		}
 		err := &OptionError{Option: name, Err: fmt.Errorf("driver %s has no such option", driver)}
-		if near := nearest(name, slices.Collect(maps.Keys(known))); near != "" {
+		if near := Nearest(name, slices.Collect(maps.Keys(known))); near != "" {
 			err.Advice = fmt.Sprintf("did you mean --%s?", near)
 		}
 		errs = append(errs, err)
@@ -110,7 +110,7 @@ func (f field) allow(s string) error {
 		return nil
 	}
 	err := &OptionError{Option: f.Name, Err: fmt.Errorf("%q is none of %s", s, strings.Join(f.OneOf, ", "))}
-	if near := nearest(s, f.OneOf); near != "" {
+	if near := Nearest(s, f.OneOf); near != "" {
 		err.Advice = fmt.Sprintf("did you mean %s?", near)
 	}
 	return err

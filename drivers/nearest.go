@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// nearest returns the candidate that was most likely meant by word; empty if
+// Nearest returns the candidate that was most likely meant by word; empty if
 // none is close.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	candidates = slices.Clone(candidates)
 	slices.Sort(candidates) // the same advice for the same mistake
 	best, least := "", max(2, len(word)/5)+1

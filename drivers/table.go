@@ -43,7 +43,7 @@ func (t Table) Lookup(name string) (Factory, error) {
 	if len(names) == 0 {
 		err = fmt.Errorf("%w %q: there are none", ErrUnknown, name)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		return nil, &HintError{Err: err, Advice: fmt.Sprintf("did you mean %s?", near)}
 	}
 	return nil, err

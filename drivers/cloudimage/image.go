@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,21 +18,22 @@ import (
 
 // Errors that callers decide on.
 var (
-	ErrChecksum = errors.New("checksum does not match")
 	ErrFetch    = errors.New("image cannot be fetched")
+	ErrChecksum = errors.New("checksum does not match")
 	ErrFormat   = errors.New("not a usable disk image")
+	ErrFull     = errors.New("no space left for images")
 )
 
-// NoChecksum as a checksum says that the user wants an image unverified.
+// NoChecksum in place of a checksum says that the user wants an image unverified.
 const NoChecksum = "none"
 
 // Image is one published file: one of the catalogue, or one that a user named.
 type Image struct {
 	Name     string   `json:"name,omitempty"`     // such as debian-12; empty: not of the catalogue
 	Summary  string   `json:"summary,omitempty"`  // for a list
-	Arch     string   `json:"arch"`               // amd64 or arm64
+	Arch     string   `json:"arch,omitempty"`     // amd64 or arm64
 	Format   string   `json:"format,omitempty"`   // qcow2, raw, vmdk, vdi, vhd, vhdx or iso, once unpacked; empty: Get finds out
-	Packed   string   `json:"packed,omitempty"`   // xz, gz, bz2 or zip; empty: not packed
+	Packed   string   `json:"packed,omitempty"`   // xz, gz, bz2, zip, tar.xz, tar.gz or tar.bz2; for a list: Get looks at the file
 	URL      string   `json:"url"`                // http, https or file
 	Sums     string   `json:"sums,omitempty"`     // URL of the published checksums
 	Checksum string   `json:"checksum,omitempty"` // "sha256:HEX" or "sha512:HEX" of the published file, or NoChecksum; empty: see Sums
@@ -41,6 +41,23 @@ type Image struct {
 	Busybox  bool     `json:"busybox,omitempty"`  // it has no bash and no PAM, as Alpine: for seed.Seed.Busybox
 	Firmware []string `json:"firmware,omitempty"` // "bios" and "uefi" as it boots with; empty: unknown
 	Seed     string   `json:"seed,omitempty"`     // "nocloud" or "configdrive": the disk that tells it who it is
+}
+
+// String is what a person calls the image.
+func (i Image) String() string {
+	if i.Name != "" {
+		return i.Name
+	}
+	return i.base()
+}
+
+// base is the name of the published file.
+func (i Image) base() string {
+	u, err := url.Parse(i.URL)
+	if err != nil || path.Base(u.Path) == "/" || path.Base(u.Path) == "." {
+		return i.URL
+	}
+	return path.Base(u.Path)
 }
 
 //go:embed catalogue.json
@@ -51,7 +68,7 @@ var catalogue []byte
 func Catalogue() []Image {
 	var all []Image
 	if err := json.Unmarshal(catalogue, &all); err != nil {
-		panic(err) // a test reads it
+		panic(fmt.Sprintf("the catalogue of images: %v", err)) // it is part of the program
 	}
 	return all
 }
@@ -60,41 +77,65 @@ func Catalogue() []Image {
 // in. Without formats any will do. firmware is what the machine boots with, "bios"
 // or "uefi"; none given: any.
 func Find(name, arch string, formats []string, firmware ...string) (Image, error) {
-	all := Catalogue()
-	for _, format := range append(slices.Clone(formats), "") {
-		for _, img := range all {
-			if img.Name == name && img.Arch == arch && (format == img.Format || format == "" && len(formats) == 0) {
-				return img, nil
-			}
+	var named, fit []Image
+	for _, img := range Catalogue() {
+		if img.Name != name {
+			continue
+		}
+		named = append(named, img)
+		if img.Arch == arch && img.boots(firmware) {
+			fit = append(fit, img)
 		}
 	}
-	return Image{}, fmt.Errorf("%w: no image %q for %s", drivers.ErrOption, name, arch)
+	if len(formats) == 0 && len(fit) > 0 {
+		return fit[0], nil
+	}
+	for _, format := range formats {
+		if i := slices.IndexFunc(fit, func(img Image) bool { return img.Format == format }); i >= 0 {
+			return fit[i], nil
+		}
+	}
+	return Image{}, notFound(name, arch, formats, firmware, named)
 }
 
-// Parse returns the image that value stands for: a NAME of the catalogue, a URL or
-// a PATH. checksum is that of the published file, with or without "sha256:" or
-// "sha512:", or NoChecksum; empty for an image of the catalogue and for a user's
-// own that is taken as it is.
-func Parse(value, checksum, arch string, formats []string, firmware ...string) (Image, error) {
-	if strings.Contains(value, "://") {
-		u, err := url.Parse(value)
-		if err != nil {
-			return Image{}, fmt.Errorf("%w: image: %w", drivers.ErrOption, err)
-		}
-		return own(u, checksum, arch), nil
-	}
-	if strings.ContainsAny(value, `/\`) {
-		abs, err := filepath.Abs(value)
-		if err != nil {
-			return Image{}, fmt.Errorf("%w: image: %w", drivers.ErrOption, err)
-		}
-		return own(&url.URL{Scheme: "file", Path: filepath.ToSlash(abs)}, checksum, arch), nil
-	}
-	return Find(value, arch, formats)
+func (i Image) boots(firmware []string) bool {
+	return len(firmware) == 0 || len(i.Firmware) == 0 ||
+		slices.ContainsFunc(firmware, func(f string) bool { return slices.Contains(i.Firmware, f) })
 }
 
-func own(u *url.URL, checksum, arch string) Image {
-	img := Image{Arch: arch, URL: u.String(), Checksum: checksum, Seed: "nocloud"}
-	img.Format = strings.TrimPrefix(path.Ext(u.Path), ".")
-	return img
+// notFound says why Find has nothing. named are the images of the name.
+func notFound(name, arch string, formats, firmware []string, named []Image) error {
+	if len(named) == 0 {
+		names := Names()
+		advice := "the images are " + strings.Join(names, ", ") + "; anything else by its URL, or its path with a slash in it"
+		if near := drivers.Nearest(name, names); near != "" {
+			advice = "did you mean " + near + "? " + advice
+		}
+		return &drivers.HintError{Err: fmt.Errorf("%w: there is no image %q", drivers.ErrOption, name), Advice: advice}
+	}
+	what := name + " for " + arch
+	if len(formats) > 0 {
+		what += " as " + strings.Join(formats, " or ")
+	}
+	if len(firmware) > 0 {
+		what += " that boots with " + strings.Join(firmware, " or ")
+	}
+	var there []string
+	for _, img := range named {
+		there = append(there, fmt.Sprintf("%s %s (%s)", img.Arch, img.Format, strings.Join(img.Firmware, ", ")))
+	}
+	return &drivers.HintError{
+		Err:    fmt.Errorf("%w: there is no image %s", drivers.ErrOption, what),
+		Advice: "published are: " + strings.Join(there, "; "),
+	}
+}
+
+// Names returns the names of the catalogue.
+func Names() []string {
+	var names []string
+	for _, img := range Catalogue() {
+		names = append(names, img.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
