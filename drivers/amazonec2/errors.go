@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -133,6 +135,10 @@ func unreached(operation string, err error) error {
 		var op *smithy.OperationError
 		if errors.As(err, &op) {
 			err = op.Err
+		}
+		var broken net.Error
+		if errors.As(err, &broken) || errors.Is(err, io.ErrUnexpectedEOF) { // amid the answer
+			return fmt.Errorf("%s: %w: %w", operation, drivers.ErrUnreachable, err)
 		}
 		return fmt.Errorf("%s: %w", operation, err)
 	}

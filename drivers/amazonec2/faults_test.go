@@ -193,3 +193,18 @@ func TestNoDefaultSubnets(t *testing.T) {
 	m.created()
 	m.removed(s)
 }
+
+// TestRemoveOfANewInstance has a machine be removed before all of EC2 knows its
+// instance.
+func TestRemoveOfANewInstance(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{Delay: 300 * time.Millisecond})
+	p := quick()
+	p.settle = 3 * time.Second
+	m := newMachine(t, factory(p), "m1", s.values(nil))
+	s.gate.Inject(sim.Fault{Action: "DescribeInstances", Mode: sim.Fail, Status: 400, Code: "InvalidParameterValue"})
+	if err := m.create(); err == nil || m.saved().Instance == "" {
+		t.Fatalf("the create did not end between launch and look (%v)", err)
+	}
+	m.removed(s)
+}

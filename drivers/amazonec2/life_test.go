@@ -301,7 +301,13 @@ func TestAnotherAccount(t *testing.T) {
 	if st.Account != ec2sim.Account || st.Endpoint != s.url || st.Region != "us-east-1" {
 		t.Errorf("the state has account %q, endpoint %q, region %q", st.Account, st.Endpoint, st.Region)
 	}
-	m.state = json.RawMessage(strings.NewReplacer(st.Instance, "i-00000000000000000", st.Account, "210987654321").Replace(string(kept)))
+	replaced := []string{st.Instance, "i-00000000000000000", st.Account, "210987654321"}
+	m.state = json.RawMessage(strings.NewReplacer(replaced...).Replace(string(kept)))
+	if _, err := m.open().Status(t.Context()); !errors.Is(err, drivers.ErrNotFound) {
+		t.Errorf("its group is there: got %v, want ErrNotFound", err)
+	}
+	replaced = append(replaced, st.Groups.Ours[0], "sg-00000000000000000")
+	m.state = json.RawMessage(strings.NewReplacer(replaced...).Replace(string(kept)))
 	if _, err := m.open().Status(t.Context()); !errors.Is(err, drivers.ErrCredentials) {
 		t.Errorf("status: got %v, want ErrCredentials", err)
 	}

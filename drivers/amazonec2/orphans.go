@@ -59,13 +59,26 @@ func (d *driver) elsewhere(ctx context.Context, a *account) error {
 		return nil
 	}
 	owner, err := a.owner(ctx)
-	if err != nil || owner == "" || owner == ours {
+	if err != nil || owner == "" || owner == ours || d.seesGroups(ctx, a) {
 		return err
 	}
 	return &drivers.HintError{
 		Err:    fmt.Errorf("instance %s is in account %s, and the credentials are of account %s: %w", d.state.Value.Instance, ours, owner, drivers.ErrCredentials),
 		Advice: "use those that the machine was created with: AWS_PROFILE, or those of account " + ours,
 	}
+}
+
+// seesGroups tells whether a group of the machine is there, which no other
+// account would be shown.
+func (d *driver) seesGroups(ctx context.Context, a *account) bool {
+	ids := d.state.Value.Groups.Ours
+	if len(ids) == 0 {
+		return false
+	}
+	all, err := a.findGroups(ctx, filter("group-id", ids...))
+	return err == nil && slices.ContainsFunc(all, func(g types.SecurityGroup) bool {
+		return tag(g.Tags, tagStore) == d.env.StoreID && slices.Contains(ids, aws.ToString(g.GroupId))
+	})
 }
 
 // Tagged implements drivers.Orphans.

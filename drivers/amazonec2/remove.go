@@ -122,8 +122,19 @@ func (d *driver) findUnheard(ctx context.Context, a *account) error {
 	return d.adopt(found[0])
 }
 
+// terminate ends an instance. One that was just asked for may not be known
+// everywhere yet.
 func (d *driver) terminate(ctx context.Context, a *account, id string) error {
-	_, err := do(ctx, a.terminateInstances, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
+	st := d.state.Value
+	isNew := id == st.Instance && time.Since(st.Launch.Asked) < unheardOf
+	var err error
+	late := d.settle(ctx, "instance "+id+" to be known", func(ctx context.Context) (bool, error) {
+		_, err = do(ctx, a.terminateInstances, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
+		return !isNew || !says(err, "InvalidInstanceID.NotFound"), nil
+	})
+	if late != nil && !errors.Is(late, errUnsettled) {
+		return late
+	}
 	if says(err, "InvalidInstanceID.NotFound") {
 		return d.elsewhere(ctx, a)
 	}
