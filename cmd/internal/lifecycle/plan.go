@@ -70,7 +70,7 @@ func (x *making) steps(i int) []string {
 		steps = append(steps, "make an ed25519 login key and host key")
 	}
 	if !x.own() {
-		steps = append(steps, fmt.Sprintf("create the host with driver %s %s", x.rec.DriverName, x.rec.Driver))
+		steps = append(steps, strings.TrimSpace("create the host with driver "+x.rec.DriverName+" "+x.chosen()))
 	}
 	e := x.wanted()
 	version := e.Version
@@ -108,6 +108,36 @@ func (x *making) steps(i int) []string {
 		steps = append(steps, "make the docker context "+x.rec.Name)
 	}
 	return steps
+}
+
+// chosen are the options that the driver is used with, also those that it has chosen itself, as they would be given.
+func (x *making) chosen() string {
+	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	if err != nil {
+		return ""
+	}
+	describer, ok := f.(drivers.Describer)
+	if !ok {
+		return ""
+	}
+	values, err := describer.Describe(x.rec.Driver)
+	if err != nil {
+		return ""
+	}
+	var words []string
+	for _, o := range f.Options() {
+		for _, v := range values[o.Name] {
+			switch {
+			case v == "", o.Kind == drivers.Bool && v == "false", (o.Kind == drivers.Int || o.Kind == drivers.Float) && v == "0", o.Kind == drivers.Duration && v == "0s":
+				// as if it were not there
+			case o.Kind == drivers.Bool:
+				words = append(words, "--"+o.Name)
+			default:
+				words = append(words, "--"+o.Name+" "+v)
+			}
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // PlanProvision returns what Provision would do; the hosts are asked and not changed.
