@@ -1,0 +1,117 @@
+package virtualbox
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+const sshPort = 22
+
+// Status implements drivers.Driver.
+func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
+	st := &d.state.Value
+	if err := context.Cause(ctx); err != nil {
+		return drivers.Status{}, err
+	}
+	if st.UUID == "" {
+		return drivers.Status{}, fmt.Errorf("virtual machine %s: %w", d.env.Machine, drivers.ErrNotFound)
+	}
+	t, err := d.tool()
+	if err != nil {
+		return drivers.Status{}, err
+	}
+	v, found, err := d.homes.group(d.home(), t).Get(ctx, st.UUID)
+	switch {
+	case err != nil:
+		return drivers.Status{}, err
+	case !found:
+		return drivers.Status{}, fmt.Errorf("virtual machine %s (%s): %w", st.Name, st.UUID, drivers.ErrNotFound)
+	case v.Lost:
+		return drivers.Status{}, lost(v)
+	}
+	s := drivers.Status{State: stateOf(v.State), User: st.User}
+	if s.State != drivers.Running {
+		return s, nil
+	}
+	address := st.Address
+	if address == "" && st.DHCP && st.Network != nil {
+		address = d.lease(ctx, t)
+	}
+	return d.reach(s, address), nil
+}
+
+// reach says how a machine with an address is reached.
+func (d *driver) reach(s drivers.Status, address string) drivers.Status {
+	st := &d.state.Value
+	if st.Forwarded {
+		s.Host, s.Peer, s.SSHPort, s.EnginePort = "127.0.0.1", address, st.SSHPort, st.EnginePort
+		return s
+	}
+	s.Host, s.SSHPort = address, sshPort
+	return s
+}
+
+// lease asks for the address that a DHCP server gave to the machine, then for the
+// one that Guest Additions tell. Empty: neither is known yet.
+func (d *driver) lease(ctx context.Context, t *tool) string {
+	st := &d.state.Value
+	out, err := t.run(ctx, "dhcpserver", "findlease", "--network", st.Network.internal(), "--mac-address", colons(st.MAC))
+	if err == nil {
+		for _, r := range parseRecords(out, "IP Address") {
+			if a, err := netip.ParseAddr(r["IP Address"]); err == nil && r["State"] != "expired" && r["State"] != "released" {
+				return a.String()
+			}
+		}
+	}
+	out, err = t.run(ctx, "guestproperty", "get", st.UUID, "/VirtualBox/GuestInfo/Net/1/V4/IP")
+	if err == nil {
+		if a, err := netip.ParseAddr(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(out), "Value:"))); err == nil {
+			return a.String()
+		}
+	}
+	return ""
+}
+
+// lost says that a virtual machine's settings cannot be read.
+func lost(v vm) error {
+	advice := "look at it in VirtualBox; machine rm removes what is left of it"
+	if _, err := os.Stat(v.Config); err != nil {
+		advice = "its file is gone: bring it back, or remove the machine with machine rm"
+	}
+	return &drivers.HintError{
+		Err:    fmt.Errorf("VirtualBox cannot read the settings %s of virtual machine %s", v.Config, v.UUID),
+		Advice: advice,
+	}
+}
+
+// Console implements drivers.ConsoleReader.
+func (d *driver) Console(ctx context.Context) ([]byte, error) {
+	const most = 64 << 10
+	st := &d.state.Value
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if st.UUID == "" || st.Arch == "arm64" {
+		return nil, fmt.Errorf("console of %s: %w", d.env.Machine, drivers.ErrUnsupported)
+	}
+	f, err := os.Open(plan{Folder: st.Folder}.console())
+	if err != nil {
+		return nil, fmt.Errorf("console of %s: %w", d.env.Machine, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("console of %s: %w", d.env.Machine, err)
+	}
+	size := min(info.Size(), most)
+	text := make([]byte, size)
+	if n, err := f.ReadAt(text, info.Size()-size); int64(n) < size {
+		return nil, fmt.Errorf("console of %s: %w", d.env.Machine, err)
+	}
+	return text, nil
+}
