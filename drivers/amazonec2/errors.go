@@ -171,8 +171,10 @@ func meaning(code string) (kind error, advice string) {
 		"EC2ThrottledException", "RequestThrottled", "RequestThrottledException", "SlowDown", "BandwidthLimitExceeded":
 		return drivers.ErrThrottled, "wait a minute, or have more patience: --amazonec2-retries"
 	case "InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientCapacityOnHost",
-		"InsufficientCapacity", "ReservationCapacityExceeded", "InstanceTypeNotSupported", "Unsupported", "InsufficientFreeAddressesInSubnet":
+		"InsufficientCapacity", "InsufficientVolumeCapacity", "ReservationCapacityExceeded", "InstanceTypeNotSupported", "Unsupported", "InsufficientFreeAddressesInSubnet":
 		return drivers.ErrCapacity, "offer more to choose from: --amazonec2-instance-type and --amazonec2-zone take several"
+	case "InsufficientAddressCapacity":
+		return drivers.ErrCapacity, "try again later, or name an address that you have: --amazonec2-elastic-ip"
 	case "SpotMaxPriceTooLow":
 		return drivers.ErrCapacity, "offer more with --amazonec2-spot-price, or take an on-demand instance then with --amazonec2-spot-fallback"
 	}

@@ -241,6 +241,7 @@ func TestConsole(t *testing.T) {
 	s := simulate(t, ec2sim.Config{})
 	m := s.machine(t, nil)
 	m.created()
+	s.gate.Inject(sim.Fault{Action: "GetConsoleOutput", Mode: sim.Fail, Status: 400, Code: "UnknownParameter"}) // the newest output is not to be had
 	text, err := m.open().(drivers.ConsoleReader).Console(t.Context())
 	if err != nil || !strings.Contains(string(text), "login:") {
 		t.Errorf("it printed %q (%v)", text, err)

@@ -252,7 +252,10 @@ func powerError(verb, id string, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("%s instance %s: %w", verb, id, err)
-	if says(err, "UnsupportedOperation", "IncorrectSpotRequestState") {
+	switch {
+	case verb == "start" && says(err, "IncorrectSpotRequestState"):
+		return &drivers.HintError{Err: err, Advice: "EC2 stopped the spot instance and starts it when there is capacity again; only one that you stopped can you start"}
+	case says(err, "UnsupportedOperation", "IncorrectSpotRequestState"):
 		return &drivers.HintError{Err: err, Advice: "a spot instance can be stopped only if it was created with --" + Name + "-spot-interruption stop"}
 	}
 	return err
@@ -272,7 +275,8 @@ func (d *driver) Console(ctx context.Context) ([]byte, error) {
 	}
 	in := &ec2.GetConsoleOutputInput{InstanceId: aws.String(id), Latest: aws.Bool(true)}
 	out, err := do(ctx, a.getConsoleOutput, in)
-	if says(err, "UnsupportedOperation", "InvalidParameterValue", "InvalidParameterCombination") { // only Nitro instances have the latest
+	var refused *refusal
+	if errors.As(err, &refused) && !errors.Is(err, drivers.ErrPermission) { // only Nitro instances have the latest
 		in.Latest = nil
 		out, err = do(ctx, a.getConsoleOutput, in)
 	}
