@@ -204,7 +204,7 @@ func kindOf(r *refusal) error {
 	switch {
 	case has("AuthorizationFailed", "LinkedAuthorizationFailed", "RequestDisallowedByPolicy", "AuthorizationPermissionMismatch"):
 		return drivers.ErrPermission
-	case has("InvalidAuthenticationToken", "ExpiredAuthenticationToken", "AuthenticationFailed", "AADSTS"), r.status == http.StatusUnauthorized:
+	case has("InvalidAuthenticationToken", "ExpiredAuthenticationToken", "AuthenticationFailed", "AADSTS", "SubscriptionNotFound"), r.status == http.StatusUnauthorized:
 		return drivers.ErrCredentials
 	case has("QuotaExceeded", "PublicIPCountLimitReached", "ResourceQuotaExceeded", "SubscriptionCoreQuotaExceeded", "NetworkSecurityGroupCountLimitReached"),
 		has("OperationNotAllowed") && quotaSaid.MatchString(r.message):
@@ -219,7 +219,7 @@ func kindOf(r *refusal) error {
 	case has("InUse", "SubnetInUse", "PublicIPAddressCannotBeDeleted", "NicInUse", "AttachDiskWhileBeingDetached", "NetworkSecurityGroupCannotBeDeleted"),
 		has("CannotDelete"), strings.Contains(code, "inuse"):
 		return drivers.ErrInUse
-	case has("ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound", "SubscriptionNotFound", "ImageNotFound", "PlatformImageNotFound",
+	case has("ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound", "ImageNotFound", "PlatformImageNotFound",
 		"ReferencedResourceNotFound", "InvalidResourceReference"), r.status == http.StatusNotFound:
 		return drivers.ErrNotFound
 	case r.status == http.StatusForbidden:

@@ -103,8 +103,12 @@ func call[T any](ctx context.Context, a *account, what string, ask func(context.
 }
 
 // gone forgives that what is to be removed, or looked at, does not exist. There
-// is nothing of a provider that the subscription is not registered for.
+// is nothing of a provider that the subscription is not registered for. A
+// subscription that is not shown to who asks may well hold what they ask for.
 func gone(err error) error {
+	if isCode(err, 0, "SubscriptionNotFound") {
+		return err
+	}
 	if isCode(err, http.StatusNotFound, "ResourceNotFound", "ResourceGroupNotFound", "NotFound", "ParentResourceNotFound", "MissingSubscriptionRegistration") {
 		return nil
 	}
