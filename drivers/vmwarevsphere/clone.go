@@ -13,11 +13,11 @@ import (
 
 // source is what a machine is made from.
 type source struct {
-	ref      reference // of the template or virtual machine, if it is one
-	path     string    // in words
-	template bool
+	ref      reference  // of the template or virtual machine, if it is one
+	path     string     // in words
 	snapshot *reference // that a linked clone hangs on
 	pool     *reference // of a virtual machine
+	host     reference  // that it is registered at
 	item     string     // id of the item of a content library
 	itemType string
 }
@@ -56,11 +56,11 @@ func (d *driver) findTemplate(ctx context.Context, p *plan) (*source, error) {
 			Advice: "give its name, or its inventory path such as " + p.place.datacenter.path + "/vm/templates/" + path.Base(name),
 		}
 	}
-	props, err := c.properties(ctx, ref, "config.template", "snapshot", "resourcePool")
+	props, err := c.properties(ctx, ref, "snapshot", "resourcePool", "runtime.host")
 	if err != nil {
 		return nil, c.explain(ctx, what, err)
 	}
-	s := &source{ref: ref, path: at, template: props.flag("config.template")}
+	s := &source{ref: ref, path: at, host: props.ref("runtime.host")}
 	if pool := props.ref("resourcePool"); pool.Value != "" {
 		s.pool = &pool
 	}

@@ -63,7 +63,12 @@ func (d *driver) plan(ctx context.Context, c *center) (*plan, error) {
 	if p.place, err = d.place(p.tree, p.origin); err != nil {
 		return nil, err
 	}
-	p.source, err = d.findSource(ctx, p)
+	if p.source, err = d.findSource(ctx, p); err != nil {
+		return nil, err
+	}
+	if p.place.beside {
+		err = p.place.placeBeside(p.tree, p.source)
+	}
 	return p, err
 }
 
@@ -123,6 +128,9 @@ func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
 	}
 	if err := d.free(ctx, c, p.place.folder); err != nil {
 		return reference{}, err
+	}
+	if p.place.beside {
+		d.env.Note(ctx, d.env.Machine+" goes to "+p.place.compute.path+", where "+p.source.path+" is: --vmwarevsphere-cluster or -hostsystem chooses another")
 	}
 	st := &d.state.Value
 	if st.Token == "" {

@@ -2,13 +2,17 @@ package vmwarevsphere
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vmware/govmomi/vmdk"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/e2e/sim"
@@ -61,6 +65,23 @@ func (c *cloud) machines() []sim.Resource {
 	return all
 }
 
+// emptyDisk is the beginning of a stream-optimized disk, which is all that anybody reads of it.
+func emptyDisk(t testing.TB) []byte {
+	t.Helper()
+	header := vmdk.SparseExtentHeaderOnDisk{
+		MagicNumber: 0x564d444b, Version: 3, Flags: 3 | 1<<16 | 1<<17, Capacity: 10 << 30 / vmdk.SectorSize,
+		GrainSize: 128, DescriptorOffset: 1, DescriptorSize: 1, NumGTEsPerGT: 512, CompressAlgorithm: 1,
+	}
+	var text bytes.Buffer
+	if err := binary.Write(&text, binary.LittleEndian, &header); err != nil {
+		t.Fatal(err)
+	}
+	if err := vmdk.NewDescriptor(vmdk.Extent{Size: int64(header.Capacity), Info: "appliance-disk1.vmdk"}).Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	return append(text.Bytes(), make([]byte, vmdk.SectorSize)...)
+}
+
 // appliance returns the path of an OVA.
 func appliance(t testing.TB) string {
 	t.Helper()
@@ -78,7 +99,7 @@ func appliance(t testing.TB) string {
 	for _, e := range []struct {
 		name string
 		data []byte
-	}{{"appliance.ovf", text}, {"appliance-disk1.vmdk", []byte("a disk")}} {
+	}{{"appliance.ovf", text}, {"appliance-disk1.vmdk", emptyDisk(t)}} {
 		if err := w.WriteHeader(&tar.Header{Name: e.name, Size: int64(len(e.data)), Mode: 0o600}); err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ type place struct {
 	datacenter *item
 	folder     *item
 	pool       *item
+	beside     bool  // compute and pool are the source's, as none were named
 	host       *item // nil: the vCenter chooses
 	compute    *item // that the pool is of; nil: unknown
 	datastore  *item // nil: that of the source, or one of pod's
@@ -40,7 +41,7 @@ func (d *driver) place(t inventory, from origin) (*place, error) {
 	if p.folder, err = d.folder(t, p.datacenter); err != nil {
 		return nil, err
 	}
-	if err := d.placeCompute(t, p); err != nil {
+	if err := d.placeCompute(t, p, from); err != nil {
 		return nil, err
 	}
 	switch {
@@ -89,9 +90,9 @@ func (d *driver) folder(t inventory, dc *item) (*item, error) {
 	return t.find(folders(), root.path, d.cfg.Folder)
 }
 
-// placeCompute finds pool and host. A template has no pool, so that one is
-// always told.
-func (d *driver) placeCompute(t inventory, p *place) error {
+// placeCompute finds pool and host. If none are named and there are several,
+// a clone goes where its source is.
+func (d *driver) placeCompute(t inventory, p *place, from origin) error {
 	below := p.datacenter.path
 	var err error
 	if d.cfg.HostSystem != "" {
@@ -125,10 +126,33 @@ func (d *driver) placeCompute(t inventory, p *place) error {
 		return nil
 	}
 	if p.compute == nil {
+		if p.beside = from == fromClone && len(t.all(computes(), below)) > 1; p.beside {
+			return nil
+		}
 		if p.compute, err = t.only(computes(), below, "cluster or -pool"); err != nil {
 			return err
 		}
 	}
+	return p.placeAtRoot(t)
+}
+
+// placeBeside takes cluster or host and pool from the source.
+func (p *place) placeBeside(t inventory, s *source) error {
+	if s.pool != nil {
+		p.compute = t.computeOf(t[*s.pool])
+	}
+	if host := t[s.host]; p.compute == nil && host != nil {
+		p.compute = t[host.parent]
+	}
+	if p.compute == nil {
+		_, err := t.only(computes(), p.datacenter.path, "cluster or -pool")
+		return err
+	}
+	return p.placeAtRoot(t)
+}
+
+// placeAtRoot chooses the root pool. A template has no pool, so that one is always told.
+func (p *place) placeAtRoot(t inventory) error {
 	if p.pool = t[p.compute.props.ref("resourcePool")]; p.pool == nil {
 		return fmt.Errorf("find the resource pool of %s: the user may not see it: %w", p.compute.path, drivers.ErrPermission)
 	}

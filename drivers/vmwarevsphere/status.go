@@ -140,6 +140,9 @@ func stateOf(s seen) drivers.State {
 func (d *driver) addresses(s seen) (client, peer netip.Addr) {
 	static, _ := netip.ParsePrefix(d.state.Value.Address)
 	client = s.addressOn(cmpName(d.cfg.ClientNetwork, first(d.cfg.Networks)), d.cfg.IPv6)
+	if !client.IsValid() && d.cfg.ClientNetwork == "" && !s.perAdapter() {
+		client = s.addressOn("", d.cfg.IPv6)
+	}
 	if d.cfg.ClientNetwork == "" && static.IsValid() {
 		client = static.Addr() // known without VMware Tools
 	}
@@ -171,6 +174,9 @@ func (s seen) addressOn(network string, v6 bool) netip.Addr {
 	nics := slices.Clone(s.nics)
 	nics = slices.DeleteFunc(nics, func(n types.GuestNicInfo) bool { return n.DeviceConfigId < 0 })
 	slices.SortStableFunc(nics, func(a, b types.GuestNicInfo) int { return int(a.DeviceConfigId - b.DeviceConfigId) })
+	if !s.perAdapter() && (network == "" || len(nics) < 2) {
+		nics = nil // the main address is all there is
+	}
 	var onNetwork, all []netip.Addr
 	for _, n := range nics {
 		addrs := usable(n)
@@ -192,6 +198,13 @@ func (s seen) addressOn(network string, v6 bool) netip.Addr {
 		return a
 	}
 	return netip.Addr{}
+}
+
+// perAdapter tells whether any adapter's address is told.
+func (s seen) perAdapter() bool {
+	return slices.ContainsFunc(s.nics, func(n types.GuestNicInfo) bool {
+		return len(n.IpAddress) > 0 || n.IpConfig != nil && len(n.IpConfig.IpAddress) > 0
+	})
 }
 
 // sameName tells whether a network's name is what a user called it, perhaps

@@ -50,7 +50,10 @@ func (t trust) client(u *url.URL) (*soap.Client, error) {
 	center := net.JoinHostPort(u.Hostname(), port)
 	transport.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if addr != center {
-			return others(ctx, network, addr)
+			conn, err := others(ctx, network, addr)
+			if err == nil || t.thumbprint == "" || !soap.IsCertificateUntrusted(err) {
+				return conn, err
+			} // it may be the vCenter under another of its names
 		}
 		return (&tls.Dialer{Config: config}).DialContext(ctx, network, addr)
 	}

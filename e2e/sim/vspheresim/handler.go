@@ -18,6 +18,7 @@ func (c *Cloud) handle(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 		return nil, fault
 	}
 	seat(ctx, m)
+	c.turns.making(ctx, m)
 	if body, ok := m.Body.(*types.RecommendDatastores); ok {
 		everyDisk(&body.StorageSpec.PodSelectionSpec)
 	}
@@ -26,6 +27,8 @@ func (c *Cloud) handle(ctx *simulator.Context, m *simulator.Method) (mo.Referenc
 		instead(ctx, &machine{object, c})
 	case *simulator.Folder:
 		instead(ctx, &folder{object, c})
+	case *simulator.SearchIndex:
+		instead(ctx, &index{object})
 	}
 	return nil, nil
 }

@@ -3,6 +3,7 @@ package vspheresim
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 
@@ -54,7 +55,9 @@ func (c *Cloud) build() error {
 	service.RegisterEndpoints = true
 	service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword(Username, Password)}
 	c.server = service.NewServer()
+	c.server.Config.Handler = http.HandlerFunc(c.serveInside)
 	c.registry().Handler = c.handle
+	c.registry().AddHandler(newborns{&c.turns})
 	if err := c.withSOAP(c.furnish); err != nil {
 		return err
 	}

@@ -27,6 +27,15 @@ func (f *folder) CreateVMTask(ctx *simulator.Context, req *types.CreateVM_Task) 
 	return &methods.CreateVM_TaskBody{Res: &types.CreateVM_TaskResponse{Returnval: task.Run(ctx)}}
 }
 
+// index finds things.
+type index struct{ *simulator.SearchIndex }
+
+// FindChild looks while nobody makes or renames what is in the folder.
+func (i *index) FindChild(ctx *simulator.Context, req *types.FindChild) (body soap.HasFault) {
+	ctx.WithLock(req.Entity, func() { body = i.SearchIndex.FindChild(ctx, req) })
+	return body
+}
+
 // result waits for one of the simulator's tasks.
 func result(ctx *simulator.Context, ref types.ManagedObjectReference) (types.AnyType, types.BaseMethodFault) {
 	task := ctx.Map.Get(ref).(*simulator.Task)
@@ -129,6 +138,20 @@ func inherited(config []types.BaseOptionValue) []types.BaseOptionValue {
 	return slices.DeleteFunc(slices.Clone(config), func(o types.BaseOptionValue) bool {
 		return o.GetOptionValue().Key == "govcsim"
 	})
+}
+
+// ReconfigVMTask changes a name while nobody looks for names in the folder.
+func (m *machine) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
+	if req.Spec.Name == "" || m.Parent == nil {
+		return m.VirtualMachine.ReconfigVMTask(ctx, req)
+	}
+	task := simulator.CreateTask(m.VirtualMachine, "reconfigVm", func(*simulator.Task) (_ types.AnyType, fault types.BaseMethodFault) {
+		ctx.WithLock(*m.Parent, func() {
+			_, fault = result(ctx, m.VirtualMachine.ReconfigVMTask(ctx, req).(*methods.ReconfigVM_TaskBody).Res.Returnval)
+		})
+		return nil, fault
+	})
+	return &methods.ReconfigVM_TaskBody{Res: &types.ReconfigVM_TaskResponse{Returnval: task.Run(ctx)}}
 }
 
 // PowerOnVMTask boots the host.

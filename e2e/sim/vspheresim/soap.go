@@ -20,8 +20,9 @@ func (c *Cloud) serveSOAP(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.Clone(r.Context())
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if !strings.HasPrefix(soapMethod(body), "WaitForUpdates") {
-		c.model.Service.ServeMux.ServeHTTP(w, r)
+	method := soapMethod(body)
+	if !strings.HasPrefix(method, "WaitForUpdates") {
+		c.inTurn(w, r, method)
 		return
 	}
 	answer := &kept{header: http.Header{}, status: http.StatusOK, done: make(chan struct{})}

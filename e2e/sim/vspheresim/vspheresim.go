@@ -51,7 +51,8 @@ type Cloud struct {
 	tools   string
 	reached string // the address that clients use
 
-	ops sync.WaitGroup // with hosts
+	ops   sync.WaitGroup // with hosts
+	turns turns
 }
 
 // New returns a cloud with one datacenter, hosts, a cluster, networks, datastores and templates.
@@ -94,6 +95,10 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !speaksSOAP(r) {
 		if strings.HasPrefix(r.URL.Path, "/folder/") && !c.mayTransfer(w, r) {
 			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/folder/") || strings.HasPrefix(r.URL.Path, "/nfc/") {
+			c.turns.changing.Lock()
+			defer c.turns.changing.Unlock()
 		}
 		c.model.Service.ServeMux.ServeHTTP(w, r)
 		return
