@@ -69,7 +69,7 @@ func (d *driver) account(ctx context.Context) (*account, error) {
 // accountKey tells accounts apart without holding a secret.
 func accountKey(subscription string, c Config, l login) string {
 	text, _ := json.Marshal([]string{ // strings
-		subscription, c.Environment, c.EnvFile, c.Endpoint, c.Authority, string(l.method), l.tenant, l.client, l.file, l.secret.Reveal(),
+		subscription, c.Environment, c.EnvFile, c.Endpoint, c.Audience, c.Authority, string(l.method), l.tenant, l.client, l.file, l.secret.Reveal(),
 	})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
@@ -86,7 +86,7 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 		return nil, err
 	}
 	if l.tenant == "" && l.method != byIdentity {
-		if l.tenant, err = tenantOf(ctx, web, env.endpoint, subscription); err != nil {
+		if l.tenant, err = tenantOf(ctx, web, env.endpoint, subscription); err != nil && l.needsTenant() {
 			return nil, err
 		}
 	}
@@ -109,11 +109,12 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 	a.sdk, err = connect(subscription, credential, &arm.ClientOptions{
 		DisableRPRegistration: true, // the error tells how; it would need a right that nothing else does
 		ClientOptions: policy.ClientOptions{
-			Cloud:            env.sdk(),
-			Transport:        web,
-			Telemetry:        policy.TelemetryOptions{ApplicationID: "hostsmith-machine"},
-			Retry:            retry(manyTries, s.delay),
-			PerRetryPolicies: []policy.Policy{&limiter{slots: make(chan struct{}, parallel)}},
+			Cloud:                           env.sdk(),
+			InsecureAllowCredentialWithHTTP: strings.HasPrefix(env.endpoint, "http://"),
+			Transport:                       web,
+			Telemetry:                       policy.TelemetryOptions{ApplicationID: "hostsmith-machine"},
+			Retry:                           retry(manyTries, s.delay),
+			PerRetryPolicies:                []policy.Policy{&limiter{slots: make(chan struct{}, parallel)}},
 		},
 	})
 	return a, err

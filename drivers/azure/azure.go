@@ -46,6 +46,7 @@ func factory(s settings) drivers.Factory {
 	shared := &accounts{settings: s, known: map[string]*account{}}
 	return drivers.Define(Name, "virtual machines in Microsoft Azure", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
+			c.Location = normal(c.Location)
 			return &driver{cfg: c, state: state, env: env, accounts: shared}, nil
 		})
 }

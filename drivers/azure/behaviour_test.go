@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -250,6 +251,16 @@ func TestLogIns(t *testing.T) {
 			t.Fatal(err)
 		}
 		values := drivers.Values{"azure-environment": {"AZURESTACKCLOUD"}, "azure-environment-file": {file}, "azure-resource-manager-endpoint": nil, "azure-authority-host": nil}
+		if err := c.driver(t, values, drivers.Env{}).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("plain http on this computer", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t, azuresim.Config{})
+		plain := httptest.NewServer(c.gate)
+		t.Cleanup(plain.Close)
+		values := drivers.Values{"azure-resource-manager-endpoint": {plain.URL}, "azure-resource-manager-audience": {"https://management.azure.com"}}
 		if err := c.driver(t, values, drivers.Env{}).Check(t.Context()); err != nil {
 			t.Error(err)
 		}

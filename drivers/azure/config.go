@@ -53,7 +53,8 @@ type Config struct {
 
 	Environment string `option:"environment" env:"AZURE_ENVIRONMENT" help:"cloud: AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AZURESTACKCLOUD, or the https URL of a resource manager"`
 	EnvFile     string `option:"environment-file" env:"AZURE_ENVIRONMENT_FILEPATH" help:"file that describes AZURESTACKCLOUD"`
-	Endpoint    string `option:"resource-manager-endpoint" env:"AZURE_RESOURCE_MANAGER_ENDPOINT" help:"https URL of the resource manager (default: the cloud's)"`
+	Endpoint    string `option:"resource-manager-endpoint" env:"AZURE_RESOURCE_MANAGER_ENDPOINT" help:"https URL of the resource manager, or http on this computer (default: the cloud's)"`
+	Audience    string `option:"resource-manager-audience" env:"AZURE_RESOURCE_MANAGER_AUDIENCE" help:"audience of the tokens for the resource manager (default: the cloud's)"`
 	Authority   string `option:"authority-host" env:"AZURE_AUTHORITY_HOST" help:"https URL of the authority that gives tokens (default: the cloud's)"`
 
 	Tenant       string         `option:"tenant-id" env:"AZURE_TENANT_ID" help:"id of the tenant (default: the subscription's)"`
@@ -94,7 +95,7 @@ func (c Config) Validate() error {
 	}
 	refuse("subscription-id", !guid.MatchString(c.Subscription), "az account list shows yours", "%q is no id of a subscription", c.Subscription)
 	refuse("resource-group", c.Group != "" && !groupName.MatchString(c.Group), "", "%q is no name of a resource group", c.Group)
-	refuse("location", !location.MatchString(c.Location), "az account list-locations shows the names", "%q is no name of a location", c.Location)
+	refuse("location", !location.MatchString(normal(c.Location)), "az account list-locations shows the names", "%q is no name of a location", c.Location)
 	refuse("size", !strings.Contains(c.Size, "_"), "az vm list-skus shows the names", "%q is no size", c.Size)
 	refuse("ssh-user", !userName.MatchString(c.SSHUser) || slices.Contains(forbiddenUsers(), c.SSHUser), "", "Azure makes no user %q", c.SSHUser)
 	_, err := parseImage(c.Image)
@@ -108,11 +109,10 @@ func (c Config) Validate() error {
 	refuse("zone", c.Zone != "" && c.Set != "", "", "an availability set and a zone exclude each other")
 	refuse("spot", c.Spot && c.Set != "", "", "spot machines cannot be in an availability set")
 	refuse("spot-max-price", c.SpotPrice > 0 && !c.Spot, "add --azure-spot", "is about spot machines only")
-	for option, value := range map[string]string{"resource-manager-endpoint": c.Endpoint, "authority-host": c.Authority} {
-		refuse(option, value != "" && !isURL(value), "", "%q is no https URL", value)
-	}
+	refuse("resource-manager-endpoint", c.Endpoint != "" && !isEndpoint(c.Endpoint), "", "%q is no https URL", c.Endpoint)
+	refuse("authority-host", c.Authority != "" && !isURL(c.Authority), "", "%q is no https URL", c.Authority)
 	_, known := namedCloud(c.Environment)
-	refuse("environment", !known && !isURL(c.Environment) && !strings.EqualFold(c.Environment, stackCloud), "",
+	refuse("environment", !known && !isEndpoint(c.Environment) && !strings.EqualFold(c.Environment, stackCloud), "",
 		"%q is neither AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud, AZURESTACKCLOUD nor an https URL", c.Environment)
 	refuse("environment-file", strings.EqualFold(c.Environment, stackCloud) && c.EnvFile == "", "", "is needed for AZURESTACKCLOUD")
 	return errors.Join(errs...)
@@ -147,6 +147,22 @@ func forbiddenUsers() []string {
 func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil
+}
+
+// isEndpoint tells whether a resource manager can be asked at a URL: tokens go
+// over TLS, or do not leave this computer.
+func isEndpoint(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" || u.User != nil {
+		return isURL(s)
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsLoopback() || u.Hostname() == "localhost"
+}
+
+// normal writes a location as its name is: "West US" is westus.
+func normal(location string) string {
+	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }
 
 // port is what --azure-open-port opens.

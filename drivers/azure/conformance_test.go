@@ -141,9 +141,9 @@ func worldOf(t testing.TB, c *simulated, more drivers.Values) (drivertest.World,
 		Env:     drivers.Env{StoreID: testStore, Creator: "test/1", Dir: "/nonexistent"}, // nothing is written
 		Request: request(t),
 		Bad: map[string][]string{
-			"azure-subscription-id": {"mine"}, "azure-location": {"West US"}, "azure-size": {"big"}, "azure-image": {"windows"},
+			"azure-subscription-id": {"mine"}, "azure-location": {"west/us"}, "azure-size": {"big"}, "azure-image": {"windows"},
 			"azure-vnet": {"a:b:c d"}, "azure-subnet": {"a b"}, "azure-subnet-prefix": {"192.168.0.1/16"}, "azure-private-ip-address": {"x"},
-			"azure-open-port": {"http"}, "azure-allow": {"0.0.0.1/0"}, "azure-tag": {"machine-name=x"}, "azure-environment": {"http://plain"},
+			"azure-open-port": {"http"}, "azure-allow": {"0.0.0.1/0"}, "azure-tag": {"machine-name=x"}, "azure-environment": {"http://plain"}, "azure-resource-manager-endpoint": {"http://plain"}, "azure-authority-host": {"http://127.0.0.1"},
 			"azure-dns": {"UPPER"}, "azure-ssh-user": {"root"}, "azure-plan": {"x"}, "azure-spot-max-price": {"0.5"}, "azure-resource-group": {"a/b"},
 		},
 		Refused: map[string]drivers.Values{

@@ -60,6 +60,10 @@ func (c Config) login(getenv func(string) string) login {
 	return l
 }
 
+// needsTenant tells whether nobody else knows the tenant: az login does, and who
+// enters a code says it there.
+func (l login) needsTenant() bool { return l.method != byChain && l.method != byDevice }
+
 // open returns the credential. tell passes a message to the person who waits.
 func (l login) open(e environment, transport policy.Transporter, tell func(context.Context, string)) (azcore.TokenCredential, error) {
 	options := azcore.ClientOptions{Cloud: e.sdk(), Transport: transport}

@@ -58,7 +58,7 @@ func (c Config) resolve(ctx context.Context, client *http.Client) (environment, 
 	var err error
 	switch {
 	case known:
-	case isURL(c.Environment):
+	case isEndpoint(c.Environment):
 		env, err = discover(ctx, client, strings.TrimSuffix(c.Environment, "/"))
 	case c.EnvFile != "":
 		env, err = readEnvironment(c.EnvFile)
@@ -77,6 +77,9 @@ func (c Config) resolve(ctx context.Context, client *http.Client) (environment, 
 			env.audience = env.endpoint
 		}
 		env.own = true
+	}
+	if c.Audience != "" {
+		env.audience = c.Audience
 	}
 	return env, nil
 }

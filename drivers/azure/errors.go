@@ -207,6 +207,7 @@ func kindOf(r *refusal) error {
 	case has("InvalidAuthenticationToken", "ExpiredAuthenticationToken", "AuthenticationFailed", "AADSTS", "SubscriptionNotFound"), r.status == http.StatusUnauthorized:
 		return drivers.ErrCredentials
 	case has("QuotaExceeded", "PublicIPCountLimitReached", "ResourceQuotaExceeded", "SubscriptionCoreQuotaExceeded", "NetworkSecurityGroupCountLimitReached"),
+		strings.Contains(code, "quotaexceeded"), strings.Contains(code, "countlimit"),
 		has("OperationNotAllowed") && quotaSaid.MatchString(r.message):
 		return drivers.ErrQuota
 	case has("SkuNotAvailable", "AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest", "OverconstrainedZonalAllocationRequest",
@@ -240,6 +241,10 @@ func (a *account) advise(what string, r *refusal) error {
 	switch {
 	case errors.Is(r.kind, drivers.ErrPermission):
 		return hint("give the role in docs/drivers/azure.md to whoever logs in; az role assignment list shows what there is")
+	case r.is("InvalidAuthenticationTokenTenant"):
+		return hint("name the tenant of the subscription with --azure-tenant-id; az account list shows it")
+	case r.is("SubscriptionNotFound", "InvalidSubscriptionId"):
+		return hint("az account list shows the subscriptions; --azure-environment names the cloud, if it is another than the public one")
 	case errors.Is(r.kind, drivers.ErrCredentials):
 		return hint(waysToLogIn)
 	case errors.Is(r.kind, drivers.ErrQuota):

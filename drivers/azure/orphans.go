@@ -17,7 +17,8 @@ func (d *driver) Place(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.TrimPrefix(a.env.endpoint, "https://") + "/" + a.subscription, nil
+	_, host, _ := strings.Cut(a.env.endpoint, "://")
+	return host + "/" + a.subscription, nil
 }
 
 // kinds returns the types of resources that the driver makes, in the order in
