@@ -315,7 +315,10 @@ that the project sets itself.
 `)
 	b.WriteString("| What | Runs | Mean | Worst | CPU | Memory | Processes | Goal | Note |\n|---|--:|--:|--:|--:|--:|--:|---|---|\n")
 	for _, r := range rows {
-		memory, count, cpu := "", "", ""
+		memory, count, cpu, mean, worst := "", "", "", "", ""
+		if r.runs > 0 {
+			mean, worst = short(r.mean), short(r.worst)
+		}
 		if r.cpu > 0 {
 			cpu = short(r.cpu)
 		}
@@ -325,7 +328,7 @@ that the project sets itself.
 		if r.procs > 0 {
 			count = strconv.Itoa(r.procs)
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %s | %s | %s | %s |\n", r.what, r.runs, short(r.mean), short(r.worst), cpu, memory, count, r.goal, r.note)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.what, strings.TrimPrefix(strconv.Itoa(r.runs), "0"), mean, worst, cpu, memory, count, r.goal, r.note)
 	}
 	cpu, _ := exec.CommandContext(ctx, "sh", "-c", "sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1").Output()
 	kernel, _ := exec.CommandContext(ctx, "uname", "-sr").Output()

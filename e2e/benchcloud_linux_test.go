@@ -13,58 +13,63 @@ import (
 // manyAtOnce is how many machines of a cloud are made at once.
 const manyAtOnce = 50
 
-// measureClouds makes and removes many machines at once at each provider, whose
-// hosts exist in name only: what is measured is the work at the provider. The
-// creates end with the wait for SSH, where no host can answer.
+// measureClouds makes and removes machines at each provider, one and then many at
+// once, whose hosts exist in name only: what is measured is the work at the
+// provider. The creates end with the wait for SSH, where no host can answer.
 func measureClouds(t *testing.T, add func(measure)) {
 	for _, p := range providers() {
 		c, f := newCloudFleet(t, p, "memory")
+		one := f.name("one")
+		add(f.measureCreates(c, p, "the first", one))
+		f.ok("rm", "-y", one)
+
 		var names []string
 		for i := range manyAtOnce {
 			names = append(names, f.name(fmt.Sprintf("c%d", i)))
 		}
-		parallel := fmt.Sprintf("--parallel=%d", manyAtOnce)
-
-		began := time.Now()
-		var took time.Duration
-		all := func() bool {
-			for _, n := range names {
-				if f.phase(n) != "created" {
-					return false
-				}
-			}
-			took = time.Since(began)
-			return true
-		}
-		peak, r := f.peak(all, append(p.create(parallel), names...)...)
-		if took == 0 {
-			t.Fatalf("%s: not all were created\n%s", p.name, r)
-		}
-		created := c.calls()
-		add(measure{
-			what: fmt.Sprintf("`machine create -d %s`, %d at once, until all hosts run", p.driver, manyAtOnce), runs: 1,
-			mean: took, worst: took, rss: peak, goal: "200 MiB" + map[string]string{"amazonec2": ", 12 calls per machine"}[p.driver],
-			note: fmt.Sprintf("%d calls of the provider's interface, %.1f per machine", created, float64(created)/manyAtOnce),
-		})
-
-		before := c.calls()
-		began = time.Now()
-		f.ok("ls")
-		listed := c.calls() - before
-		add(measure{
-			what: fmt.Sprintf("`machine ls`, %d machines of `%s`", manyAtOnce, p.driver), runs: 1,
-			mean: time.Since(began), worst: time.Since(began), goal: "one joint call", note: fmt.Sprintf("%d calls", listed),
-		})
-
-		before = c.calls()
-		began = time.Now()
-		f.ok(append([]string{"rm", "-y", parallel}, names...)...)
-		removed := c.calls() - before
-		add(measure{
-			what: fmt.Sprintf("`machine rm` of all %d", manyAtOnce), runs: 1, mean: time.Since(began), worst: time.Since(began),
-			note: fmt.Sprintf("%d calls, %.1f per machine", removed, float64(removed)/manyAtOnce),
-		})
+		add(f.measureCreates(c, p, fmt.Sprintf("%d at once", manyAtOnce), names...))
+		add(f.measureCalls(c, fmt.Sprintf("`machine ls --timeout 1`, %d machines of `%s` whose Engines do not answer", manyAtOnce, p.driver),
+			"one joint question", "ls", "--timeout", "1"))
+		rm := append([]string{"rm", "-y", fmt.Sprintf("--parallel=%d", manyAtOnce)}, names...)
+		add(f.measureCalls(c, fmt.Sprintf("`machine rm` of %d machines of `%s`", manyAtOnce, p.driver), "", rm...))
 	}
+}
+
+func (f *fleet) measureCreates(c *cloud, p provider, which string, names ...string) measure {
+	f.t.Helper()
+	goal := "200 MiB"
+	if p.driver == "amazonec2" {
+		goal += ", 12 calls per machine"
+	}
+	began, before := time.Now(), c.calls()
+	var took time.Duration
+	all := func() bool {
+		for _, name := range names {
+			if f.phase(name) != "created" {
+				return false
+			}
+		}
+		took = time.Since(began)
+		return true
+	}
+	peak, r := f.peak(all, append(p.create(fmt.Sprintf("--parallel=%d", len(names))), names...)...)
+	if took == 0 {
+		f.t.Fatalf("%s: not all were created\n%s", p.name, r)
+	}
+	calls := c.calls() - before
+	return measure{
+		what: fmt.Sprintf("`machine create -d %s`, %s, until the provider has done its work", p.driver, which), runs: 1,
+		mean: took, worst: took, rss: peak, goal: goal,
+		note: fmt.Sprintf("%d calls of the provider's interface, %.1f per machine", calls, float64(calls)/float64(len(names))),
+	}
+}
+
+func (f *fleet) measureCalls(c *cloud, what, goal string, args ...string) measure {
+	f.t.Helper()
+	began, before := time.Now(), c.calls()
+	f.ok(args...)
+	took := time.Since(began)
+	return measure{what: what, runs: 1, mean: took, worst: took, goal: goal, note: fmt.Sprintf("%d calls of the provider's interface", c.calls()-before)}
 }
 
 // peak runs a command until there says so, then kills it, and returns the most
