@@ -299,13 +299,28 @@ func (d *driver) makeVM(ctx context.Context, a *account, p prepared) error {
 		return err
 	}
 	spec := d.vmSpec(p)
-	_, err := run(ctx, a, "make virtual machine "+d.name(), func(ctx context.Context) (*runtime.Poller[armcompute.VirtualMachinesClientCreateOrUpdateResponse], error) {
+	got, err := run(ctx, a, "make virtual machine "+d.name(), func(ctx context.Context) (*runtime.Poller[armcompute.VirtualMachinesClientCreateOrUpdateResponse], error) {
 		return a.vms.BeginCreateOrUpdate(ctx, st.Group, d.name(), spec, nil)
 	})
 	if err != nil {
 		return d.elsewhere(ctx, a, err)
 	}
+	if u := p.image.urn; u.version == latest {
+		if u.version = exact(got.VirtualMachine); u.version != "" {
+			st.Image = u.String()
+		}
+	}
 	return d.made(ctx, a)
+}
+
+// exact returns the version of the image that a virtual machine was made from;
+// empty: it is not told.
+func exact(vm armcompute.VirtualMachine) string {
+	if vm.Properties == nil || vm.Properties.StorageProfile == nil || vm.Properties.StorageProfile.ImageReference == nil ||
+		vm.Properties.StorageProfile.ImageReference.ExactVersion == nil {
+		return ""
+	}
+	return *vm.Properties.StorageProfile.ImageReference.ExactVersion
 }
 
 // elsewhere adds to a lack of capacity where there is more.

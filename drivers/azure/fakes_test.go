@@ -108,6 +108,22 @@ func TestFakesWithout(t *testing.T) {
 	}
 }
 
+// TestFakesTellTheVersion records the version of the image even if the catalogue
+// does not tell it.
+func TestFakesTellTheVersion(t *testing.T) {
+	t.Parallel()
+	for _, without := range [][]string{nil, {"VirtualMachineImagesClient.List"}, {"VirtualMachineImagesClient.Get", "VirtualMachineImagesClient.List"}} {
+		c := newFront(t, azuresim.Config{}, &azuresim.FrontConfig{Without: without})
+		d := c.driver(t, nil, drivers.Env{})
+		if err := d.Create(t.Context(), request(t)); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.state.Value.Image; !strings.HasPrefix(got, "Canonical:ubuntu-24_04-lts:server:24.04.") {
+			t.Errorf("without %q: image is %s", without, got)
+		}
+	}
+}
+
 func TestFakesConsole(t *testing.T) {
 	t.Parallel()
 	c := newFront(t, azuresim.Config{}, &azuresim.FrontConfig{})

@@ -19,6 +19,9 @@ const (
 	arm64 = "Arm64"
 )
 
+// latest is the version that Azure chooses.
+const latest = "latest"
+
 // urn is an image of the marketplace, or an image by its id.
 type urn struct {
 	publisher, offer, sku, version string
@@ -62,7 +65,7 @@ func parseImage(s string) (urn, error) {
 	}
 	w := strings.Split(s, ":")
 	if len(w) == 3 {
-		w = append(w, "latest")
+		w = append(w, latest)
 	}
 	if len(w) != 4 || slices.Contains(w, "") {
 		return urn{}, fmt.Errorf("%q is no image", s)
@@ -111,7 +114,7 @@ func (a *account) image(ctx context.Context, location, name, arch string) (image
 
 func (a *account) askImage(ctx context.Context, location string, u urn, arch string) (image, error) {
 	what := "look for image " + u.String() + " in " + location
-	if u.version == "latest" {
+	if u.version == latest {
 		found, err := call(a.curious(ctx), a, what, func(ctx context.Context) (armcompute.VirtualMachineImagesClientListResponse, error) {
 			return a.images.List(ctx, location, u.publisher, u.offer, u.sku, nil)
 		})

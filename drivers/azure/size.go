@@ -45,7 +45,7 @@ func (a *account) askSizes(ctx context.Context, location string) (map[string]siz
 			return nil, err
 		}
 		for _, s := range page.Value {
-			if s != nil && s.Name != nil && s.ResourceType != nil && same(*s.ResourceType, "virtualMachines") {
+			if s != nil && s.Name != nil && s.ResourceType != nil && same(*s.ResourceType, "virtualMachines") && covers(s.Locations, location) {
 				all[strings.ToLower(*s.Name)] = readSize(s, location)
 			}
 		}
@@ -75,7 +75,7 @@ func readSize(s *armcompute.ResourceSKU, location string) size {
 		}
 	}
 	for _, l := range s.LocationInfo {
-		if l != nil && l.Location != nil && same(*l.Location, location) {
+		if l != nil && l.Location != nil && same(normal(*l.Location), location) {
 			z.zones = append(z.zones, values(l.Zones)...)
 		}
 	}
@@ -87,6 +87,9 @@ func readSize(s *armcompute.ResourceSKU, location string) size {
 		if r.ReasonCode != nil {
 			reason = string(*r.ReasonCode)
 		}
+		if r.RestrictionInfo != nil && !covers(r.RestrictionInfo.Locations, location) {
+			continue
+		}
 		switch *r.Type {
 		case armcompute.ResourceSKURestrictionsTypeLocation:
 			z.refused = reason
@@ -97,6 +100,12 @@ func readSize(s *armcompute.ResourceSKU, location string) size {
 		}
 	}
 	return z
+}
+
+// covers tells whether locations have one among them; none at all are any.
+func covers(locations []*string, location string) bool {
+	all := values(locations)
+	return len(all) == 0 || slices.ContainsFunc(all, func(l string) bool { return same(normal(l), location) })
 }
 
 func values(all []*string) (list []string) {

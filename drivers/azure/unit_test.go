@@ -12,11 +12,13 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
 
 	"github.com/hostsmith/machine/drivers"
 )
@@ -199,6 +201,27 @@ func TestImages(t *testing.T) {
 	} {
 		if got := guessArch(name); got != want {
 			t.Errorf("%s: got %s", name, got)
+		}
+	}
+}
+
+func TestSizesOfOtherPlaces(t *testing.T) {
+	t.Parallel()
+	s := &armcompute.ResourceSKU{
+		Name: ptr("Standard_B2s_v2"), ResourceType: ptr("virtualMachines"), Locations: []*string{ptr("West US"), nil},
+		LocationInfo: []*armcompute.ResourceSKULocationInfo{nil, {}, {Location: ptr("westus"), Zones: []*string{ptr("1"), ptr("2")}}},
+		Restrictions: []*armcompute.ResourceSKURestrictions{nil, {}, {
+			Type: ptr(armcompute.ResourceSKURestrictionsTypeLocation), RestrictionInfo: &armcompute.ResourceSKURestrictionInfo{Locations: []*string{ptr("eastus")}},
+			ReasonCode: ptr(armcompute.ResourceSKURestrictionsReasonCodeNotAvailableForSubscription),
+		}, {Type: ptr(armcompute.ResourceSKURestrictionsTypeZone), RestrictionInfo: &armcompute.ResourceSKURestrictionInfo{Zones: []*string{ptr("2")}}}},
+		Capabilities: []*armcompute.ResourceSKUCapabilities{nil, {}, {Name: ptr("vCPUs"), Value: ptr("?")}},
+	}
+	if z := readSize(s, "westus"); z.refused != "" || !slices.Equal(z.zones, []string{"1"}) {
+		t.Errorf("got %+v", z)
+	}
+	for location, want := range map[string]bool{"westus": true, "eastus": false} {
+		if covers(s.Locations, location) != want {
+			t.Errorf("%s: want %v", location, want)
 		}
 	}
 }
