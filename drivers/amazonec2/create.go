@@ -8,10 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/cloudinit"
 )
@@ -282,45 +278,4 @@ func (d *driver) user(i image) string {
 		return d.cfg.SSHUser
 	}
 	return i.user
-}
-
-// instance returns what EC2 knows of an instance, and whether it knows it.
-func (a *account) instance(ctx context.Context, id string) (types.Instance, bool, error) {
-	i, found, err := a.instances.Get(ctx, id)
-	if err != nil {
-		return i, false, fmt.Errorf("find instance %s: %w", id, err)
-	}
-	return i, found, nil
-}
-
-// askInstances asks for many instances by a filter: by their ids, one that is
-// unknown would fail them all.
-func (a *account) askInstances(ctx context.Context, ids []string) (map[string]types.Instance, error) {
-	list, err := a.findInstances(ctx, filter("instance-id", ids...))
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]types.Instance{}
-	for _, i := range list {
-		all[aws.ToString(i.InstanceId)] = i
-	}
-	return all, nil
-}
-
-func (a *account) findInstances(ctx context.Context, filters ...types.Filter) ([]types.Instance, error) {
-	in := &ec2.DescribeInstancesInput{Filters: filters}
-	var all []types.Instance
-	for {
-		out, err := do(ctx, a.describeInstances, in)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range out.Reservations {
-			all = append(all, r.Instances...)
-		}
-		if aws.ToString(out.NextToken) == "" {
-			return all, nil
-		}
-		in.NextToken = out.NextToken
-	}
 }

@@ -99,11 +99,14 @@ func (d *driver) importKey(ctx context.Context, a *account, public string) (id s
 
 // findKey returns a key pair by its name; nil: there is none.
 func (a *account) findKey(ctx context.Context, name string, public bool) (*types.KeyPairInfo, error) {
-	in := &ec2.DescribeKeyPairsInput{Filters: []types.Filter{filter("key-name", name)}}
+	in := &ec2.DescribeKeyPairsInput{KeyNames: []string{name}}
 	if public {
 		in.IncludePublicKey = aws.Bool(true)
 	}
 	out, err := do(ctx, a.describeKeyPairs, in)
+	if says(err, "InvalidKeyPair.NotFound") {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +119,7 @@ func (a *account) findKey(ctx context.Context, name string, public bool) (*types
 }
 
 // deleteKey deletes a key pair by its id. A provider that does not say that it
-// did may know key pairs by their names only.
+// did may know key pairs by their names only. That is looked up if it can be.
 func (d *driver) deleteKey(ctx context.Context, a *account, id, name string) error {
 	if id != "" {
 		out, err := do(ctx, a.deleteKeyPair, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(id)})
@@ -128,6 +131,9 @@ func (d *driver) deleteKey(ctx context.Context, a *account, id, name string) err
 		}
 	}
 	found, err := a.findKey(ctx, name, false)
+	if id != "" && dispensable(err) {
+		return nil
+	}
 	if err != nil || found == nil || aws.ToString(found.KeyPairId) != id {
 		return err
 	}

@@ -46,7 +46,7 @@ func (a *account) sites(ctx context.Context, c Config) ([]site, error) {
 // defaultSubnets returns the default subnets, or else all of the default VPC.
 func (a *account) defaultSubnets(ctx context.Context) ([]types.Subnet, error) {
 	all, err := a.askSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: []types.Filter{filter("default-for-az", "true")}})
-	if len(all) > 0 || err != nil && !says(err, "InvalidParameterValue", "InvalidFilter") {
+	if len(all) > 0 || err != nil && !unfiltered(err) {
 		return all, err
 	}
 	out, err := do(ctx, a.describeVpcs, &ec2.DescribeVpcsInput{Filters: []types.Filter{filter("is-default", "true")}})

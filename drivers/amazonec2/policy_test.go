@@ -166,6 +166,21 @@ func TestUnheardKeyPair(t *testing.T) {
 	m.removed(s)
 }
 
+// TestVanishedKeyPair has the first statement be enough where somebody deleted
+// the key pair.
+func TestVanishedKeyPair(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{Keys: []ec2sim.Key{{Access: restrictedKey, Secret: restrictedSecret, Actions: statements(t)["Machines"]}}})
+	values := s.values(nil)
+	values["amazonec2-access-key"], values["amazonec2-secret-key"] = []string{restrictedKey}, []string{restrictedSecret}
+	m := newMachine(t, factory(quick()), "m1", values)
+	m.created()
+	if err := s.Vanish("key-pair", m.saved().Key.ID); err != nil {
+		t.Fatal(err)
+	}
+	m.removed(s)
+}
+
 // TestPolicyIsOnThePage has the page show the policy that is tested.
 func TestPolicyIsOnThePage(t *testing.T) {
 	t.Parallel()

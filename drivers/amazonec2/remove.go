@@ -249,13 +249,16 @@ func (d *driver) deleteGroup(ctx context.Context, a *account, id string) error {
 func (d *driver) usedByOthers(ctx context.Context, a *account, id string) (bool, error) {
 	list, err := a.findInstances(ctx, filter("instance.group-id", id),
 		filter("instance-state-name", "pending", "running", "stopping", "stopped", "shutting-down"))
+	if unfiltered(err) {
+		list, err = a.findInstances(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
 	var foreign string
 	for _, i := range list {
 		switch {
-		case !inGroup(i, id):
+		case !inGroup(i, id) || stateOf(i) == types.InstanceStateNameTerminated:
 		case tag(i.Tags, tagStore) != d.env.StoreID:
 			foreign = aws.ToString(i.InstanceId)
 		case tag(i.Tags, tagMachine) != d.env.Machine:

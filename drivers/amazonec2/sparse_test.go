@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -179,6 +181,44 @@ func TestHeedlessFilters(t *testing.T) {
 			if after := s.list(false); !slices.Equal(before, after) {
 				t.Errorf("of others there was %q and is %q", before, after)
 			}
+		})
+	}
+}
+
+// TestUnknownFilters has a cloud that refuses a filter.
+func TestUnknownFilters(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"instance-id", "instance.group-id", "default-for-az"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			s.behind(t, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					raw, _ := io.ReadAll(r.Body)
+					if strings.Contains(string(raw), ".Name="+name+"&") {
+						w.WriteHeader(http.StatusBadRequest)
+						_, _ = w.Write([]byte("<Response><Errors><Error><Code>InvalidParameterValue</Code><Message>The filter is invalid</Message></Error></Errors></Response>"))
+						return
+					}
+					r.Body = io.NopCloser(bytes.NewReader(raw))
+					next.ServeHTTP(w, r)
+				})
+			})
+			f := factory(quick())
+			m, other := newMachine(t, f, "m1", s.values(nil)), newMachine(t, f, "m2", s.values(nil))
+			if err := errors.Join(other.create(), life(m)); err != nil {
+				t.Fatal(err)
+			}
+			m.created()
+			var wg sync.WaitGroup
+			for _, m := range []*machine{m, other} {
+				wg.Go(func() { m.status(drivers.Running) })
+			}
+			wg.Wait()
+			if err := m.remove(); err != nil {
+				t.Fatal(err)
+			}
+			other.removed(s)
 		})
 	}
 }
