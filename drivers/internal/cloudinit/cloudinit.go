@@ -16,6 +16,7 @@ type Seed struct {
 	User     string   // a login user with sudo rights, made if the image has none of the name; empty: the image's default user
 	Keys     []string // authorized_keys lines that may log in as User
 	HostKey  []byte   // the SSH host key to present, an OpenSSH private key in PEM; nil: the host makes its own
+	Busybox  bool     // the image has no bash, and its sshd no PAM, as Alpine
 }
 
 // UserData returns user data with what s asks for, merged with the owner's own,
@@ -25,7 +26,7 @@ type Seed struct {
 //
 // The same input gives the same bytes, so that a request can be repeated.
 func UserData(s Seed, user []byte) ([]byte, error) {
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	user, err := decompress(user)
@@ -40,6 +41,29 @@ func UserData(s Seed, user []byte) ([]byte, error) {
 		return nil, err
 	}
 	return s.after(owned)
+}
+
+// Archive returns our cloud-config after the owner's user data, for systems that
+// know only cloud-configs and scripts. Where both speak, ours is the last word. user
+// may be nil.
+func Archive(ours, user []byte) ([]byte, error) {
+	user, err := decompress(user)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(user)) == 0 {
+		return ours, nil
+	}
+	owned, err := parts(user)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range owned {
+		if kind := p.header.Get("Content-Type"); kind != "text/cloud-config" && kind != "text/x-shellscript" {
+			return nil, fmt.Errorf("%w: user data of type %s: this image takes only cloud-configs and scripts", drivers.ErrOption, kind)
+		}
+	}
+	return archive(append(owned, newPart("text/cloud-config", ours)))
 }
 
 // Fit returns data, compressed if it is longer than limit bytes and cloud-init's

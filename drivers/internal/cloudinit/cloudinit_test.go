@@ -347,3 +347,58 @@ func FuzzUserData(f *testing.F) {
 		}
 	})
 }
+
+func TestBusybox(t *testing.T) {
+	t.Parallel()
+	s := fullSeed(t)
+	s.Busybox = true
+	data, err := UserData(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"shell": "/bin/sh"`, `"lock_passwd": false`, `"hashed_passwd": "*"`} {
+		if !bytes.Contains(data, []byte(want)) {
+			t.Errorf("no %s in %s", want, data)
+		}
+	}
+}
+
+func TestArchive(t *testing.T) {
+	t.Parallel()
+	ours := []byte("#cloud-config\nhostname: m1\n")
+	if got, err := Archive(ours, nil); err != nil || !bytes.Equal(got, ours) {
+		t.Errorf("alone: %s, %v", got, err)
+	}
+	got, err := Archive(ours, zipped(t, "#!/bin/sh\necho ü\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []content{{Kind: "text/x-shellscript", Body: "#!/bin/sh\necho ü\n"}, {Kind: "text/cloud-config", Body: string(ours)}}
+	if diff := cmp.Diff(want, open(t, got)); diff != "" {
+		t.Error(diff)
+	}
+	if !bytes.HasPrefix(got, []byte("Content-Type: multipart/mixed;")) {
+		t.Errorf("coreos-cloudinit knows an archive by its first line: %s", got)
+	}
+	for _, user := range []string{"#cloud-boothook\nx", "#include\nx", "## template: jinja\n#cloud-config\n", `{"ignition": {}}`} {
+		if _, err := Archive(ours, []byte(user)); !errors.Is(err, drivers.ErrOption) {
+			t.Errorf("%q: got %v", user, err)
+		}
+	}
+}
+
+func TestPublicKey(t *testing.T) {
+	t.Parallel()
+	key := hostKey(t)
+	private, err := ssh.ParsePrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, kind, err := PublicKey(key)
+	if err != nil || kind != "ed25519" || line+"\n" != string(ssh.MarshalAuthorizedKey(private.PublicKey())) {
+		t.Errorf("got %s, %s, %v", line, kind, err)
+	}
+	if _, _, err := PublicKey([]byte("x")); err == nil {
+		t.Error("no error")
+	}
+}

@@ -2,6 +2,7 @@ package cloudinit
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
@@ -86,7 +87,7 @@ func (s Seed) identity() config {
 }
 
 func (s Seed) login() config {
-	return config{
+	c := config{
 		"name":                s.User,
 		"sudo":                "ALL=(ALL) NOPASSWD:ALL",
 		"shell":               "/bin/bash",
@@ -94,6 +95,12 @@ func (s Seed) login() config {
 		"no_user_group":       true, // an image with an Engine has a group docker, which would be the user docker's
 		"ssh_authorized_keys": append([]string{}, s.Keys...),
 	}
+	if s.Busybox {
+		c["shell"] = "/bin/sh"
+		c["lock_passwd"] = false // sshd without PAM lets no locked user in
+		c["hashed_passwd"] = "*" // which no password gives
+	}
+	return c
 }
 
 func (c config) encode() ([]byte, error) {
@@ -108,7 +115,8 @@ func (c config) encode() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func (s Seed) check() error {
+// Check returns what is wrong with the seed.
+func (s Seed) Check() error {
 	for what, text := range map[string]string{"host name": s.Hostname, "user": s.User} {
 		if !printable(text) {
 			return fmt.Errorf("%w: %s %q has characters that cannot be printed", drivers.ErrOption, what, text)
@@ -139,37 +147,54 @@ func printable(text string) bool {
 	return utf8.ValidString(text)
 }
 
-// keyKind is cloud-init's word for the type of an OpenSSH private key. The
-// format: https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key
+// keyKind is cloud-init's word for the type of an OpenSSH private key.
 func keyKind(key []byte) (string, error) {
+	kind, _, err := publicOf(key)
+	return kind, err
+}
+
+// PublicKey returns the public key of an OpenSSH private key, as a line, and its
+// type as it is in names of files: ed25519, rsa or ecdsa.
+func PublicKey(key []byte) (line, kind string, err error) {
+	kind, public, err := publicOf(key)
+	if err != nil {
+		return "", "", err
+	}
+	name, _ := field(public)
+	return string(name) + " " + base64.StdEncoding.EncodeToString(public), kind, nil
+}
+
+// publicOf reads an OpenSSH private key. The format:
+// https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key
+func publicOf(key []byte) (kind string, public []byte, err error) {
 	block, _ := pem.Decode(key)
 	if block == nil || block.Type != "OPENSSH PRIVATE KEY" {
-		return "", errors.New("not an OpenSSH private key in PEM")
+		return "", nil, errors.New("not an OpenSSH private key in PEM")
 	}
 	rest, ok := bytes.CutPrefix(block.Bytes, []byte("openssh-key-v1\x00"))
 	if !ok {
-		return "", errors.New("not an OpenSSH private key")
+		return "", nil, errors.New("not an OpenSSH private key")
 	}
 	cipher, rest := field(rest)
 	if string(cipher) != "none" {
-		return "", errors.New("has a passphrase")
+		return "", nil, errors.New("has a passphrase")
 	}
 	_, rest = field(rest) // key derivation
 	_, rest = field(rest) // its options
 	if len(rest) < 4 {
-		return "", errors.New("ends early")
+		return "", nil, errors.New("ends early")
 	}
-	public, _ := field(rest[4:])
-	kind, _ := field(public)
-	switch string(kind) {
+	public, _ = field(rest[4:])
+	name, _ := field(public)
+	switch string(name) {
 	case "ssh-ed25519":
-		return "ed25519", nil
+		return "ed25519", public, nil
 	case "ssh-rsa":
-		return "rsa", nil
+		return "rsa", public, nil
 	case "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521":
-		return "ecdsa", nil
+		return "ecdsa", public, nil
 	}
-	return "", fmt.Errorf("type %q is unknown to cloud-init", kind)
+	return "", nil, fmt.Errorf("type %q is unknown to cloud-init", name)
 }
 
 // field reads a length and as many bytes.

@@ -26,7 +26,7 @@ type Seed struct {
 
 // Interface is a network interface of the host, known by its MAC address.
 type Interface struct {
-	Name      string         // what the host shall call it; empty: as it likes
+	Name      string         // what the host shall call it; empty: eth and its place in the list
 	MAC       string         // such as 52:54:00:12:34:56
 	DHCP      bool           // IPv4 by DHCP
 	Addresses []netip.Prefix // static ones, besides or instead of DHCP
