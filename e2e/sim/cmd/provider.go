@@ -97,14 +97,21 @@ func setEC2(cloud *ec2sim.Cloud, knob string, value json.RawMessage) error {
 }
 
 func newAzure(hosts host.Hosts, config string) (*provider, error) {
-	var c azuresim.Config
+	var c struct {
+		azuresim.Config
+		Fakes *azuresim.FrontConfig // the SDK's fake servers are in front
+	}
 	if err := decode(config, &c); err != nil {
 		return nil, err
 	}
 	c.Hosts = hosts
-	cloud, err := azuresim.New(c)
+	cloud, err := azuresim.New(c.Config)
 	if err != nil {
 		return nil, err
+	}
+	var front sim.Provider = cloud
+	if c.Fakes != nil {
+		front = azuresim.NewFront(cloud, *c.Fakes)
 	}
 	env := func(r ready) map[string]string {
 		return map[string]string{
@@ -113,7 +120,7 @@ func newAzure(hosts host.Hosts, config string) (*provider, error) {
 			"AZURE_CLIENT_ID": azuresim.ClientID, "AZURE_CLIENT_SECRET": azuresim.ClientSecret,
 		}
 	}
-	return &provider{cloud, env, func(knob string, value json.RawMessage) error { return setAzure(cloud, knob, value) }, func() {}}, nil
+	return &provider{front, env, func(knob string, value json.RawMessage) error { return setAzure(cloud, knob, value) }, func() {}}, nil
 }
 
 // setAzure knows quota:NAME (a number), restriction:SIZE/LOCATION/ZONE (the
