@@ -188,7 +188,7 @@ func TestManyMachinesShareCalls(t *testing.T) {
 // takes requests.
 func TestManyMachinesAtASlowProvider(t *testing.T) {
 	t.Parallel()
-	s := simulate(t, ec2sim.Config{Rate: 20, Burst: 10})
+	s := simulate(t, ec2sim.Config{Rate: 40, Burst: 10})
 	f := factory(quick())
 	errs := make([]error, 25)
 	var wg sync.WaitGroup
