@@ -3,7 +3,6 @@ package vmwarevsphere
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 
@@ -41,15 +40,15 @@ type Config struct {
 	StoragePolicy    string   `option:"storage-policy" env:"VSPHERE_STORAGE_POLICY" help:"storage policy of the virtual machine and its disks, by name or id"`
 	Networks         []string `option:"network" env:"VSPHERE_NETWORK" help:"network of an adapter, in the order of the adapters (default: those of the source; without one VM Network)"`
 
-	IP            string   `option:"ip" env:"VSPHERE_IP" help:"address of the first adapter with its prefix, such as 192.0.2.10/24 (default: DHCP)"`
-	Gateway       string   `option:"gateway" env:"VSPHERE_GATEWAY" help:"default gateway, with --vmwarevsphere-ip"`
+	IP            []string `option:"ip" env:"VSPHERE_IP" help:"address of the first adapter with its prefix, such as 192.0.2.10/24, or NETWORK=192.0.2.10/24 for the adapter on one (default: DHCP)"`
+	Gateway       []string `option:"gateway" env:"VSPHERE_GATEWAY" help:"default gateway, with --vmwarevsphere-ip; one of each family"`
 	DNS           []string `option:"dns" env:"VSPHERE_DNS" help:"name server, with --vmwarevsphere-ip"`
 	ClientNetwork string   `option:"client-network" env:"VSPHERE_CLIENT_NETWORK" help:"network that clients reach the machine on (default: the first)"`
 	PeerNetwork   string   `option:"peer-network" env:"VSPHERE_PEER_NETWORK" help:"network that other machines reach it on, as in a swarm (default: the one of clients)"`
 	IPv6          bool     `option:"ipv6" env:"VSPHERE_IPV6" help:"prefer IPv6 addresses"`
 
 	CfgParams []string `option:"cfgparam" env:"VSPHERE_CFGPARAM" help:"configuration parameter KEY=VALUE, such as guestinfo.x=y"`
-	CloudInit string   `option:"cloudinit" env:"VSPHERE_CLOUDINIT" help:"user data for cloud-init, a file or an http(s) URL" alias:"vmwarevsphere-cloud-config"`
+	CloudInit string   `option:"cloudinit" env:"VSPHERE_CLOUDINIT,VSPHERE_CLOUD_CONFIG" help:"user data for cloud-init, a file or an http(s) URL" alias:"vmwarevsphere-cloud-config"`
 	Tags      []string `option:"tag" env:"VSPHERE_TAG" help:"tag to attach: name, category/name or id of an existing one; KEY=VALUE becomes configuration parameter machine.tag.KEY"`
 
 	Attributes     []string `option:"custom-attribute" env:"VSPHERE_CUSTOM_ATTRIBUTE" help:"custom attribute KEY=VALUE; KEY is the name or number of an existing one"`
@@ -167,6 +166,8 @@ func (c Config) Validate() error {
 				refuse(option, fmt.Errorf("%q is not KEY=VALUE", p), "")
 			} else if option == "cfgparam" && strings.HasPrefix(strings.ToLower(key), markPrefix) {
 				refuse(option, fmt.Errorf("%s: names that begin with %s are taken", key, markPrefix), "")
+			} else if option == "cfgparam" && isGuestData(key) {
+				refuse(option, fmt.Errorf("%s is taken by what the machine itself needs", key), "user data of your own goes into --vmwarevsphere-cloudinit, and is merged")
 			}
 		}
 	}
@@ -180,29 +181,4 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (c Config) validateAddress(refuse func(option string, err error, advice string)) {
-	ip, err := netip.ParsePrefix(c.IP)
-	switch {
-	case c.IP == "":
-		if c.Gateway != "" {
-			refuse("gateway", errors.New("is used with --vmwarevsphere-ip only"), "")
-		}
-		if len(c.DNS) > 0 {
-			refuse("dns", errors.New("is used with --vmwarevsphere-ip only"), "")
-		}
-		return
-	case err != nil:
-		refuse("ip", fmt.Errorf("%q is no address with a prefix", c.IP), "such as 192.0.2.10/24")
-		return
-	}
-	if gw, err := netip.ParseAddr(c.Gateway); c.Gateway != "" && (err != nil || gw.Is4() != ip.Addr().Is4()) {
-		refuse("gateway", fmt.Errorf("%q is no address of the family of %s", c.Gateway, c.IP), "")
-	}
-	for _, s := range c.DNS {
-		if _, err := netip.ParseAddr(s); err != nil {
-			refuse("dns", fmt.Errorf("%q is no address", s), "")
-		}
-	}
 }

@@ -121,7 +121,7 @@ func world(t testing.TB, c *cloud, more drivers.Values) drivertest.World {
 			"vmwarevsphere-thumbprint":       {"aa:bb"},
 			"vmwarevsphere-ip":               {"192.0.2.1"},
 			"vmwarevsphere-gateway":          {"192.0.2.1"},
-			"vmwarevsphere-cfgparam":         {"novalue"},
+			"vmwarevsphere-cfgparam":         {"guestinfo.userdata.encoding=base64"},
 			"vmwarevsphere-custom-attribute": {"novalue"},
 			"vmwarevsphere-tag":              {"machine-store=x"},
 			"vmwarevsphere-insecure":         {"true"},
@@ -140,7 +140,7 @@ func world(t testing.TB, c *cloud, more drivers.Values) drivertest.World {
 		},
 		Spoil: map[string]any{
 			"CloneFrom": "", "CreationType": "?", "Datastore": "gone", "Networks": []string{"gone"}, "Folder": "gone",
-			"Pool": "gone", "Datacenter": "gone", "DiskSize": -1, "IP": "x",
+			"Pool": "gone", "Datacenter": "gone", "DiskSize": -1, "IP": []string{"x"},
 		},
 		Resources: func(context.Context) ([]string, error) { return list(ours), nil },
 		Foreign: func(context.Context) ([]string, error) {

@@ -138,7 +138,10 @@ func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
 	}
 	st.Name, st.Datacenter, st.Folder = d.env.Machine, refText(&p.place.datacenter.ref), refText(&p.place.folder.ref)
 	st.Source, st.SourcePath, st.Asked, st.Task = p.source.reference(), p.source.path, true, ""
-	st.Upload, st.Address = p.origin == fromOVA, d.cfg.IP
+	st.Upload, st.Address = p.origin == fromOVA, ""
+	if fixed := d.cfg.fixedFor(d.cfg.ClientNetwork); fixed.IsValid() {
+		st.Address = fixed.String()
+	}
 	if err := d.state.Save(); err != nil {
 		return reference{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -84,13 +86,16 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	object := reference{Type: "Folder", Value: "group-v3"}
 	c := &center{}
+	c.tree.Store(&inventory{object: &item{ref: object, path: "/DC/vm"}})
 	for name, tt := range map[string]struct {
 		fault types.BaseMethodFault
 		want  error
 		text  string
 	}{
 		"login":      {&types.InvalidLogin{}, drivers.ErrCredentials, "InvalidLogin"},
-		"permission": {&types.NoPermission{Object: &object, PrivilegeId: "VirtualMachine.Inventory.CreateFromExisting"}, drivers.ErrPermission, "VirtualMachine.Inventory.CreateFromExisting on Folder:group-v3"},
+		"permission": {&types.NoPermission{Object: &object, PrivilegeId: "VirtualMachine.Inventory.CreateFromExisting"}, drivers.ErrPermission, "VirtualMachine.Inventory.CreateFromExisting on /DC/vm (Folder:group-v3)"},
+		"privileges": {&types.NoPermission{MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: object, PrivilegeIds: []string{"VirtualMachine.Inventory.Create", "Folder.Create"}}}}, drivers.ErrPermission, "VirtualMachine.Inventory.Create, Folder.Create on /DC/vm (Folder:group-v3)"},
+		"file":       {&types.CannotAccessFile{FileFault: types.FileFault{File: "[DS1] a/b.vmdk"}}, nil, "[DS1] a/b.vmdk"},
 		"gone":       {&types.ManagedObjectNotFound{Obj: object}, drivers.ErrNotFound, ""},
 		"space":      {&types.NoDiskSpace{Datastore: "DS1"}, drivers.ErrCapacity, "DS1"},
 		"memory":     {&types.InsufficientMemoryResourcesFault{}, drivers.ErrCapacity, "InsufficientMemoryResourcesFault"},
@@ -188,6 +193,53 @@ func TestAddresses(t *testing.T) {
 			}
 			if text(client) != tt.client || text(peer) != tt.peer {
 				t.Errorf("got %s, %s, want %s, %s", client, peer, tt.client, tt.peer)
+			}
+		})
+	}
+}
+
+// TestFixed says which addresses can be chosen, and whose they are.
+func TestFixed(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		ip, gateway, dns []string
+		refuse           string
+		front, back      string
+	}{
+		"none":            {},
+		"one":             {ip: []string{"192.0.2.10/24"}, gateway: []string{"192.0.2.1"}, dns: []string{"192.0.2.53"}, front: "192.0.2.10/24"},
+		"both families":   {ip: []string{"2001:db8::1/64", "192.0.2.10/24"}, gateway: []string{"fe80::1", "192.0.2.1"}, front: "192.0.2.10/24"},
+		"both networks":   {ip: []string{"192.0.2.10/24", "back=10.0.0.1/24"}, front: "192.0.2.10/24", back: "10.0.0.1/24"},
+		"the second":      {ip: []string{"back=10.0.0.1/24"}, gateway: []string{"10.0.0.254"}, back: "10.0.0.1/24"},
+		"gateway outside": {ip: []string{"192.0.2.10/32"}, gateway: []string{"198.51.100.1"}, front: "192.0.2.10/32"},
+		"no prefix":       {ip: []string{"192.0.2.10"}, refuse: "vmwarevsphere-ip"},
+		"no such network": {ip: []string{"side=192.0.2.10/24"}, refuse: "vmwarevsphere-ip"},
+		"lone gateway":    {gateway: []string{"192.0.2.1"}, refuse: "vmwarevsphere-gateway"},
+		"far gateway":     {ip: []string{"192.0.2.10/24"}, gateway: []string{"198.51.100.1"}, refuse: "vmwarevsphere-gateway"},
+		"other family":    {ip: []string{"192.0.2.10/24"}, gateway: []string{"fe80::1"}, refuse: "vmwarevsphere-gateway"},
+		"two gateways":    {ip: []string{"192.0.2.10/24"}, gateway: []string{"192.0.2.1", "192.0.2.2"}, refuse: "vmwarevsphere-gateway"},
+		"lone dns":        {dns: []string{"192.0.2.53"}, refuse: "vmwarevsphere-dns"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := Config{Networks: []string{"/DC/network/front", "back"}, IP: tt.ip, Gateway: tt.gateway, DNS: tt.dns}
+			refused := ""
+			c.validateAddress(func(option string, err error, _ string) {
+				if err != nil {
+					refused += Name + "-" + option
+				}
+			})
+			if refused != tt.refuse {
+				t.Errorf("refused %q, want %q", refused, tt.refuse)
+			}
+			text := func(p netip.Prefix) string {
+				if !p.IsValid() {
+					return ""
+				}
+				return p.String()
+			}
+			if front, back := text(c.fixedFor("")), text(c.fixedFor("back")); tt.refuse == "" && (front != tt.front || back != tt.back) {
+				t.Errorf("got %q and %q", front, back)
 			}
 		})
 	}
@@ -300,6 +352,33 @@ func TestOrphans(t *testing.T) {
 	}
 	if got := len(c.machines()); got != 2 {
 		t.Errorf("%d machines are left, want kept and other", got)
+	}
+}
+
+// TestOrphanISO releases what was uploaded for a machine too.
+func TestOrphanISO(t *testing.T) {
+	t.Parallel()
+	iso := filepath.Join(t.TempDir(), "boot.iso")
+	if err := os.WriteFile(iso, []byte("an ISO"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newCloud(t)
+	lost := newMachine(t, c, c.with(drivers.Values{"vmwarevsphere-boot2docker-url": {iso}, "vmwarevsphere-clone-from": nil}), "lost")
+	if err := lost.open().Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	d := newMachine(t, c, c.values, "another").open()
+	all, err := d.Tagged(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("got %v, %v", all, err)
+	}
+	if err := d.Release(t.Context(), all[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range c.Ledger() {
+		if r.Kind == vspheresim.KindVM || strings.Contains(r.ID, "boot.iso") {
+			t.Errorf("left: %v", r)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ func (c *center) explain(ctx context.Context, what string, err error) error {
 	if reason, advice := untrusted(err); reason != nil {
 		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %w", what, reason, drivers.ErrUnreachable), Advice: advice}
 	}
-	text, sentinel, advice := classify(err)
+	text, sentinel, advice := c.classify(err)
 	var result error
 	switch {
 	case sentinel != nil:
@@ -55,7 +55,7 @@ func (e *knownError) Error() string { return e.text + ": " + e.is.Error() }
 func (e *knownError) Unwrap() error { return e.is }
 
 // classify returns the vCenter's words for an error and what it is to callers.
-func classify(err error) (text string, sentinel error, advice string) {
+func (c *center) classify(err error) (text string, sentinel error, advice string) {
 	f := faultOf(err)
 	if f == nil {
 		return classifyTransport(err)
@@ -67,11 +67,11 @@ func classify(err error) (text string, sentinel error, advice string) {
 	case *types.NotAuthenticated, *types.InvalidLocale, *types.PasswordExpired:
 		return text, drivers.ErrCredentials, ""
 	case *types.NoPermission:
-		return text + lackOf(f), drivers.ErrPermission, "give the user's role the privilege on that object or on one above it"
+		return text + c.lackOf(f), drivers.ErrPermission, "give the user's role the privilege on that object or on one above it"
 	case *types.ManagedObjectNotFound, *types.NotFound, *types.FileNotFound:
 		return text, drivers.ErrNotFound, ""
 	case *types.DuplicateName:
-		return fmt.Sprintf("%s: %s has the name %q", text, refText(&f.Object), f.Name), drivers.ErrConflict, ""
+		return fmt.Sprintf("%s: %s has the name %q", text, c.called(&f.Object), f.Name), drivers.ErrConflict, ""
 	case *types.AlreadyExists, *types.FileAlreadyExists:
 		return text, drivers.ErrConflict, ""
 	case *types.NoDiskSpace:
@@ -85,6 +85,9 @@ func classify(err error) (text string, sentinel error, advice string) {
 		return text, drivers.ErrCapacity, "the host is not connected to its vCenter; choose another"
 	case *types.NotSupported:
 		return text, drivers.ErrUnsupported, ""
+	}
+	if file, ok := f.(types.BaseFileFault); ok && !strings.Contains(text, file.GetFileFault().File) {
+		text += ": " + file.GetFileFault().File
 	}
 	return text, kindOf(f), ""
 }
@@ -140,16 +143,33 @@ func words(err error, f types.BaseMethodFault) string {
 	return strings.Join(said, ": ")
 }
 
-// lackOf names the privilege that is missing, and on what.
-func lackOf(f *types.NoPermission) string {
-	if f.PrivilegeId == "" {
-		return ""
+// lackOf names the privileges that are missing, and on what.
+func (c *center) lackOf(f *types.NoPermission) string {
+	missing := f.MissingPrivileges
+	if len(missing) == 0 && f.PrivilegeId != "" {
+		missing = []types.NoPermissionEntityPrivileges{{PrivilegeIds: []string{f.PrivilegeId}}}
+		if f.Object != nil {
+			missing[0].Entity = *f.Object
+		}
 	}
-	text := ": needs privilege " + f.PrivilegeId
-	if f.Object != nil {
-		text += " on " + refText(f.Object)
+	var text strings.Builder
+	for _, m := range missing {
+		text.WriteString(": needs privilege " + strings.Join(m.PrivilegeIds, ", "))
+		if m.Entity.Value != "" {
+			text.WriteString(" on " + c.called(&m.Entity))
+		}
 	}
-	return text
+	return text.String()
+}
+
+// called returns an object's path if it is known, and its reference.
+func (c *center) called(ref *reference) string {
+	if tree := c.tree.Load(); tree != nil {
+		if i := (*tree)[*ref]; i != nil {
+			return i.path + " (" + refText(ref) + ")"
+		}
+	}
+	return refText(ref)
 }
 
 func refText(ref *types.ManagedObjectReference) string { return ref.Type + ":" + ref.Value }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -31,6 +30,12 @@ const (
 	plainMost = 16 << 10 // what is longer is compressed
 	valueMost = 60 << 10 // of one parameter: the guest reads them in messages of 64 KiB
 )
+
+// isGuestData tells whether a configuration parameter is one of those.
+func isGuestData(key string) bool {
+	key = strings.TrimSuffix(strings.ToLower(key), encoding)
+	return key == guestMetadata || key == guestUserData
+}
 
 // metadata is what cloud-init takes as guestinfo.metadata.
 type metadata struct {
@@ -68,21 +73,22 @@ type (
 		Addresses []string `json:"addresses"`
 	}
 	route struct {
-		To  string `json:"to"`
-		Via string `json:"via"`
+		To     string `json:"to"`
+		Via    string `json:"via"`
+		OnLink bool   `json:"on-link,omitempty"`
 	}
 )
 
 // needsAddresses tells whether the network configuration is ours to say: an
 // image by itself asks DHCP on its first adapter alone.
 func (d *driver) needsAddresses(h *hardware, adapters []adapter) bool {
-	return d.cfg.IP != "" || max(len(adapters), len(h.nics())) > 1
+	return len(d.cfg.IP) > 0 || max(len(adapters), len(h.nics())) > 1
 }
 
 // guestInfo returns the parameters that cloud-init reads.
 func (d *driver) guestInfo(h *hardware, userData []byte, adapters int) ([]types.BaseOptionValue, error) {
 	m := metadata{InstanceID: d.state.Value.Token, Hostname: d.env.Machine, Cleanup: []string{"userdata"}}
-	if d.cfg.IP != "" || adapters > 1 {
+	if len(d.cfg.IP) > 0 || adapters > 1 {
 		var err error
 		if m.Network, err = d.network(h.nics()); err != nil {
 			return nil, err
@@ -104,40 +110,6 @@ func (d *driver) guestInfo(h *hardware, userData []byte, adapters int) ([]types.
 		all = append(all, option(p.key, value), option(p.key+encoding, how))
 	}
 	return all, nil
-}
-
-// network gives the first adapter the static address, and all others DHCP.
-func (d *driver) network(nics []types.BaseVirtualDevice) (*netConfig, error) {
-	n := &netConfig{Version: 2, Ethernets: map[string]ethernet{}}
-	for i, nic := range nics {
-		mac := nic.(types.BaseVirtualEthernetCard).GetVirtualEthernetCard().MacAddress
-		if mac == "" {
-			return nil, errors.New("an adapter has no MAC address yet")
-		}
-		e := ethernet{Match: match{strings.ToLower(mac)}, DHCP4: true, DHCP6: d.cfg.IPv6}
-		switch {
-		case i == 0 && d.cfg.IP != "":
-			e.DHCP4, e.DHCP6 = false, false
-			e.Addresses = []string{d.cfg.IP}
-			if d.cfg.Gateway != "" {
-				to := "0.0.0.0/0"
-				if gw, err := netip.ParseAddr(d.cfg.Gateway); err == nil && gw.Is6() {
-					to = "::/0"
-				}
-				e.Routes = []route{{To: to, Via: d.cfg.Gateway}}
-			}
-			if len(d.cfg.DNS) > 0 {
-				e.NameServers = &nameserver{d.cfg.DNS}
-			}
-		case i > 0: // the first adapter's route is the default one, and the boot does not wait for the others
-			e.Overrides, e.Optional = &overrides{100 + 100*i}, true
-		}
-		n.Ethernets[fmt.Sprintf("nic%d", i)] = e
-	}
-	if len(nics) == 0 {
-		return nil, fmt.Errorf("give the address %s: the source has no network adapter and no --vmwarevsphere-network is named: %w", d.cfg.IP, drivers.ErrOption)
-	}
-	return n, nil
 }
 
 // encode returns data as the value of a parameter, and how it is encoded.

@@ -107,7 +107,7 @@ func networks() kind {
 // inventory returns what the vCenter has. It is asked once per process.
 func (c *center) inventory(ctx context.Context) (inventory, error) {
 	err := c.alone(ctx, func() error {
-		if c.tree != nil {
+		if c.tree.Load() != nil {
 			return nil
 		}
 		ctx, cancel := within(ctx, callLimit, "read the inventory of "+c.url.Host)
@@ -127,21 +127,13 @@ func (c *center) inventory(ctx context.Context) (inventory, error) {
 		for _, i := range tree {
 			i.path = tree.pathOf(i)
 		}
-		c.tree = &tree
+		c.tree.Store(&tree)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return *c.tree, nil
-}
-
-// forget has the inventory asked for again when it is next needed.
-func (c *center) forget(ctx context.Context) error {
-	return c.alone(ctx, func() error {
-		c.tree = nil
-		return nil
-	})
+	return *c.tree.Load(), nil
 }
 
 // wholeInventory asks for names and parents of all but virtual machines, from

@@ -57,7 +57,7 @@ func (d *driver) bootISO(ctx context.Context, p *plan) (reference, error) {
 // uploadISO puts the ISO into a folder of its own and returns its path.
 func (d *driver) uploadISO(ctx context.Context, p *plan, datastore *item) (string, error) {
 	st := &d.state.Value
-	dir := "machine-" + st.Token
+	dir := uploadFolder(st.Token)
 	folder := fmt.Sprintf("[%s] %s", datastore.name, dir)
 	st.Files = []string{folder}
 	if err := d.state.Save(); err != nil {
@@ -87,6 +87,9 @@ func (d *driver) uploadISO(ctx context.Context, p *plan, datastore *item) (strin
 	}
 	return folder + "/" + name, nil
 }
+
+// uploadFolder is the name of the folder for what is uploaded for a machine.
+func uploadFolder(token string) string { return "machine-" + token }
 
 // isoSpec describes the whole virtual machine, marks included.
 func (d *driver) isoSpec(p *plan, datastore, image string, profile []types.BaseVirtualMachineProfileSpec) types.VirtualMachineConfigSpec {

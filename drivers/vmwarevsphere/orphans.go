@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -72,7 +74,7 @@ func (d *driver) Claims(r drivers.Resource) bool {
 
 // Release implements drivers.Orphans.
 func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
-	c, err := d.connect(ctx)
+	c, dc, err := d.home(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	ctx, cancel := within(ctx, removeLimit, what)
 	defer cancel()
 	vm := vmRef(r.ID)
-	p, err := c.properties(ctx, vm, "config.instanceUuid", "config.extraConfig")
+	p, err := c.properties(ctx, vm, "config.instanceUuid", "config.extraConfig", "config.hardware.device")
 	if gone(err) {
 		return nil
 	}
@@ -91,5 +93,25 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	if params := parameters(list.OptionValue); params[markStore] != d.env.StoreID || params[markToken] != p.text("config.instanceUuid") {
 		return fmt.Errorf("%s: %w: %w", what, errNotOurs, drivers.ErrConflict)
 	}
-	return d.destroy(ctx, c, vm)
+	token := p.text("config.instanceUuid")
+	if err := d.destroy(ctx, c, vm); err != nil {
+		return err
+	}
+	for _, folder := range folderOf(p["config.hardware.device"], token) {
+		if err := d.deleteFiles(ctx, c, dc.ref, folder, token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// folderOf returns the folder that was made for the ISO in a drive of a virtual machine.
+func folderOf(devices any, token string) []string {
+	list, _ := devices.(types.ArrayOfVirtualDevice)
+	for _, device := range list.VirtualDevice {
+		if iso, ok := device.GetVirtualDevice().Backing.(*types.VirtualCdromIsoBackingInfo); ok && strings.HasSuffix(path.Dir(iso.FileName), " "+uploadFolder(token)) {
+			return []string{path.Dir(iso.FileName)}
+		}
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
@@ -233,6 +234,9 @@ func (c *center) recommended(ctx context.Context, t inventory, p *place, spec ty
 	pod := p.pod.ref
 	spec.PodSelectionSpec = types.StorageDrsPodSelectionSpec{StoragePod: &pod}
 	refs, err := recommend(ctx, c.client, *manager, spec)
+	if fault.Is(err, &types.NotSupported{}) || fault.Is(err, &types.NotImplemented{}) || fault.Is(err, &types.MethodNotFound{}) {
+		return roomiest(t, p.pod)
+	}
 	if err != nil {
 		return nil, c.explain(ctx, "ask for a datastore of "+p.pod.path, err)
 	}

@@ -67,21 +67,21 @@ func (d *driver) Stop(ctx context.Context) error {
 		return err
 	}
 	what := "shut down " + d.state.Value.Name
-	p, err := c.properties(ctx, vm, "runtime.powerState", "guest.toolsRunningStatus")
+	state, err := c.power(ctx, vm)
 	if err != nil {
 		return c.explain(ctx, what, err)
 	}
-	if p.text("runtime.powerState") != string(types.VirtualMachinePowerStatePoweredOn) {
+	if state != types.VirtualMachinePowerStatePoweredOn {
 		return nil
 	}
 	if d.cfg.Grace == 0 {
 		return d.cut(ctx, c, vm)
 	}
-	if p.text("guest.toolsRunningStatus") != string(types.VirtualMachineToolsRunningStatusGuestToolsRunning) {
+	done, err := d.shutDown(ctx, c, vm)
+	if fault.Is(err, &types.ToolsUnavailable{}) || fault.Is(err, &types.NotSupported{}) {
 		d.env.Note(ctx, d.state.Value.Name+" runs no VMware Tools that could shut it down: its power is cut")
 		return d.cut(ctx, c, vm)
 	}
-	done, err := d.shutDown(ctx, c, vm)
 	if err != nil {
 		return c.explain(ctx, what, err)
 	}
@@ -103,8 +103,6 @@ func (d *driver) shutDown(ctx context.Context, c *center, vm reference) (done bo
 			state, err := c.power(ctx, vm)
 			return state == types.VirtualMachinePowerStatePoweredOff, err
 		})
-	case fault.Is(err, &types.ToolsUnavailable{}):
-		return false, nil
 	case fault.Is(err, &types.InvalidPowerState{}):
 		return true, nil
 	}

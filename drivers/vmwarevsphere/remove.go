@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +55,7 @@ func (d *driver) Remove(ctx context.Context) error {
 		}
 	}
 	for len(st.Files) > 0 {
-		if err := d.deleteFiles(ctx, c, st.Files[0]); err != nil {
+		if err := d.deleteFiles(ctx, c, parseRef(st.Datacenter), st.Files[0], st.Token); err != nil {
 			return err
 		}
 		st.Files = st.Files[1:]
@@ -148,17 +147,13 @@ func diskFile(disk *types.VirtualDisk) string {
 	return fmt.Sprint(disk.Key)
 }
 
-// deleteFiles deletes a folder of ours on a datastore.
-func (d *driver) deleteFiles(ctx context.Context, c *center, folder string) error {
-	if !strings.HasSuffix(path.Base(folder), d.state.Value.Token) || d.state.Value.Token == "" {
+// deleteFiles deletes the folder on a datastore that was made for a machine.
+func (d *driver) deleteFiles(ctx context.Context, c *center, datacenter reference, folder, token string) error {
+	if token == "" || !strings.HasSuffix(folder, " "+uploadFolder(token)) {
 		return fmt.Errorf("delete %s: it is no folder of this machine: %w", folder, drivers.ErrConflict)
 	}
 	what := "delete " + folder
-	var dc *reference
-	if ref := parseRef(d.state.Value.Datacenter); ref.Value != "" {
-		dc = &ref
-	}
-	err := c.do(ctx, d.pace, what, func(ctx context.Context) (reference, error) { return c.deleteFile(ctx, dc, folder) })
+	err := c.do(ctx, d.pace, what, func(ctx context.Context) (reference, error) { return c.deleteFile(ctx, &datacenter, folder) })
 	if err != nil && (fault.Is(err, &types.FileNotFound{}) || gone(err)) {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmware/govmomi/fault"
@@ -41,10 +42,10 @@ type center struct {
 	user  *url.Userinfo
 	trust trust
 
-	turn   chan struct{} // taken by whoever logs in or fills in what follows
-	client *vim25.Client // nil until logged in
-	rest   *rest.Client  // nil until needed
-	tree   *inventory    // nil until needed
+	turn   chan struct{}             // taken by whoever logs in or fills in what follows
+	client *vim25.Client             // nil until logged in
+	rest   *rest.Client              // nil until needed
+	tree   atomic.Pointer[inventory] // nil until needed
 
 	status *batch.Group[string, seen]
 }
@@ -139,11 +140,14 @@ func (c *center) login(ctx context.Context) error {
 	})
 }
 
-// vapi returns the client of the REST interface, logged in.
+// vapi returns the client of the REST interface, logged in. Its session ends after
+// some minutes without calls, which a clone may take.
 func (c *center) vapi(ctx context.Context) (*rest.Client, error) {
 	err := c.alone(ctx, func() error {
 		if c.rest != nil {
-			return nil
+			if s, err := c.rest.Session(ctx); err == nil && s != nil {
+				return nil
+			}
 		}
 		r := rest.NewClient(c.client)
 		if err := r.Login(ctx, c.user); err != nil {

@@ -200,9 +200,12 @@ func decoded(t testing.TB, list []types.BaseOptionValue, key string) string {
 func TestGuestInfo(t *testing.T) {
 	t.Parallel()
 	static := defaults()
-	static.IP, static.Gateway, static.DNS = "192.0.2.10/24", "192.0.2.1", []string{"192.0.2.53", "2001:db8::53"}
+	static.IP, static.Gateway, static.DNS = []string{"192.0.2.10/24"}, []string{"192.0.2.1"}, []string{"192.0.2.53", "2001:db8::53"}
 	v6 := defaults()
-	v6.IP, v6.Gateway = "2001:db8::10/64", "fe80::1"
+	v6.IP, v6.Gateway = []string{"2001:db8::10/64"}, []string{"fe80::1"}
+	both := defaults()
+	both.Networks, both.DNS = []string{"front", "back"}, []string{"192.0.2.53"}
+	both.IP, both.Gateway = []string{"192.0.2.10/24", "2001:db8::10/64", "back=10.0.0.10/32"}, []string{"192.0.2.1", "2001:db8::1"}
 	one := &hardware{devices: someHardware().devices[1:]}
 	for name, tt := range map[string]struct {
 		cfg  Config
@@ -214,6 +217,9 @@ func TestGuestInfo(t *testing.T) {
 			`"addresses":["192.0.2.10/24"],"routes":[{"to":"0.0.0.0/0","via":"192.0.2.1"}],"nameservers":{"addresses":["192.0.2.53","2001:db8::53"]}}}},"cleanup-guestinfo":["userdata"]}`},
 		"static v6": {v6, one, `{"instance-id":"TOKEN","local-hostname":"m1","network":{"version":2,"ethernets":{"nic0":{"match":{"macaddress":"00:50:56:00:00:01"},"dhcp4":false,"dhcp6":false,` +
 			`"addresses":["2001:db8::10/64"],"routes":[{"to":"::/0","via":"fe80::1"}]}}},"cleanup-guestinfo":["userdata"]}`},
+		"both families, two": {both, someHardware(), `{"instance-id":"TOKEN","local-hostname":"m1","network":{"version":2,"ethernets":{"nic0":{"match":{"macaddress":"00:50:56:00:00:01"},"dhcp4":false,"dhcp6":false,` +
+			`"addresses":["192.0.2.10/24","2001:db8::10/64"],"routes":[{"to":"0.0.0.0/0","via":"192.0.2.1"},{"to":"::/0","via":"2001:db8::1"}],"nameservers":{"addresses":["192.0.2.53"]}},` +
+			`"nic1":{"match":{"macaddress":"00:50:56:00:00:02"},"dhcp4":false,"dhcp6":false,"addresses":["10.0.0.10/32"],"optional":true}}},"cleanup-guestinfo":["userdata"]}`},
 		"two": {defaults(), someHardware(), `{"instance-id":"TOKEN","local-hostname":"m1","network":{"version":2,"ethernets":{"nic0":{"match":{"macaddress":"00:50:56:00:00:01"},"dhcp4":true,"dhcp6":false},` +
 			`"nic1":{"match":{"macaddress":"00:50:56:00:00:02"},"dhcp4":true,"dhcp6":false,"dhcp4-overrides":{"route-metric":200},"optional":true}}},"cleanup-guestinfo":["userdata"]}`},
 	} {

@@ -138,16 +138,19 @@ func stateOf(s seen) drivers.State {
 
 // addresses returns where clients reach the machine, and where others do.
 func (d *driver) addresses(s seen) (client, peer netip.Addr) {
-	static, _ := netip.ParsePrefix(d.state.Value.Address)
-	client = s.addressOn(cmpName(d.cfg.ClientNetwork, first(d.cfg.Networks)), d.cfg.IPv6)
+	network := cmpName(d.cfg.ClientNetwork, first(d.cfg.Networks))
+	client = s.addressOn(network, d.cfg.IPv6)
 	if !client.IsValid() && d.cfg.ClientNetwork == "" && !s.perAdapter() {
 		client = s.addressOn("", d.cfg.IPv6)
 	}
-	if d.cfg.ClientNetwork == "" && static.IsValid() {
-		client = static.Addr() // known without VMware Tools
+	if fixed, err := netip.ParsePrefix(d.state.Value.Address); err == nil {
+		client = fixed.Addr() // known without VMware Tools
 	}
 	if d.cfg.PeerNetwork != "" {
 		peer = s.addressOn(d.cfg.PeerNetwork, d.cfg.IPv6)
+		if fixed := d.cfg.fixedFor(d.cfg.PeerNetwork); fixed.IsValid() {
+			peer = fixed.Addr()
+		}
 	}
 	return client, peer
 }
