@@ -179,10 +179,12 @@ func (g *getting) instead(ctx context.Context, err error) (File, error) {
 
 // lock takes the lock of a sum or URL.
 func (c *Cache) lock(ctx context.Context, key, work string) (*lockfile.Lock, error) {
-	return lockfile.Acquire(ctx, filepath.Join(c.Dir, "locks", short(key)+".lock"), work, func(h lockfile.Holder) {
+	return lockfile.Acquire(ctx, c.lockPath(short(key)), work, func(h lockfile.Holder) {
 		c.note(ctx, "waiting for "+h.String())
 	})
 }
+
+func (c *Cache) lockPath(key string) string { return filepath.Join(c.Dir, "locks", key+".lock") }
 
 func (c *Cache) note(ctx context.Context, text string) {
 	c.log().InfoContext(ctx, text)

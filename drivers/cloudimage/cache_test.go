@@ -431,3 +431,27 @@ func TestFor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRemovePartial(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t, map[string][]byte{})
+	img := p.publish("/x.img", qcow2(1<<20))
+	c, _ := begun(t, p, img)
+	lock, err := c.lock(t.Context(), sha512Of(qcow2(1<<20)), "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{2, 0, 0} {
+		if err := c.RemovePartial(); err != nil {
+			t.Fatal(err)
+		}
+		if left, _ := os.ReadDir(c.downloads()); len(left) != want {
+			t.Errorf("left %v, want %d files", left, want)
+		}
+		lock.Release()
+	}
+	empty, _ := newCache(t, t.TempDir())
+	if err := empty.RemovePartial(); err != nil {
+		t.Error(err)
+	}
+}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hostsmith/machine/drivers/internal/lockfile"
 )
 
 const (
@@ -172,6 +174,33 @@ func (c *Cache) Remove(ctx context.Context, f File) error {
 		return fmt.Errorf("remove image %s: %w", f, err)
 	}
 	return removeAll(dir + unready)
+}
+
+// RemovePartial removes what is left of downloads that nobody is at work on.
+func (c *Cache) RemovePartial() error {
+	entries, err := os.ReadDir(c.downloads())
+	if err != nil {
+		return ignoreAbsent(err)
+	}
+	var errs []error
+	for _, e := range entries {
+		path := strings.TrimSuffix(filepath.Join(c.downloads(), e.Name()), ".json")
+		var said partSaid
+		data, err := os.ReadFile(path + ".json")
+		if err == nil {
+			err = json.Unmarshal(data, &said)
+		}
+		if err != nil || said.Lock == "" {
+			continue // it has just begun
+		}
+		lock, err := lockfile.Try(c.lockPath(said.Lock), "remove a part")
+		if err == nil && lock != nil {
+			err = removePart(path)
+			lock.Release()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Derive returns the image in another format, made by make of the file at from at

@@ -1,6 +1,7 @@
 package cloudimage
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -32,11 +33,12 @@ type partSaid struct {
 	ETag     string `json:"etag,omitempty"`
 	Modified string `json:"modified,omitempty"`
 	Total    int64  `json:"total"` // -1: unknown
+	Lock     string `json:"lock"`  // whose holder is at work on it
 }
 
 // open begins a part, or goes on with one if resume is set.
 func (c *Cache) open(url, want string, resume bool) (*part, error) {
-	p := &part{path: filepath.Join(c.downloads(), short(url+" "+want)), said: partSaid{URL: shown(url), Total: -1}}
+	p := &part{path: filepath.Join(c.downloads(), short(url+" "+want)), said: partSaid{URL: shown(url), Total: -1, Lock: short(cmp.Or(want, url))}}
 	p.kind = "sha256"
 	p.hash = sha256.New()
 	if strings.HasPrefix(want, "sha512:") {
@@ -50,9 +52,10 @@ func (c *Cache) open(url, want string, resume bool) (*part, error) {
 		return nil, err
 	}
 	if resume {
-		err = p.recall()
-	} else {
-		err = p.restart()
+		resume, err = p.recall()
+	}
+	if !resume && err == nil {
+		err = errors.Join(p.restart(), p.note(p.said))
 	}
 	if err != nil {
 		p.close()
@@ -61,14 +64,16 @@ func (c *Cache) open(url, want string, resume bool) (*part, error) {
 	return p, nil
 }
 
-// recall takes over what came before.
-func (p *part) recall() error {
+// recall takes over what came before, if it is known what that is.
+func (p *part) recall() (bool, error) {
+	var said partSaid
 	data, err := os.ReadFile(p.path + ".json")
-	if err == nil && json.Unmarshal(data, &p.said) == nil {
-		p.n, err = io.Copy(p.hash, p.file)
-		return err
+	if err != nil || json.Unmarshal(data, &said) != nil {
+		return false, nil
 	}
-	return p.restart()
+	p.said = said
+	p.n, err = io.Copy(p.hash, p.file)
+	return true, err
 }
 
 // restart forgets what came.
@@ -84,9 +89,7 @@ func (p *part) restart() error {
 
 // note remembers what the server says of the file, before the bytes that it is said of.
 func (p *part) note(said partSaid) error {
-	if said == p.said {
-		return nil
-	}
+	said.Lock = p.said.Lock
 	data, err := json.Marshal(said)
 	if err != nil {
 		return err

@@ -80,6 +80,20 @@ func Acquire(ctx context.Context, path, work string, waiting func(Holder)) (*Loc
 	}
 }
 
+// Try takes the lock if it is free; nil: it is not.
+func Try(path, work string) (*Lock, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of a lock: %w", err)
+	}
+	l := &Lock{file: flock.New(path), holder: path + ".holder"}
+	ok, err := l.file.TryLock()
+	if err != nil || !ok {
+		return nil, err
+	}
+	l.announce(work)
+	return l, nil
+}
+
 // Release gives the lock back.
 func (l *Lock) Release() {
 	_ = os.Remove(l.holder)

@@ -78,6 +78,13 @@ func TestEnds(t *testing.T) {
 	if _, err := Acquire(ctx, path, "x", nil); !errors.Is(err, late) {
 		t.Errorf("a context that has ended: %v", err)
 	}
+	if l, err := Try(path, "x"); l != nil || err != nil {
+		t.Errorf("a lock that is taken: %v, %v", l, err)
+	}
+	lock.Release()
+	if lock, err = Try(path, "x"); lock == nil || err != nil {
+		t.Fatalf("a lock that is free: %v", err)
+	}
 	lock.Release()
 	told = nil
 	if lock, err = Acquire(t.Context(), path, "third", func(h Holder) { told = append(told, h) }); err != nil || told != nil {
