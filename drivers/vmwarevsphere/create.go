@@ -129,6 +129,9 @@ func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
 	if err := d.free(ctx, c, p.place.folder); err != nil {
 		return reference{}, err
 	}
+	if err := d.chooseHost(ctx, p); err != nil {
+		return reference{}, err
+	}
 	if p.place.beside {
 		d.env.Note(ctx, d.env.Machine+" goes to "+p.place.compute.path+", where "+p.source.path+" is: --vmwarevsphere-cluster or -hostsystem chooses another")
 	}

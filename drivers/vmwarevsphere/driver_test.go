@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/task"
+	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -379,6 +380,44 @@ func TestOrphanISO(t *testing.T) {
 		if r.Kind == vspheresim.KindVM || strings.Contains(r.ID, "boot.iso") {
 			t.Errorf("left: %v", r)
 		}
+	}
+}
+
+// TestNoDRS has a cluster that does not choose a host.
+func TestNoDRS(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	m := newMachine(t, c, c.with(drivers.Values{"vmwarevsphere-cluster": {vspheresim.Cluster}}), "m1")
+	d := m.open()
+	vc, err := d.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := d.plan(t.Context(), vc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, on := range []bool{true, false} {
+		off := types.ClusterConfigSpecEx{DrsConfig: &types.ClusterDrsConfigInfo{Enabled: &on}}
+		if err := vc.do(t.Context(), d.pace, "DRS", func(ctx context.Context) (reference, error) {
+			res, err := methods.ReconfigureComputeResource_Task(ctx, vc.client, &types.ReconfigureComputeResource_Task{This: p.place.compute.ref, Spec: &off, Modify: true})
+			if err != nil {
+				return reference{}, err
+			}
+			return res.Returnval, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p.place.host = nil
+		if err := d.chooseHost(t.Context(), p); err != nil || (p.place.host == nil) != on {
+			t.Errorf("DRS %v: got host %v, %v", on, p.place.host, err)
+		}
+	}
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	if notes := strings.Join(m.notes, "\n"); !strings.Contains(notes, "has no DRS") {
+		t.Errorf("notes: %q", notes)
 	}
 }
 
