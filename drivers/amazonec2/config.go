@@ -91,9 +91,9 @@ func defaults() Config {
 
 var (
 	spotPrice    = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`)
-	regionName   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	regionName   = regexp.MustCompile(`^[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*$`) // other clouds have names of their own
 	typeName     = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+$`)
-	zoneName     = regexp.MustCompile(`^([a-z]|[a-z]{2}(-[a-z0-9]+)+)$`)
+	zoneName     = regionName
 	allocationID = regexp.MustCompile(`^eipalloc-[0-9a-z]+$`)
 )
 

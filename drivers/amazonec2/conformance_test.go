@@ -132,7 +132,7 @@ func (s *simulated) world(t testing.TB, values drivers.Values) drivertest.World 
 			"amazonec2-image-owner":             {"123456789012"},
 			"amazonec2-keypair-name":            {"mine"},
 			"amazonec2-instance-type":           {"big"},
-			"amazonec2-zone":                    {"A1"},
+			"amazonec2-zone":                    {"a b"},
 			"amazonec2-allow":                   {"everybody"},
 			"amazonec2-open-port":               {"http"},
 			"amazonec2-elastic-ip":              {"old"},

@@ -214,14 +214,18 @@ func ended(i types.Instance) bool {
 
 // endedError says why an instance ended.
 func endedError(i types.Instance) error {
-	r := &refusal{operation: "instance " + aws.ToString(i.InstanceId), code: "Terminated", message: "it has ended"}
+	r := &refusal{operation: "instance " + aws.ToString(i.InstanceId), code: "Terminated", message: cmp.Or(aws.ToString(i.StateTransitionReason), "it has ended")}
+	var advice string
 	if i.StateReason != nil {
 		code := aws.ToString(i.StateReason.Code)
+		if code == "Client.InternalError" {
+			advice = "mostly the key of the encrypted volume may not be used: see --" + Name + "-kms-key and the policy of the key"
+		}
 		code = code[strings.LastIndex(code, ".")+1:]
 		r.code, r.message = code, aws.ToString(i.StateReason.Message)
 	}
-	var advice string
-	r.kind, advice = meaning(r.code)
+	kind, more := meaning(r.code)
+	r.kind, advice = kind, cmp.Or(advice, more)
 	if r.kind == nil && r.code == "SpotInstanceTermination" {
 		r.kind = drivers.ErrCapacity
 	}

@@ -97,9 +97,13 @@ func (a *account) noSubnet(c Config) error {
 // those that cannot be used.
 func choose(all []types.Subnet, c Config, region string) ([]site, error) {
 	zones := wholeZones(split(c.Zones), region)
+	named := split(c.Subnets)
 	var fit []types.Subnet
 	var why []string
 	for _, s := range all {
+		if len(named) > 0 && !slices.Contains(named, aws.ToString(s.SubnetId)) {
+			continue
+		}
 		if reason := unfit(s, c, zones); reason != "" {
 			why = append(why, fmt.Sprintf("%s in %s %s", aws.ToString(s.SubnetId), aws.ToString(s.AvailabilityZone), reason))
 			continue
@@ -112,7 +116,6 @@ func choose(all []types.Subnet, c Config, region string) ([]site, error) {
 			Advice: "choose others with --" + Name + "-zone, --" + Name + "-vpc-id and --" + Name + "-subnet-id",
 		}
 	}
-	named := split(c.Subnets)
 	rank := func(s types.Subnet) []int {
 		return []int{
 			slices.Index(named, aws.ToString(s.SubnetId)),
@@ -127,9 +130,18 @@ func choose(all []types.Subnet, c Config, region string) ([]site, error) {
 			cmp.Compare(aws.ToString(x.AvailabilityZone), aws.ToString(y.AvailabilityZone)),
 			cmp.Compare(aws.ToString(x.SubnetId), aws.ToString(y.SubnetId)))
 	})
-	sites := make([]site, len(fit))
-	for i, s := range fit {
-		sites[i] = site{subnet: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone), vpc: aws.ToString(s.VpcId), onlyIPv6: aws.ToBool(s.Ipv6Native)}
+	var sites []site
+	for _, s := range fit {
+		if len(sites) > 0 && aws.ToString(s.VpcId) != sites[0].vpc { // groups belong to a VPC
+			if len(named) == 0 {
+				continue
+			}
+			return nil, &drivers.OptionError{
+				Option: Name + "-subnet-id", Err: fmt.Errorf("%s is in VPC %s, and %s in VPC %s", sites[0].subnet, sites[0].vpc, aws.ToString(s.SubnetId), aws.ToString(s.VpcId)),
+				Advice: "name subnets of one VPC",
+			}
+		}
+		sites = append(sites, site{subnet: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone), vpc: aws.ToString(s.VpcId), onlyIPv6: aws.ToBool(s.Ipv6Native)})
 	}
 	return sites, nil
 }

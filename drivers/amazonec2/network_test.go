@@ -26,10 +26,13 @@ func TestChoose(t *testing.T) {
 	v6.Ipv6CidrBlockAssociationSet = []types.SubnetIpv6CidrBlockAssociation{{}}
 	only := subnet("six", "us-west-2e", 0, true)
 	only.Ipv6CidrBlockAssociationSet, only.Ipv6Native = []types.SubnetIpv6CidrBlockAssociation{{}}, aws.Bool(true)
+	apart := subnet("apart", "us-west-2f", 9, true)
+	apart.VpcId = aws.String("vpc-3")
 	for name, c := range map[string]struct {
 		config Config
 		want   string
 	}{
+		"two VPCs":    {Config{Subnets: []string{"b", "apart"}}, ""},
 		"only IPv6":   {Config{IPv6: true, Allow: []string{"2001:db8::/64"}}, "v6 six"},
 		"any":         {Config{}, "b c v6 inner local"},
 		"private":     {Config{PrivateOnly: true}, "inner b c v6 local"},
@@ -42,7 +45,7 @@ func TestChoose(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sites, err := choose(append(slices.Clone(all), v6, only), c.config, "us-west-2")
+			sites, err := choose(append(slices.Clone(all), v6, only, apart), c.config, "us-west-2")
 			var ids []string
 			for _, s := range sites {
 				ids = append(ids, s.subnet)
