@@ -169,3 +169,27 @@ func TestGroupsByName(t *testing.T) {
 	_, err = s.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupNames: []string{"other"}})
 	wantCode(t, err, "InvalidGroup.NotFound")
 }
+
+// TestPagesUnasked has pages be looked through one entry at a time, so that some are empty.
+func TestPagesUnasked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, func(c *ec2sim.Config) { c.Page = 1 })
+	in := &ec2.DescribeSubnetsInput{Filters: filter("availability-zone", "us-east-1b")}
+	pages, found := 0, 0
+	for {
+		out, err := s.DescribeSubnets(t.Context(), in)
+		s.good(out, err)
+		pages++
+		found += len(out.Subnets)
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			break
+		}
+	}
+	if pages != 3 || found != 1 {
+		t.Errorf("%d subnets on %d pages", found, pages)
+	}
+	in.NextToken, in.MaxResults = nil, aws.Int32(5)
+	if out, err := s.DescribeSubnets(t.Context(), in); err != nil || len(out.Subnets) != 1 || out.NextToken != nil {
+		t.Errorf("a page of five: %+v (%v)", out, err)
+	}
+}
