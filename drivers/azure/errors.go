@@ -69,6 +69,12 @@ func (a *account) fault(ctx context.Context, what string, err error) error {
 	if errors.As(err, &response) {
 		return a.advise(what, a.refusal(response))
 	}
+	if said := unheard.FindStringSubmatch(err.Error()); said != nil && isCredentials(err) {
+		return &drivers.HintError{
+			Err:    fmt.Errorf("%s: log in: %w: %s", what, drivers.ErrUnreachable, a.redact(oneLine(said[1]))),
+			Advice: "see that the network and the proxy let HTTPS to Azure through, and that this computer trusts who answers there",
+		}
+	}
 	if isCredentials(err) {
 		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %s", what, drivers.ErrCredentials, a.redact(authority(err))), Advice: waysToLogIn}
 	}
@@ -87,6 +93,10 @@ func (d *driver) credentialError(err error) error {
 	}
 	return &drivers.HintError{Err: err, Advice: waysToLogIn}
 }
+
+// unheard is a log-in that did not reach the authority; the SDK tells it by words alone. What one link of its chain of
+// credentials did not reach says nothing of the others.
+var unheard = regexp.MustCompile(`(?s)^(?:ClientSecret|ClientCertificate|WorkloadIdentity|DeviceCode)Credential: .*?((?:Get|Post) "https?://[^"]*": .*?)(?:\. To troubleshoot|$)`)
 
 func isCredentials(err error) bool {
 	var failed *azidentity.AuthenticationFailedError
