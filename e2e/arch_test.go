@@ -53,8 +53,8 @@ var homes = []struct {
 	{"github.com/aws/...", []string{"drivers/amazonec2"}},
 	{"github.com/Azure/...", []string{"drivers/azure", "e2e/sim/azuresim"}},
 	{"github.com/vmware/govmomi/...", []string{"drivers/vmwarevsphere", "e2e/sim/vspheresim"}},
-	{"github.com/gofrs/flock", []string{"store", "drivers/drivertest/fake", "drivers/internal/lockfile"}},
-	{"github.com/diskfs/go-diskfs/...", []string{"drivers/internal/seed"}},
+	{"github.com/gofrs/flock", []string{"store", "drivers/drivertest/fake", "drivers/internal/lockfile", "e2e/sim/..."}},
+	{"github.com/diskfs/go-diskfs/...", []string{"drivers/internal/seed", "e2e/sim/..."}},
 	{"github.com/ulikunitz/xz/...", []string{"drivers/cloudimage"}},
 	{"os/signal", []string{"cmd/...", "e2e/..."}},
 	{"log", []string{"certs", "e2e/..."}}, // certs quiets a logger of cfssl's with it

@@ -60,9 +60,11 @@ func (d *driver) make(ctx context.Context, t *tool, v version, req drivers.Creat
 	if err := d.intend(); err != nil {
 		return err
 	}
-	file, err := d.fetch(ctx, img)
-	if err != nil {
-		return err
+	file := cloudimage.File{Image: img}
+	if _, err := os.Stat(plan{Folder: d.state.Value.Folder}.disk()); err != nil || d.cfg.Boot2DockerURL != "" {
+		if file, err = d.fetch(ctx, img); err != nil {
+			return err
+		}
 	}
 	p, err := d.plan(ctx, t, v, file)
 	if err != nil {
@@ -137,6 +139,7 @@ func (d *driver) plan(ctx context.Context, t *tool, v version, file cloudimage.F
 	}
 	if d.cfg.Boot2DockerURL != "" {
 		p.ISO, p.Firmware = file.Path, "bios"
+		st.ISO = file.Path // saved before it is attached
 	}
 	return p, nil
 }
