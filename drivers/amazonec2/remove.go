@@ -186,38 +186,54 @@ func (d *driver) cancelSpot(ctx context.Context, a *account) error {
 	return nil
 }
 
-// removeGroups deletes the groups that are ours and that no other machine uses.
+// removeGroups deletes the groups that are ours and that no other machine uses:
+// those of the recorded names, and those of the recorded ids that were not found
+// by a name.
 func (d *driver) removeGroups(ctx context.Context, a *account) error {
 	st := &d.state.Value.Groups
+	var seen []string
 	for _, name := range st.Names {
-		if err := d.removeGroup(ctx, a, st.VPC, name); err != nil {
+		ids, err := d.removeGroup(ctx, a, st.VPC, name)
+		if err != nil {
 			return err
+		}
+		seen = append(seen, ids...)
+	}
+	for _, id := range st.Ours {
+		if slices.Contains(seen, id) {
+			continue
+		}
+		if err := d.deleteGroup(ctx, a, id); err != nil {
+			return fmt.Errorf("delete security group %s: %w", id, err)
 		}
 	}
 	*st = Groups{}
 	return d.state.Save()
 }
 
-func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) error {
+// removeGroup deletes a group by its name, and returns the ids that it found.
+func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) ([]string, error) {
 	known, err := a.groups.lock(ctx, vpc+"/"+name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer known.unlock()
 	known.known = false
 	all, err := a.findGroups(ctx, filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID))
 	if err != nil {
-		return fmt.Errorf("find security group %s: %w", name, err)
+		return nil, fmt.Errorf("find security group %s: %w", name, err)
 	}
+	var ids []string
 	for _, g := range all {
 		if tag(g.Tags, tagStore) != d.env.StoreID || aws.ToString(g.GroupName) != name {
 			continue
 		}
 		if err := d.deleteGroup(ctx, a, aws.ToString(g.GroupId)); err != nil {
-			return fmt.Errorf("delete security group %s: %w", name, err)
+			return nil, fmt.Errorf("delete security group %s: %w", name, err)
 		}
+		ids = append(ids, aws.ToString(g.GroupId))
 	}
-	return nil
+	return ids, nil
 }
 
 // deleteGroup deletes a group unless another machine of the store uses it. What

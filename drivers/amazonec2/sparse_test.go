@@ -92,6 +92,18 @@ func TestSparseAnswers(t *testing.T) {
 	}
 }
 
+// TestGroupsThatAreNotFound has a cloud that does not find a group by its name.
+func TestGroupsThatAreNotFound(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	s.behind(t, without("securityGroupInfo"))
+	m.state = []byte(strings.ReplaceAll(string(m.state), m.saved().Endpoint, s.url))
+	m.config = newMachine(t, factory(quick()), "m1", s.values(nil)).config
+	m.removed(s)
+}
+
 // TestKeyPairsByName has a cloud that deletes key pairs by their names only.
 func TestKeyPairsByName(t *testing.T) {
 	t.Parallel()
