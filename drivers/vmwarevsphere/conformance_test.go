@@ -136,6 +136,9 @@ func world(t testing.TB, c *cloud, more drivers.Values) drivertest.World {
 			"no such host":       {"vmwarevsphere-hostsystem": {"nohost"}},
 			"other certificate":  {"vmwarevsphere-thumbprint": {strings.Repeat("aa:", 31) + "aa"}},
 			"unknown authority":  {"vmwarevsphere-thumbprint": {""}},
+			"no such tag":        {"vmwarevsphere-tag": {"notag"}},
+			"no such attribute":  {"vmwarevsphere-custom-attribute": {"noattribute=x"}},
+			"no such policy":     {"vmwarevsphere-storage-policy": {"nopolicy"}},
 			"no such datacenter": {"vmwarevsphere-datacenter": {"DC9"}},
 		},
 		Spoil: map[string]any{

@@ -44,6 +44,9 @@ func (d *driver) Check(ctx context.Context) error {
 	if err := d.checkUserData(ctx); err != nil {
 		return err
 	}
+	if err := d.checkExtras(ctx, c); err != nil {
+		return err
+	}
 	if d.state.Value.Token != "" {
 		return nil // it may exist, and is ours then
 	}
@@ -190,8 +193,8 @@ func (d *driver) made(ctx context.Context, c *center, task reference) (reference
 }
 
 // run powers the virtual machine on unless it is.
-func (d *driver) run(ctx context.Context, c *center, vm reference) error {
-	ctx, cancel := within(ctx, powerLimit, "power on "+d.state.Value.Name)
+func (d *driver) run(parent context.Context, c *center, vm reference) error {
+	ctx, cancel := within(parent, powerLimit, "power on "+d.state.Value.Name)
 	defer cancel()
 	what := "power on " + d.state.Value.Name
 	p, err := c.properties(ctx, vm, "runtime.powerState")
@@ -206,8 +209,25 @@ func (d *driver) run(ctx context.Context, c *center, vm reference) error {
 		if err != nil && fault.Is(err, &types.InvalidPowerState{}) {
 			return nil // somebody else was faster
 		}
-		return c.explain(ctx, what, err)
+		err = c.explain(ctx, what, err)
+		if err != nil && ctx.Err() != nil && parent.Err() == nil {
+			return d.asksBack(parent, c, vm, err)
+		}
+		return err
 	})
+}
+
+// asksBack adds to err what the virtual machine waits for an answer to, if it does.
+func (d *driver) asksBack(ctx context.Context, c *center, vm reference, err error) error {
+	p, pErr := c.properties(ctx, vm, "runtime.question")
+	q, ok := p["runtime.question"].(types.VirtualMachineQuestionInfo)
+	if pErr != nil || !ok {
+		return err
+	}
+	return &drivers.HintError{
+		Err:    fmt.Errorf("%w; it asks: %s", err, q.Text),
+		Advice: "answer it in the vSphere Client or with govc vm.question; the same command goes on from there",
+	}
 }
 
 // newToken returns a random UUID.

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/vmware/govmomi/task"
-	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -97,6 +94,7 @@ func TestFaults(t *testing.T) {
 		"permission": {&types.NoPermission{Object: &object, PrivilegeId: "VirtualMachine.Inventory.CreateFromExisting"}, drivers.ErrPermission, "VirtualMachine.Inventory.CreateFromExisting on /DC/vm (Folder:group-v3)"},
 		"privileges": {&types.NoPermission{MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: object, PrivilegeIds: []string{"VirtualMachine.Inventory.Create", "Folder.Create"}}}}, drivers.ErrPermission, "VirtualMachine.Inventory.Create, Folder.Create on /DC/vm (Folder:group-v3)"},
 		"file":       {&types.CannotAccessFile{FileFault: types.FileFault{File: "[DS1] a/b.vmdk"}}, nil, "[DS1] a/b.vmdk"},
+		"cause":      {&types.MissingPowerOnConfiguration{VAppConfigFault: types.VAppConfigFault{VimFault: types.VimFault{MethodFault: types.MethodFault{FaultCause: &types.LocalizedMethodFault{LocalizedMessage: "no such image"}}}}}, nil, "no such image"},
 		"gone":       {&types.ManagedObjectNotFound{Obj: object}, drivers.ErrNotFound, ""},
 		"space":      {&types.NoDiskSpace{Datastore: "DS1"}, drivers.ErrCapacity, "DS1"},
 		"memory":     {&types.InsufficientMemoryResourcesFault{}, drivers.ErrCapacity, "InsufficientMemoryResourcesFault"},
@@ -199,53 +197,6 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestFixed says which addresses can be chosen, and whose they are.
-func TestFixed(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		ip, gateway, dns []string
-		refuse           string
-		front, back      string
-	}{
-		"none":            {},
-		"one":             {ip: []string{"192.0.2.10/24"}, gateway: []string{"192.0.2.1"}, dns: []string{"192.0.2.53"}, front: "192.0.2.10/24"},
-		"both families":   {ip: []string{"2001:db8::1/64", "192.0.2.10/24"}, gateway: []string{"fe80::1", "192.0.2.1"}, front: "192.0.2.10/24"},
-		"both networks":   {ip: []string{"192.0.2.10/24", "back=10.0.0.1/24"}, front: "192.0.2.10/24", back: "10.0.0.1/24"},
-		"the second":      {ip: []string{"back=10.0.0.1/24"}, gateway: []string{"10.0.0.254"}, back: "10.0.0.1/24"},
-		"gateway outside": {ip: []string{"192.0.2.10/32"}, gateway: []string{"198.51.100.1"}, front: "192.0.2.10/32"},
-		"no prefix":       {ip: []string{"192.0.2.10"}, refuse: "vmwarevsphere-ip"},
-		"no such network": {ip: []string{"side=192.0.2.10/24"}, refuse: "vmwarevsphere-ip"},
-		"lone gateway":    {gateway: []string{"192.0.2.1"}, refuse: "vmwarevsphere-gateway"},
-		"far gateway":     {ip: []string{"192.0.2.10/24"}, gateway: []string{"198.51.100.1"}, refuse: "vmwarevsphere-gateway"},
-		"other family":    {ip: []string{"192.0.2.10/24"}, gateway: []string{"fe80::1"}, refuse: "vmwarevsphere-gateway"},
-		"two gateways":    {ip: []string{"192.0.2.10/24"}, gateway: []string{"192.0.2.1", "192.0.2.2"}, refuse: "vmwarevsphere-gateway"},
-		"lone dns":        {dns: []string{"192.0.2.53"}, refuse: "vmwarevsphere-dns"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := Config{Networks: []string{"/DC/network/front", "back"}, IP: tt.ip, Gateway: tt.gateway, DNS: tt.dns}
-			refused := ""
-			c.validateAddress(func(option string, err error, _ string) {
-				if err != nil {
-					refused += Name + "-" + option
-				}
-			})
-			if refused != tt.refuse {
-				t.Errorf("refused %q, want %q", refused, tt.refuse)
-			}
-			text := func(p netip.Prefix) string {
-				if !p.IsValid() {
-					return ""
-				}
-				return p.String()
-			}
-			if front, back := text(c.fixedFor("")), text(c.fixedFor("back")); tt.refuse == "" && (front != tt.front || back != tt.back) {
-				t.Errorf("got %q and %q", front, back)
-			}
-		})
-	}
-}
-
 // TestSilence says why there is no address.
 func TestSilence(t *testing.T) {
 	t.Parallel()
@@ -307,116 +258,6 @@ func TestForeignDisk(t *testing.T) {
 		t.Errorf("left: %s", left)
 	}
 	if notes := strings.Join(m.notes, "\n"); !strings.Contains(notes, "theirs.vmdk") {
-		t.Errorf("notes: %q", notes)
-	}
-}
-
-// TestOrphans finds and releases what no record claims.
-func TestOrphans(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	kept, lost := newMachine(t, c, c.values, "kept"), newMachine(t, c, c.values, "lost")
-	for _, m := range []*testMachine{kept, lost} {
-		if err := m.open().Create(t.Context(), request(t)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.plant(t.Context(), "other"); err != nil {
-		t.Fatal(err)
-	}
-	d := kept.open()
-	if place, err := d.Place(t.Context()); err != nil || !strings.HasSuffix(place, "/"+vspheresim.Datacenter) {
-		t.Errorf("place: %q, %v", place, err)
-	}
-	all, err := d.Tagged(t.Context())
-	if err != nil || len(all) != 2 {
-		t.Fatalf("got %v, %v", all, err)
-	}
-	for _, r := range all {
-		if got := d.Claims(r); got != (r.Machine == "kept") {
-			t.Errorf("claims %v: %v", r, got)
-		}
-		if !d.Claims(r) {
-			for range 2 {
-				if err := d.Release(t.Context(), r); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	}
-	for _, r := range c.machines() {
-		if r.Tags[markStore] == "another" {
-			if err := d.Release(t.Context(), drivers.Resource{Kind: kindMachine, ID: r.ID}); !errors.Is(err, drivers.ErrConflict) {
-				t.Errorf("release of another store's: %v", err)
-			}
-		}
-	}
-	if got := len(c.machines()); got != 2 {
-		t.Errorf("%d machines are left, want kept and other", got)
-	}
-}
-
-// TestOrphanISO releases what was uploaded for a machine too.
-func TestOrphanISO(t *testing.T) {
-	t.Parallel()
-	iso := filepath.Join(t.TempDir(), "boot.iso")
-	if err := os.WriteFile(iso, []byte("an ISO"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := newCloud(t)
-	lost := newMachine(t, c, c.with(drivers.Values{"vmwarevsphere-boot2docker-url": {iso}, "vmwarevsphere-clone-from": nil}), "lost")
-	if err := lost.open().Create(t.Context(), request(t)); err != nil {
-		t.Fatal(err)
-	}
-	d := newMachine(t, c, c.values, "another").open()
-	all, err := d.Tagged(t.Context())
-	if err != nil || len(all) != 1 {
-		t.Fatalf("got %v, %v", all, err)
-	}
-	if err := d.Release(t.Context(), all[0]); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range c.Ledger() {
-		if r.Kind == vspheresim.KindVM || strings.Contains(r.ID, "boot.iso") {
-			t.Errorf("left: %v", r)
-		}
-	}
-}
-
-// TestNoDRS has a cluster that does not choose a host.
-func TestNoDRS(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	m := newMachine(t, c, c.with(drivers.Values{"vmwarevsphere-cluster": {vspheresim.Cluster}}), "m1")
-	d := m.open()
-	vc, err := d.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := d.plan(t.Context(), vc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, on := range []bool{true, false} {
-		off := types.ClusterConfigSpecEx{DrsConfig: &types.ClusterDrsConfigInfo{Enabled: &on}}
-		if err := vc.do(t.Context(), d.pace, "DRS", func(ctx context.Context) (reference, error) {
-			res, err := methods.ReconfigureComputeResource_Task(ctx, vc.client, &types.ReconfigureComputeResource_Task{This: p.place.compute.ref, Spec: &off, Modify: true})
-			if err != nil {
-				return reference{}, err
-			}
-			return res.Returnval, nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		p.place.host = nil
-		if err := d.chooseHost(t.Context(), p); err != nil || (p.place.host == nil) != on {
-			t.Errorf("DRS %v: got host %v, %v", on, p.place.host, err)
-		}
-	}
-	if err := d.Create(t.Context(), request(t)); err != nil {
-		t.Fatal(err)
-	}
-	if notes := strings.Join(m.notes, "\n"); !strings.Contains(notes, "has no DRS") {
 		t.Errorf("notes: %q", notes)
 	}
 }
@@ -517,39 +358,6 @@ func TestStatic(t *testing.T) {
 	}
 	if spec, _ := c.hosts.Spec(m.open().state.Value.VM); spec.Private.String() != "10.77.3.3" {
 		t.Errorf("guest has %v", spec.Private)
-	}
-}
-
-// TestCopy demands that a copy which somebody made of a machine is no orphan.
-func TestCopy(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	m := newMachine(t, c, c.values, "m1")
-	if err := m.open().Create(t.Context(), request(t)); err != nil {
-		t.Fatal(err)
-	}
-	d := m.open()
-	vc, err := d.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := d.plan(t.Context(), vc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := p.place.pool.ref
-	copied, err := vc.cloneVM(t.Context(), vmRef(d.state.Value.VM), p.place.folder.ref, "copy", types.VirtualMachineCloneSpec{
-		Location: types.VirtualMachineRelocateSpec{Pool: &pool},
-		Config:   &types.VirtualMachineConfigSpec{ExtraConfig: marks(d.env, d.state.Value.Token)}, // as a vCenter copies them
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := vc.finish(t.Context(), d.pace, copied, "the copy"); err != nil {
-		t.Fatal(err)
-	}
-	if all, err := d.Tagged(t.Context()); err != nil || len(all) != 1 || all[0].Name != "m1" {
-		t.Errorf("got %v, %v, want m1 alone", all, err)
 	}
 }
 

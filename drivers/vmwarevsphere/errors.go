@@ -129,11 +129,17 @@ func words(err error, f types.BaseMethodFault) string {
 		text = err.Error()
 	}
 	said = append(said, strings.TrimSuffix(strings.TrimSpace(text), "."))
+	add := func(more string) {
+		if more != "" && !strings.Contains(strings.Join(said, " "), more) {
+			said = append(said, strings.TrimSuffix(strings.TrimSpace(more), "."))
+		}
+	}
 	if m := f.GetMethodFault(); m != nil {
 		for _, line := range m.FaultMessage {
-			if line.Message != "" && !strings.Contains(text, line.Message) {
-				said = append(said, strings.TrimSuffix(strings.TrimSpace(line.Message), "."))
-			}
+			add(line.Message)
+		}
+		if m.FaultCause != nil {
+			add(m.FaultCause.LocalizedMessage)
 		}
 	}
 	name := strings.TrimPrefix(fmt.Sprintf("%T", f), "*types.")

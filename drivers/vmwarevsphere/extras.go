@@ -43,52 +43,107 @@ func (d *driver) profileID(ctx context.Context, c *center) (string, error) {
 	return id, c.explain(ctx, what, err)
 }
 
-// attachTags attaches the tags of the vCenter that were asked for.
-func (d *driver) attachTags(ctx context.Context, c *center, vm reference) error {
-	var wanted []string
-	for _, t := range d.cfg.Tags {
-		if !strings.Contains(t, "=") {
-			wanted = append(wanted, t)
+// checkExtras finds all that hangs on a machine, so that none is missed when it is made.
+func (d *driver) checkExtras(ctx context.Context, c *center) error {
+	if _, err := d.profileID(ctx, c); err != nil {
+		return err
+	}
+	if _, err := d.tagIDs(ctx, c); err != nil {
+		return err
+	}
+	_, err := d.attributeKeys(ctx, c)
+	return err
+}
+
+// tagIDs returns the ids of the tags of the vCenter that were asked for.
+func (d *driver) tagIDs(ctx context.Context, c *center) ([]string, error) {
+	var ids []string
+	for _, name := range d.cfg.Tags {
+		if strings.Contains(name, "=") {
+			continue
+		}
+		if strings.HasPrefix(name, "urn:") {
+			ids = append(ids, name)
+			continue
+		}
+		client, err := c.vapi(ctx)
+		if err != nil {
+			return nil, err
+		}
+		id, err := tagID(ctx, tags.NewManager(client), name)
+		if err != nil {
+			return nil, c.explain(ctx, "find tag "+name, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// tagID finds a tag by its name, or by those of its category and itself.
+func tagID(ctx context.Context, manager *tags.Manager, name string) (string, error) {
+	if category, rest, ok := strings.Cut(name, "/"); ok {
+		if tag, err := manager.GetTagForCategory(ctx, rest, category); err == nil {
+			return tag.ID, nil
 		}
 	}
-	if len(wanted) == 0 {
-		return nil
+	all, err := manager.ListTags(ctx)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, id := range all {
+		tag, err := manager.GetTag(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		if tag.Name == name {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", &knownError{text: "there is none", is: drivers.ErrNotFound}
+	case 1:
+		return found[0], nil
+	}
+	return "", &knownError{text: "several categories have one of the name, give CATEGORY/NAME", is: drivers.ErrOption}
+}
+
+// attachTags attaches the tags of the vCenter that were asked for.
+func (d *driver) attachTags(ctx context.Context, c *center, vm reference) error {
+	ids, err := d.tagIDs(ctx, c)
+	if err != nil || len(ids) == 0 {
+		return err
 	}
 	client, err := c.vapi(ctx)
 	if err != nil {
 		return err
 	}
-	manager := tags.NewManager(client)
-	for _, name := range wanted {
-		id := name
-		if !strings.HasPrefix(name, "urn:") {
-			tag, err := manager.GetTag(ctx, name)
-			if category, rest, ok := strings.Cut(name, "/"); ok && err != nil {
-				tag, err = manager.GetTagForCategory(ctx, rest, category)
-			}
-			if err != nil {
-				return c.explain(ctx, "find tag "+name, err)
-			}
-			id = tag.ID
-		}
-		if err := manager.AttachTag(ctx, id, vm); err != nil {
-			return c.explain(ctx, "attach tag "+name, err)
+	for _, id := range ids {
+		if err := tags.NewManager(client).AttachTag(ctx, id, vm); err != nil {
+			return c.explain(ctx, "attach tag "+id, err)
 		}
 	}
 	return nil
 }
 
-// setAttributes sets the custom attributes that were asked for.
-func (d *driver) setAttributes(ctx context.Context, c *center, vm reference) error {
+// attribute is the value of a custom attribute.
+type attribute struct {
+	name, value string
+	key         int32
+}
+
+// attributeKeys finds the custom attributes that were asked for.
+func (d *driver) attributeKeys(ctx context.Context, c *center) ([]attribute, error) {
 	if len(d.cfg.Attributes) == 0 {
-		return nil
+		return nil, nil
 	}
 	if c.client.ServiceContent.CustomFieldsManager == nil {
-		return fmt.Errorf("set custom attributes: %s has none: %w", c.url.Host, drivers.ErrUnsupported)
+		return nil, fmt.Errorf("set custom attributes: %s has none: %w", c.url.Host, drivers.ErrUnsupported)
 	}
 	p, err := c.properties(ctx, *c.client.ServiceContent.CustomFieldsManager, "field")
 	if err != nil {
-		return c.explain(ctx, "list custom attributes", err)
+		return nil, c.explain(ctx, "list custom attributes", err)
 	}
 	known := map[string]int32{}
 	if list, ok := p["field"].(types.ArrayOfCustomFieldDef); ok {
@@ -98,17 +153,32 @@ func (d *driver) setAttributes(ctx context.Context, c *center, vm reference) err
 			}
 		}
 	}
-	for _, a := range d.cfg.Attributes {
-		name, value, _ := strings.Cut(a, "=")
-		key, ok := known[name]
-		if n, err := strconv.ParseInt(name, 10, 32); !ok && err == nil {
-			key, ok = int32(n), true
+	var all []attribute
+	for _, text := range d.cfg.Attributes {
+		a := attribute{}
+		a.name, a.value, _ = strings.Cut(text, "=")
+		var ok bool
+		a.key, ok = known[a.name]
+		if n, err := strconv.ParseInt(a.name, 10, 32); !ok && err == nil {
+			a.key, ok = int32(n), true
 		}
 		if !ok {
-			return fmt.Errorf("set custom attribute %s: there is none for virtual machines: %w", name, drivers.ErrNotFound)
+			return nil, fmt.Errorf("find custom attribute %s: there is none for virtual machines: %w", a.name, drivers.ErrNotFound)
 		}
-		if err := c.setAttribute(ctx, vm, key, value); err != nil {
-			return c.explain(ctx, "set custom attribute "+name, err)
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+// setAttributes sets the custom attributes that were asked for.
+func (d *driver) setAttributes(ctx context.Context, c *center, vm reference) error {
+	all, err := d.attributeKeys(ctx, c)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if err := c.setAttribute(ctx, vm, a.key, a.value); err != nil {
+			return c.explain(ctx, "set custom attribute "+a.name, err)
 		}
 	}
 	return nil
