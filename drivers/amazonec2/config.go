@@ -91,9 +91,8 @@ func defaults() Config {
 
 var (
 	spotPrice    = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`)
-	regionName   = regexp.MustCompile(`^[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*$`) // other clouds have names of their own
+	placeName    = regexp.MustCompile(`^[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*$`) // of regions and zones, other clouds' too
 	typeName     = regexp.MustCompile(`^[a-z0-9-]+\.[a-z0-9-]+$`)
-	zoneName     = regionName
 	allocationID = regexp.MustCompile(`^eipalloc-[0-9a-z]+$`)
 )
 
@@ -143,7 +142,7 @@ func (c Config) validateAccount(refuse refusing) {
 	if c.AccessKey != "" && c.Profile != "" {
 		refuse("profile", errors.New("is one way to log in and --amazonec2-access-key another"), "give one of them")
 	}
-	if c.Region != "" && !regionName.MatchString(c.Region) {
+	if c.Region != "" && !placeName.MatchString(c.Region) {
 		refuse("region", fmt.Errorf("%q is no region", c.Region), "regions look like eu-central-1")
 	}
 	if _, err := parseEndpoint(c.Endpoint, c.Insecure); err != nil {
@@ -173,7 +172,7 @@ func (c Config) validateImage(refuse refusing) {
 
 func (c Config) validateNetwork(refuse refusing) {
 	for _, z := range split(c.Zones) {
-		if !zoneName.MatchString(z) {
+		if !placeName.MatchString(z) {
 			refuse("zone", fmt.Errorf("%q is no availability zone", z), "give a letter such as a, or a zone such as eu-central-1a")
 		}
 	}

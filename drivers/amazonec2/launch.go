@@ -204,6 +204,12 @@ func stateOf(i types.Instance) types.InstanceStateName {
 	if i.State == nil {
 		return ""
 	}
+	if i.State.Name == "" && i.State.Code != nil { // only its low byte counts
+		return map[int32]types.InstanceStateName{
+			0: types.InstanceStateNamePending, 16: types.InstanceStateNameRunning, 32: types.InstanceStateNameShuttingDown,
+			48: types.InstanceStateNameTerminated, 64: types.InstanceStateNameStopping, 80: types.InstanceStateNameStopped,
+		}[*i.State.Code&0xff]
+	}
 	return i.State.Name
 }
 

@@ -84,3 +84,13 @@ func TestStatusHost(t *testing.T) {
 		}
 	}
 }
+
+func TestStateByCode(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int32]drivers.State{0: drivers.Starting, 16: drivers.Running, 256 + 64: drivers.Stopping, 80: drivers.Stopped, 48: drivers.Error, 7: drivers.Error} {
+		i := types.Instance{State: &types.InstanceState{Code: aws.Int32(code)}}
+		if got := stateWord(stateOf(i)); got != want {
+			t.Errorf("%d is %s, want %s", code, got, want)
+		}
+	}
+}
