@@ -128,6 +128,12 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 		return commandNames(a.commands("-"))
 	case "completion":
 		return []string{"bash", "zsh", "fish", "powershell"}
+	case "pull":
+		return a.imageNames(false)
+	case "rm":
+		if len(inv.path) > 1 && inv.path[0].Name == "image" {
+			return slices.DeleteFunc(a.imageNames(true), func(n string) bool { return n != last && slices.Contains(inv.args, n) })
+		}
 	case "status", "rotate":
 		if len(inv.path) > 1 {
 			return append(a.swarmNames(), a.machineNames()...)

@@ -83,7 +83,7 @@ func (a *app) ls(c *cli.Context) error {
 	case asJSON:
 		return a.printJSON(rowsJSON(rows))
 	}
-	return writeRows(a.Stdout, rows, tmpl, table)
+	return writeRows(a.Stdout, rows, rowHeadings(), tmpl, table)
 }
 
 // rowHeadings are what a table's template prints above the rows.
@@ -110,12 +110,13 @@ func parseRowFormat(format string) (tmpl *template.Template, table bool, err err
 	return tmpl, table, nil
 }
 
-func writeRows(w io.Writer, rows []lifecycle.Row, tmpl *template.Template, table bool) error {
+// writeRows prints a line for each row, and the headings above those of a table.
+func writeRows[T any](w io.Writer, rows []T, headings map[string]string, tmpl *template.Template, table bool) error {
 	var tw *tabwriter.Writer
 	if table {
 		tw = tabwriter.NewWriter(w, 5, 1, 3, ' ', 0)
 		w = tw
-		if err := tmpl.Execute(w, rowHeadings()); err != nil {
+		if err := tmpl.Execute(w, headings); err != nil {
 			return usagef("%v", err)
 		}
 		if _, err := fmt.Fprintln(w); err != nil {

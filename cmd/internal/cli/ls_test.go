@@ -39,7 +39,7 @@ func TestRows(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
-			if err := writeRows(&out, someRows(), tmpl, table); err != nil {
+			if err := writeRows(&out, someRows(), rowHeadings(), tmpl, table); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, filepath.Join("testdata", "ls", name+".golden"), out.String())

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -185,6 +186,11 @@ func setup(e *testscript.Env) error {
 		return err
 	}
 	e.Defer(sshd.close)
+	images := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(e.WorkDir, "images"))))
+	e.Defer(images.Close)
+	if err := makeImage(filepath.Join(e.WorkDir, "images")); err != nil {
+		return err
+	}
 	tlsDir := filepath.Join(e.WorkDir, "tls")
 	if err := pki.write(tlsDir); err != nil {
 		return err
@@ -201,6 +207,7 @@ func setup(e *testscript.Env) error {
 		"MACHINE_DRIVER":          "",
 		"ENGINE":                  "tcp://" + engine.Listener.Addr().String(),
 		"ENGINE6":                 engine6,
+		"IMAGES":                  images.URL,
 		"NOWHERE":                 "tcp://127.0.0.1:1",
 		"SSHPORT":                 sshd.port(),
 		"FAKE_STATE_DIR":          filepath.Join(e.WorkDir, "provider"),
@@ -210,6 +217,14 @@ func setup(e *testscript.Env) error {
 		e.Setenv(name, value)
 	}
 	return nil
+}
+
+// makeImage puts something that may be the image of a disk into a folder that is served at $IMAGES.
+func makeImage(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "disk.img"), bytes.Repeat([]byte{0xeb, 0}, 2048), 0o600)
 }
 
 // answer is as much of an engine as the program asks for here.

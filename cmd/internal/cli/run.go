@@ -140,6 +140,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.envCommand(),
 		a.execCommand(),
 		a.gcCommand(chosen == "gc" || chosen == ""),
+		a.imageCommand(),
 		a.inspectCommand(),
 		a.ipCommand(),
 		a.killCommand(),

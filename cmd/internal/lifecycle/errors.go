@@ -13,4 +13,6 @@ var (
 	ErrTLS        = errors.New("engine does not answer over TLS")
 	ErrNoCAKey    = errors.New("the authority's private key is missing")
 	ErrNoSwarm    = errors.New("no such swarm")
+	ErrNoImage    = errors.New("the cache has no such image")
+	ErrImageUsed  = errors.New("disks of machines are based on it")
 )

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/cloudimage"
 	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/provision/ssh"
 	"github.com/hostsmith/machine/store"
@@ -55,7 +56,7 @@ func reasons() []row {
 		{is(store.ErrFuture), Reason{"RECORD_FROM_FUTURE", "The record was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
 		{is(store.ErrCorrupt), Reason{"RECORD_CORRUPT", "The machine's record cannot be read.", "Restore config.json from a backup. Without one, machine rm --force NAME removes the record only, and machine gc -d DRIVER finds what a cloud holds by its tag.", ExitFailure}},
 		{is(store.ErrReadOnly), Reason{"STORE_READ_ONLY", "The store cannot be written.", "Make the store's folder writable, or choose another with --storage-path.", ExitFailure}},
-		{is(store.ErrFull), Reason{"STORE_FULL", "No space is left for the store. All records are as they were.", "Free space on the store's file system and run the same command again.", ExitFailure}},
+		{is(store.ErrFull, cloudimage.ErrFull), Reason{"STORE_FULL", "No space is left for the store. All records are as they were.", "Free space on the store's file system and run the same command again.", ExitFailure}},
 		{is(drivers.ErrUnknown), Reason{"DRIVER_UNKNOWN", "There is no driver of this name.", "machine create --help lists the drivers.", ExitUsage}},
 		{is(drivers.ErrOption), Reason{"DRIVER_OPTION", "An option of the driver is unknown, missing or has a bad value.", "machine create -d DRIVER --help lists the options.", ExitUsage}},
 		{is(drivers.ErrCredentials), Reason{"PROVIDER_CREDENTIALS", "The provider refused the credentials.", "Check the driver's credentials. Where machine keeps those of a machine, in machines/NAME/secrets.json of the store, machine credentials NAME puts new ones in their place or, with --forget, takes them away.", ExitFailure}},
@@ -66,6 +67,11 @@ func reasons() []row {
 		{is(drivers.ErrInUse), Reason{"PROVIDER_IN_USE", "Something that machine did not make still uses what is to be removed.", "Take away what the message names, then run the same command again.", ExitFailure}},
 		{is(drivers.ErrConflict), Reason{"PROVIDER_CONFLICT", "Something that machine did not make has the name or the place that is needed.", "Choose another machine name, or remove what is in the way yourself.", ExitFailure}},
 		{is(drivers.ErrUnreachable), Reason{"PROVIDER_UNREACHABLE", "The provider cannot be reached.", "Check that the provider's service runs and that its address is right.", ExitFailure}},
+		{is(cloudimage.ErrChecksum), Reason{"IMAGE_CHECKSUM", "An image is not what its publisher, or the checksum that was given, says. It was deleted.", "Compare the checksum with the publisher's, and try again later.", ExitFailure}},
+		{is(cloudimage.ErrFormat), Reason{"IMAGE_UNUSABLE", "What came is no disk image, or one that needs other files.", "Check that the URL or path is that of a disk image, not of a page about it.", ExitFailure}},
+		{is(cloudimage.ErrFetch), Reason{"IMAGE_UNREACHABLE", "An image, or its publisher's checksums, cannot be fetched. What came of it is kept, and the same command goes on from there.", "Check the network and HTTPS_PROXY; machine image pull fetches an image ahead.", ExitFailure}},
+		{is(ErrNoImage), Reason{"IMAGE_UNKNOWN", "The cache has no image of this name.", "machine image ls", ExitFailure}},
+		{is(ErrImageUsed), Reason{"IMAGE_IN_USE", "Disks of machines are based on the image.", "machine rm these machines first.", ExitFailure}},
 		{is(drivers.ErrNotFound), Reason{lacks, "The provider has nothing of a name or id that an option of create gives, or shows it to others only.", "Correct the option that names it, or make it at the provider first.", ExitCheck}},
 		{is(drivers.ErrNotFound), Reason{"HOST_GONE", "The host does not exist at the provider.", "If its create did not finish, the same create command makes it again; otherwise machine rm NAME removes the record.", ExitFailure}},
 		{is(ErrCheck), Reason{"CHECK_FAILED", "The driver's check says that create would fail. Nothing was made.", "Mend what the message names.", ExitCheck}},

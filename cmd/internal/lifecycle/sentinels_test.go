@@ -23,7 +23,7 @@ func TestEverySentinelHasAReason(t *testing.T) {
 	sentinel := regexp.MustCompile(`(?m)^\s*(?:var )?(Err[A-Z]\w*)\s*=\s*(?:errors\.New|fmt\.Errorf)\(`)
 	found := 0
 	for pkg, dir := range map[string]string{
-		"drivers": "drivers", "provision": "provision", "ssh": "provision/ssh", "certs": "certs", "swarmboot": "swarmboot", "store": "store",
+		"drivers": "drivers", "provision": "provision", "ssh": "provision/ssh", "certs": "certs", "swarmboot": "swarmboot", "store": "store", "cloudimage": "drivers/cloudimage",
 	} {
 		files, err := filepath.Glob("../../../" + dir + "/*.go")
 		if err != nil || len(files) == 0 {

@@ -245,6 +245,7 @@ type fakeDriver interface {
 	drivers.SSHAccess
 	drivers.ConsoleReader
 	drivers.Orphans
+	drivers.ImageUser
 }
 
 // hostDriver is the fake driver whose host is real enough to log in on.

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ type config struct {
 	Network    string         `option:"network" help:"network that the machines of the store share; made and removed as needed"`
 	Place      string         `option:"place" help:"name of the place that the provider's resources are at"`
 	Console    string         `option:"console" help:"file with what the host prints on its console"`
+	Image      string         `option:"image" help:"file in the store's cache that the host's disk is based on"`
 	Key        string         `option:"ssh-keypath" help:"private key of the user's own that logs in"`
 	Seed       bool           `option:"seed-host-key" help:"present the host key that was asked for"`
 	Fail       []string       `option:"fail" help:"step at which to fail, with :kind if the kind matters"`
@@ -91,6 +93,14 @@ type driver struct {
 
 // SeedsHostKey tells whether the host will present the key it was born with.
 func (d *driver) SeedsHostKey() bool { return d.config.Seed }
+
+// Images returns the file of the cache that the host's disk is based on.
+func (d *driver) Images() []string {
+	if d.config.Image == "" {
+		return nil
+	}
+	return []string{filepath.Join(d.env.Cache, filepath.FromSlash(d.config.Image))}
+}
 
 // SSHAccess returns the user's own key, if one was given.
 func (d *driver) SSHAccess() drivers.Access { return drivers.Access{KeyFile: d.config.Key} }
