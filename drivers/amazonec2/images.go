@@ -120,11 +120,14 @@ func (a *account) imageOf(ctx context.Context, s source, arch string) (image, er
 		return image{}, fmt.Errorf("find image %s: %w", s.parameter, err)
 	}
 	found, byName := a.imageByName(ctx, s, arch)
-	if byName != nil {
+	if errors.Is(byName, errMissing) {
 		return image{}, &drivers.HintError{
 			Err:    fmt.Errorf("find image: %w; %w", err, byName),
 			Advice: "name an image that is there: --" + Name + "-ami, another --" + Name + "-image, or --" + Name + "-image-owner with --" + Name + "-image-name",
 		}
+	}
+	if byName != nil {
+		return image{}, fmt.Errorf("find image: %w; %w", byName, err)
 	}
 	return found, nil
 }
@@ -184,7 +187,10 @@ func (a *account) imageByName(ctx context.Context, s source, arch string) (image
 		in.NextToken = out.NextToken
 	}
 	if newest.ImageId == nil {
-		return image{}, fmt.Errorf("find image %s of %s for %s: %w in %s", s.name, s.owner, arch, errMissing, a.region)
+		return image{}, &drivers.HintError{
+			Err:    fmt.Errorf("find image %s of %s for %s: %w in %s", s.name, s.owner, arch, errMissing, a.region),
+			Advice: "aws ec2 describe-images --owners " + s.owner + " --region " + a.region + " lists what is there",
+		}
 	}
 	return imageFrom(newest, s.user)
 }

@@ -64,6 +64,34 @@ func TestNoParameters(t *testing.T) {
 	m.removed(s)
 }
 
+// TestNoImage has the advice be about what is amiss.
+func TestNoImage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault  sim.Fault
+		values drivers.Values
+		advice string
+	}{
+		"denied":  {sim.Fault{Action: "DescribeImages", Times: -1, Mode: sim.Fail, Status: 403, Code: "UnauthorizedOperation"}, nil, "ec2:DescribeImages"},
+		"missing": {sim.Fault{Action: "DescribeImages", Times: -1, Mode: sim.Fail, Status: 400, Code: "InvalidAMIID.NotFound"}, drivers.Values{"amazonec2-ami": {"ami-00000000000000000"}}, "region"},
+		"unnamed": {values: drivers.Values{"amazonec2-instance-type": {"t4g.micro"}, "amazonec2-image-owner": {"self"}, "amazonec2-image-name": {"none-*"}}, advice: "--owners self"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			s.gate.Inject(sim.Fault{Action: "GetParameter", Times: -1, Mode: sim.Fail, Status: 400, Code: "ParameterNotFound"})
+			if c.fault.Action != "" {
+				s.gate.Inject(c.fault)
+			}
+			err := s.machine(t, c.values).open().Check(t.Context())
+			h := new(drivers.HintError)
+			if err == nil || !errors.As(err, &h) || !strings.Contains(h.Advice, c.advice) {
+				t.Errorf("got %v with advice %q, want %q", err, h.Advice, c.advice)
+			}
+		})
+	}
+}
+
 func TestWrongArchitecture(t *testing.T) {
 	t.Parallel()
 	s := simulate(t, ec2sim.Config{})
