@@ -113,36 +113,6 @@ func TestEncodedMessage(t *testing.T) {
 	}
 }
 
-func TestVCPUQuota(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]string{
-		"t3.micro": "Standard (A, C, D, H, I, M, R, T, Z)", "im4gn.large": "Standard (A, C, D, H, I, M, R, T, Z)", "is4gen.large": "Standard (A, C, D, H, I, M, R, T, Z)",
-		"g5g.xlarge": "G and VT", "vt1.3xlarge": "G and VT", "p5.48xlarge": "P", "x2gd.medium": "X", "inf2.xlarge": "Inf", "trn1.2xlarge": "Trn",
-		"u-6tb1.metal": "High Memory", "dl1.24xlarge": "DL", "hpc7g.4xlarge": "HPC", "f1.2xlarge": "F",
-	} {
-		if got := vcpuQuota(name, false); got != "Running On-Demand "+want+" instances" {
-			t.Errorf("%s counts against %s", name, got)
-		}
-		if got := vcpuQuota(name, true); got != "All "+want+" Spot Instance Requests" {
-			t.Errorf("spot %s counts against %s", name, got)
-		}
-	}
-}
-
-func TestArchitectureByName(t *testing.T) {
-	t.Parallel()
-	for _, name := range []string{"a1.large", "t4g.micro", "m7gd.large", "c6gn.metal", "im4gn.large", "is4gen.large", "x2gd.medium", "hpc7g.4xlarge", "g5g.xlarge", "i4g.large"} {
-		if archByName(name) != arm64 {
-			t.Errorf("%s is arm64", name)
-		}
-	}
-	for _, name := range []string{"t3.micro", "m5dn.large", "g4dn.xlarge", "g6e.xlarge", "c7i-flex.large", "u-6tb1.metal", "inf1.xlarge", "x2iedn.large", "p4de.24xlarge"} {
-		if archByName(name) != amd64 {
-			t.Errorf("%s is amd64", name)
-		}
-	}
-}
-
 func TestUnreached(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
