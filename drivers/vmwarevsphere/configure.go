@@ -54,6 +54,7 @@ func (d *driver) reconfigure(ctx context.Context, c *center, vm reference, req d
 		return err
 	}
 	spec.VmProfile = profile
+	spec.DeviceChange = withProfile(spec.DeviceChange, h.disks(), profile)
 	if d.needsAddresses(h, adapters) && len(spec.DeviceChange) > 0 {
 		// The network configuration goes by the adapters' MAC addresses, which
 		// new adapters get when they are there.
@@ -204,6 +205,26 @@ func (d *driver) hardwareSpec(ctx context.Context, h *hardware, adapters []adapt
 		})
 	}
 	return spec, nil
+}
+
+// withProfile has changes give disks a storage policy too: that of a virtual machine is about
+// its other files.
+func withProfile(changes []types.BaseVirtualDeviceConfigSpec, disks []*types.VirtualDisk, profile []types.BaseVirtualMachineProfileSpec) []types.BaseVirtualDeviceConfigSpec {
+	if len(profile) == 0 {
+		return changes
+	}
+	for _, disk := range disks {
+		at := slices.IndexFunc(changes, func(c types.BaseVirtualDeviceConfigSpec) bool {
+			changed, ok := c.GetVirtualDeviceConfigSpec().Device.(*types.VirtualDisk)
+			return ok && changed.Key == disk.Key
+		})
+		if at < 0 {
+			changes = append(changes, &types.VirtualDeviceConfigSpec{Operation: types.VirtualDeviceConfigSpecOperationEdit, Device: disk})
+			at = len(changes) - 1
+		}
+		changes[at].GetVirtualDeviceConfigSpec().Profile = profile
+	}
+	return changes
 }
 
 // adapterChanges connects the adapters that there are, and adds and removes some

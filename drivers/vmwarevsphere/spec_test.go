@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -180,6 +181,28 @@ func TestHardwareSpec(t *testing.T) {
 			}
 			golden(t, name, outlined(t, "TOKEN", spec, nil))
 		})
+	}
+}
+
+// TestProfile demands that each disk gets the storage policy, in the change that it has anyway.
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	h := someHardware()
+	spec, err := plain(defaults()).hardwareSpec(t.Context(), h, nil) // grows the first disk
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := []types.BaseVirtualMachineProfileSpec{&types.VirtualMachineDefinedProfileSpec{ProfileId: "p"}}
+	var got []string
+	for _, c := range withProfile(spec.DeviceChange, h.disks(), policy) {
+		change := c.GetVirtualDeviceConfigSpec()
+		got = append(got, fmt.Sprint(change.Operation, change.Device.GetVirtualDevice().Key, len(change.Profile)))
+	}
+	if want := []string{"edit2000 1", "edit2001 1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if none := withProfile(nil, h.disks(), nil); none != nil {
+		t.Errorf("without a policy: got %v", none)
 	}
 }
 

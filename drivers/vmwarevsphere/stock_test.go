@@ -135,6 +135,13 @@ func (s *stock) lives(t *testing.T, more drivers.Values) {
 	if err != nil || len(found) != several {
 		t.Errorf("tagged: %v, %v", found, err)
 	}
+	for _, r := range found {
+		if d := all[0].open(); !d.Claims(r) && r.Machine == all[1].env.Machine {
+			if err := d.Release(t.Context(), r); err != nil {
+				t.Errorf("release: %v", err)
+			}
+		}
+	}
 	for _, m := range all {
 		wg.Go(func() {
 			for range 2 {
