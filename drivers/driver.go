@@ -196,6 +196,8 @@ type Env struct {
 	Log     *slog.Logger        // for the maintainer; never holds a secret
 	Step    StepFunc            // for the person who waits
 	Note    NoteFunc            // for the person who waits: something decided or worth knowing
+
+	Progress ProgressFunc // for the person who waits: how far a step is; nil: nobody does
 }
 
 // StepFunc reports the start and the end of a named piece of work around fn
@@ -204,6 +206,10 @@ type StepFunc = func(ctx context.Context, name string, fn func(context.Context) 
 
 // NoteFunc tells one line that stands for itself.
 type NoteFunc = func(ctx context.Context, text string)
+
+// ProgressFunc tells how many bytes of how many the step of ctx is done with; -1: it
+// is not known of how many. It may be called often.
+type ProgressFunc = func(ctx context.Context, done, total int64)
 
 // Errors that callers decide on. A driver wraps them with what the provider said.
 var (

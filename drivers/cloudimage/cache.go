@@ -27,13 +27,15 @@ type Cache struct {
 	Note   drivers.NoteFunc // nil: none
 	Step   drivers.StepFunc // nil: none; around what takes long
 
+	Progress drivers.ProgressFunc // nil: none; within a step
+
 	stall time.Duration // without a byte, after which a download is given up; 0: a minute
 	pause time.Duration // before a broken download goes on; 0: a second
 }
 
 // For returns the cache of a driver's store.
 func For(env drivers.Env) *Cache {
-	return &Cache{Dir: filepath.Join(env.Cache, "images"), Log: env.Log, Note: env.Note, Step: env.Step}
+	return &Cache{Dir: filepath.Join(env.Cache, "images"), Log: env.Log, Note: env.Note, Step: env.Step, Progress: env.Progress}
 }
 
 // File is an image in the cache, or one derived from it.

@@ -22,7 +22,13 @@ func TestGet(t *testing.T) {
 	p := newPublisher(t, map[string][]byte{})
 	img := p.publish("/x.img", data)
 	c, o := newCache(t, filepath.Join(t.TempDir(), "not there yet"))
-	var done, total int64
+	var done, total, shown int64
+	c.Progress = func(ctx context.Context, d, _ int64) {
+		if ctx.Value(inStep{}) != "download x.img" {
+			t.Error("progress of another step")
+		}
+		shown = d
+	}
 	f, err := c.Get(t.Context(), img, func(d, all int64) { done, total = d, all })
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +37,7 @@ func TestGet(t *testing.T) {
 	if f.Sum != sha512Of(data) || f.Format != "qcow2" || f.URL != img.URL || f.Arch != "amd64" || filepath.Base(f.Path) != "disk.qcow2" {
 		t.Errorf("got %+v", f)
 	}
-	if done != int64(len(data)) || total != done {
+	if done != int64(len(data)) || total != done || shown != done {
 		t.Errorf("progress ended at %d of %d", done, total)
 	}
 	if o.String() != "download x.img" {

@@ -120,7 +120,7 @@ func (d *download) attempt(ctx context.Context) error {
 	if complete, err := d.accept(resp); complete || err != nil {
 		return err
 	}
-	err = d.part.receive(ctx, resp.Body, func() { alive(); d.tell(d.part.n, d.part.said.Total) })
+	err = d.part.receive(ctx, resp.Body, func() { alive(); d.tell(ctx, d.part.n, d.part.said.Total) })
 	if total := d.part.said.Total; err == nil && total >= 0 && d.part.n != total {
 		err = fmt.Errorf("%d of %d bytes came", d.part.n, total)
 	}

@@ -129,7 +129,7 @@ func (g *getting) copyFile(ctx context.Context, path, want string) (source, stri
 	}
 	defer p.close()
 	err = g.c.step(ctx, "copy "+g.img.String(), func(ctx context.Context) error {
-		return p.receive(ctx, from, func() { g.tell(p.n, stat.Size()) })
+		return p.receive(ctx, from, func() { g.tell(ctx, p.n, stat.Size()) })
 	})
 	if err != nil {
 		return source{}, "", fmt.Errorf("copy %s: %w", path, err)
@@ -151,7 +151,10 @@ func (g *getting) verify(p *part, want string) (string, error) {
 	return sum, nil
 }
 
-func (g *getting) tell(done, total int64) {
+func (g *getting) tell(ctx context.Context, done, total int64) {
+	if g.c.Progress != nil {
+		g.c.Progress(ctx, done, total)
+	}
 	if g.progress != nil {
 		g.progress(done, total)
 	}

@@ -133,6 +133,9 @@ func (o *told) String() string {
 	return strings.Join(append(o.steps, o.notes...), "\n")
 }
 
+// inStep is the key of the step that a context is of.
+type inStep struct{}
+
 func newCache(t testing.TB, dir string) (*Cache, *told) {
 	t.Helper()
 	o := &told{}
@@ -149,7 +152,7 @@ func newCache(t testing.TB, dir string) (*Cache, *told) {
 			o.mu.Lock()
 			o.steps = append(o.steps, name)
 			o.mu.Unlock()
-			return fn(ctx)
+			return fn(context.WithValue(ctx, inStep{}, name))
 		},
 	}, o
 }

@@ -60,13 +60,14 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 			log.InfoContext(ctx, "note", "machine", lifecycle.MachineOf(ctx), "text", text)
 			t.progress.Note(ctx, text)
 		},
-		Log:     log,
-		Getenv:  a.Getenv,
-		Now:     a.Now,
-		Version: a.Version,
-		Command: name,
-		TLS:     a.globals.tls,
-		Limit:   c.Int("parallel"), // 0 of commands without the option
+		Progress: t.progress.Progress,
+		Log:      log,
+		Getenv:   a.Getenv,
+		Now:      a.Now,
+		Version:  a.Version,
+		Command:  name,
+		TLS:      a.globals.tls,
+		Limit:    c.Int("parallel"), // 0 of commands without the option
 	}
 	if w := a.globals.wait; w > 0 {
 		t.Wait = lifecycle.Deadlines{SSH: w, Engine: w, Swarm: w, Drain: w}

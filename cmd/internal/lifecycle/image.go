@@ -40,7 +40,7 @@ func (i Image) ID() string {
 
 // images is the cache that drivers of the store keep images in.
 func (m *Manager) images() *cloudimage.Cache {
-	return cloudimage.For(drivers.Env{Cache: m.Store.CacheDir(), Log: m.Log, Note: m.Note, Step: m.Step})
+	return cloudimage.For(drivers.Env{Cache: m.Store.CacheDir(), Log: m.Log, Note: m.Note, Step: m.Step, Progress: m.Progress})
 }
 
 // Images lists the catalogue and the cache, by name. A machine that cannot be

@@ -85,6 +85,8 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 		Log:     x.m.Log.With("machine", x.rec.Name, "driver", f.Name()),
 		Step:    x.m.Step,
 		Note:    x.m.Note,
+
+		Progress: x.m.Progress,
 	})
 	return err
 }

@@ -21,18 +21,19 @@ type StepFunc = func(ctx context.Context, name string, fn func(context.Context) 
 // Manager does the use cases on one store with one set of drivers. Its methods
 // may be called concurrently.
 type Manager struct {
-	Store   *store.Store
-	Drivers drivers.Table
-	Step    StepFunc                               // required
-	Note    func(ctx context.Context, text string) // something decided or worth knowing, one line; required
-	Log     *slog.Logger                           // required
-	Getenv  func(string) string                    // required
-	Now     func() time.Time                       // required
-	Version string                                 // of the program
-	Command string                                 // the command's name, told to others that meet a lock
-	Limit   int                                    // machines worked on at once; 0: 16
-	Wait    Deadlines
-	TLS     TLSFiles // taken over when the store makes its first authority
+	Store    *store.Store
+	Drivers  drivers.Table
+	Step     StepFunc                               // required
+	Note     func(ctx context.Context, text string) // something decided or worth knowing, one line; required
+	Log      *slog.Logger                           // required
+	Getenv   func(string) string                    // required
+	Now      func() time.Time                       // required
+	Version  string                                 // of the program
+	Command  string                                 // the command's name, told to others that meet a lock
+	Limit    int                                    // machines worked on at once; 0: 16
+	Wait     Deadlines
+	Progress drivers.ProgressFunc // how far a step is; nil: nobody is told
+	TLS      TLSFiles             // taken over when the store makes its first authority
 
 	testLocks  locks                                // instead of those of Store
 	testDocker func(args ...string) (string, error) // instead of the docker client

@@ -11,6 +11,7 @@ import (
 // dropped: there is nobody left to tell.
 type plain struct {
 	out io.Writer
+	now func() time.Time
 }
 
 func (p *plain) start(s *step) { p.line(s.machine, s.name+" ...") }
@@ -21,6 +22,12 @@ func (p *plain) finish(s *step) {
 		word = "failed"
 	}
 	p.line(s.machine, fmt.Sprintf("%s %s (%s)", s.name, word, Elapsed(s.took)))
+}
+
+func (p *plain) progress(s *step) {
+	if s.due(p.now(), 10*time.Second) {
+		p.line(s.machine, s.name+" "+s.of.String())
+	}
 }
 
 func (p *plain) note(machine, text string) { p.line(machine, text) }
@@ -42,6 +49,7 @@ type quiet struct {
 
 func (q *quiet) start(*step)         {}
 func (q *quiet) finish(*step)        {}
+func (q *quiet) progress(*step)      {}
 func (q *quiet) note(string, string) {}
 func (q *quiet) text(b []byte)       { _, _ = q.out.Write(b) }
 func (q *quiet) redraw()             {}
@@ -59,7 +67,9 @@ type Event struct {
 	Machine string    `json:"machine,omitempty"`
 	Step    string    `json:"step,omitempty"`
 	Parent  string    `json:"parent,omitempty"` // the step that this one is a part of
-	Event   string    `json:"event"`            // start, done, fail or note
+	Event   string    `json:"event"`            // start, progress, done, fail or note
+	Done    *int64    `json:"done,omitempty"`   // of progress: bytes
+	Total   *int64    `json:"total,omitempty"`  // of progress, if it is known: of so many
 	TookMs  *int64    `json:"tookMs,omitempty"` // of done and fail
 	Text    string    `json:"text,omitempty"`   // of note
 	Error   string    `json:"error,omitempty"`  // of fail
@@ -81,6 +91,18 @@ func (j *jsonLines) finish(s *step) {
 	j.print(e)
 }
 
+func (j *jsonLines) progress(s *step) {
+	now := j.now()
+	if !s.due(now, time.Second) {
+		return
+	}
+	e := Event{Time: now, Machine: s.machine, Step: s.name, Parent: s.parentName(), Event: "progress", Done: &s.of.done}
+	if s.of.total >= 0 {
+		e.Total = &s.of.total
+	}
+	j.print(e)
+}
+
 func (j *jsonLines) note(machine, text string) {
 	j.print(Event{Time: j.now(), Machine: machine, Event: "note", Text: text})
 }
@@ -96,6 +118,19 @@ func (j *jsonLines) print(e Event) {
 		return // strings, numbers and a time always marshal
 	}
 	_, _ = j.out.Write(append(line, '\n'))
+}
+
+// due tells whether it is time to say how far the step is.
+func (s *step) due(now time.Time, every time.Duration) bool {
+	last := s.shown
+	if last.IsZero() {
+		last = s.began
+	}
+	if now.Sub(last) < every {
+		return false
+	}
+	s.shown = now
+	return true
 }
 
 func (s *step) parentName() string {

@@ -88,6 +88,8 @@ func (t *tree) start(s *step) {
 
 func (t *tree) finish(*step) { t.draw() }
 
+func (t *tree) progress(*step) {} // the next redraw shows it
+
 func (t *tree) note(machine, text string) {
 	g := t.group(machine)
 	g.items = append(g.items, item{note: text})
@@ -256,6 +258,9 @@ func (t *tree) row(s *step) row {
 	default:
 		r.mark, r.markPaint = t.marks.spin[t.turn%len(t.marks.spin)], cyan
 		r.clock = Elapsed(t.now().Sub(s.began))
+		if of := s.of.String(); of != "" {
+			r.clock = of + " " + r.clock
+		}
 	}
 	return r
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/docker/go-units"
 )
 
 // Mode is how progress is shown.
@@ -61,6 +63,7 @@ type Renderer struct {
 type view interface {
 	start(s *step)
 	finish(s *step)
+	progress(s *step)
 	note(machine, text string)
 	text(p []byte) // somebody else's output, such as a warning
 	redraw()
@@ -77,6 +80,22 @@ type step struct {
 	took    time.Duration
 	state   state
 	err     error
+
+	of    amount    // how far it is
+	shown time.Time // when that was told last, by views that tell it now and then
+}
+
+// amount is bytes of bytes; zero: not known.
+type amount struct{ done, total int64 }
+
+func (a amount) String() string {
+	switch {
+	case a == amount{}:
+		return ""
+	case a.total <= 0:
+		return units.HumanSize(float64(a.done))
+	}
+	return fmt.Sprintf("%d%% of %s", 100*min(a.done, a.total)/a.total, units.HumanSize(float64(a.total)))
 }
 
 type state int
@@ -100,7 +119,7 @@ func New(c Config) *Renderer {
 	case Quiet:
 		r.view = &quiet{out: c.Out}
 	default:
-		r.view = &plain{out: c.Out}
+		r.view = &plain{out: c.Out, now: c.Now}
 	}
 	return r
 }
@@ -122,6 +141,18 @@ func (r *Renderer) Step(ctx context.Context, name string, fn func(context.Contex
 		v.finish(s)
 	})
 	return err
+}
+
+// Progress shows how far the step of ctx is: bytes done of total, which is -1 if it is not known.
+func (r *Renderer) Progress(ctx context.Context, done, total int64) {
+	s, ok := ctx.Value(stepKey{}).(*step)
+	if !ok {
+		return
+	}
+	r.show(func(v view) {
+		s.of = amount{done, total}
+		v.progress(s)
+	})
 }
 
 // Note shows one line worth knowing.

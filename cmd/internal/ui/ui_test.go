@@ -348,3 +348,72 @@ func TestTerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	const mb = 1_000_000
+	tell := func(r *Renderer, c *clock) {
+		r.Progress(t.Context(), 1, 2) // no step
+		_ = r.Step(on(t.Context(), "m1"), "download x", func(ctx context.Context) error {
+			for done := range int64(31) {
+				r.Progress(ctx, done*mb, 30*mb)
+				c.pass(time.Second)
+			}
+			return r.Step(ctx, "unpack x", func(ctx context.Context) error {
+				c.pass(10 * time.Second)
+				r.Progress(ctx, 5*mb, -1)
+				return nil
+			})
+		})
+	}
+	var out bytes.Buffer
+	c := newClock()
+	r := New(Config{Out: &out, Mode: Plain, Now: c.Now, Machine: machineOf})
+	tell(r, c)
+	r.Close()
+	want := "m1: download x ...\nm1: download x 33% of 30MB\nm1: download x 66% of 30MB\nm1: download x 100% of 30MB\n" +
+		"m1: unpack x ...\nm1: unpack x 5MB\nm1: unpack x done (10.0s)\nm1: download x done (41.0s)\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+
+	out.Reset()
+	r = New(Config{Out: &out, Mode: JSON, Now: c.Now, Machine: machineOf})
+	tell(r, c)
+	r.Close()
+	var told []Event
+	for line := range strings.Lines(out.String()) {
+		var e Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Event == "progress" {
+			told = append(told, e)
+		}
+	}
+	if n := len(told); n != 31 || *told[0].Done != mb || *told[0].Total != 30*mb || told[n-1].Step != "unpack x" || told[n-1].Total != nil {
+		t.Errorf("%d events: %s", n, out.String())
+	}
+
+	for _, width := range []int{80, 12} {
+		s := newScreen(width)
+		r = New(Config{Out: s, Mode: Tree, Now: c.Now, Machine: machineOf, Tick: never(), Size: func() (int, int) { return width, 24 }})
+		_ = r.Step(on(t.Context(), "m1"), "download x", func(ctx context.Context) error {
+			r.Progress(ctx, 3*mb, 30*mb)
+			r.Note(ctx, "draws")
+			if got := s.String(); width == 80 && !strings.Contains(got, "download x") || width == 80 && !strings.Contains(got, "10% of 30MB 0.0s") {
+				t.Errorf("the screen shows\n%s", got)
+			}
+			return nil
+		})
+		r.Close()
+		if got := s.String(); strings.Contains(got, "%") {
+			t.Errorf("what is done shows how far it is:\n%s", got)
+		}
+		for line := range strings.Lines(s.String()) {
+			if n := len([]rune(strings.TrimSpace(line))); n > width {
+				t.Errorf("a line of %d on %d columns: %s", n, width, line)
+			}
+		}
+	}
+}
