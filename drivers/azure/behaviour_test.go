@@ -2,7 +2,11 @@ package azure
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -15,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/e2e/sim"
@@ -275,6 +281,56 @@ func TestLogIns(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("certificate without the password that is given", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t, azuresim.Config{})
+		file, cert := certificate(t)
+		c.TrustCertificate(azuresim.ClientID, cert)
+		values := drivers.Values{"azure-client-secret": nil, "azure-client-certificate-path": {file}, "azure-client-certificate-password": {"of another"}}
+		if err := c.driver(t, values, drivers.Env{}).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("certificate with password", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t, azuresim.Config{})
+		data, err := os.ReadFile("testdata/principal.p12")
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs, _, err := azidentity.ParseCertificates(data, []byte("correct-horse"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.TrustCertificate(azuresim.ClientID, certs[0])
+		values := drivers.Values{"azure-client-secret": nil, "azure-client-certificate-path": {"testdata/principal.p12"}}
+		env := drivers.Env{Getenv: func(name string) string {
+			return map[string]string{"AZURE_CLIENT_CERTIFICATE_PASSWORD": "correct-horse"}[name]
+		}}
+		if err := c.driver(t, values, env).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+		values["azure-client-certificate-password"] = []string{"wrong-horse"}
+		err = c.driver(t, values, drivers.Env{}).Check(t.Context())
+		var hint *drivers.HintError
+		if !errors.Is(err, drivers.ErrCredentials) || strings.Contains(err.Error(), "wrong-horse") || !errors.As(err, &hint) || !strings.Contains(hint.Advice, "openssl") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("federated token", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t, azuresim.Config{})
+		key, _ := selfSigned(t)
+		c.TrustIssuer(azuresim.ClientID, "https://issuer.example", "repo:us", &key.PublicKey)
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(assertion(t, key)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		values := drivers.Values{"azure-client-secret": nil, "azure-federated-token-file": {file}}
+		if err := c.driver(t, values, drivers.Env{}).Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("device code", func(t *testing.T) {
 		t.Parallel()
 		c := newCloud(t, azuresim.Config{})
@@ -314,6 +370,20 @@ func TestCustomData(t *testing.T) {
 	if _, err := d.userData(req); !errors.Is(err, drivers.ErrOption) {
 		t.Errorf("got %v, want ErrOption: two owners of the data", err)
 	}
+}
+
+// assertion is a token of another issuer.
+func assertion(t *testing.T, key *rsa.PrivateKey) string {
+	t.Helper()
+	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	text := part(`{"alg":"RS256","typ":"JWT"}`) + "." +
+		part(fmt.Sprintf(`{"iss":"https://issuer.example","sub":"repo:us","aud":"api://AzureADTokenExchange","exp":%d}`, time.Now().Add(time.Hour).Unix()))
+	sum := sha256.Sum256([]byte(text))
+	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
 func certificate(t *testing.T) (file string, cert *x509.Certificate) {

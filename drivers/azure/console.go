@@ -31,6 +31,9 @@ func (d *driver) Console(ctx context.Context) ([]byte, error) {
 	got, err := call(ctx, a, what, func(ctx context.Context) (armcompute.VirtualMachinesClientRetrieveBootDiagnosticsDataResponse, error) {
 		return a.vms.RetrieveBootDiagnosticsData(ctx, d.group(), d.name(), nil)
 	})
+	if missing(err) {
+		return nil, fmt.Errorf("%w: %w", drivers.ErrUnsupported, err)
+	}
 	if err != nil {
 		return nil, err
 	}

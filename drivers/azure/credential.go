@@ -1,7 +1,10 @@
 package azure
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"fmt"
 	"os"
 
@@ -72,13 +75,9 @@ func (l login) open(e environment, transport policy.Transporter, tell func(conte
 		return azidentity.NewClientSecretCredential(l.tenant, l.client, l.secret.Reveal(),
 			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: e.own})
 	case byCertificate:
-		data, err := os.ReadFile(l.file)
+		certs, key, err := l.certificate()
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", drivers.ErrCredentials, err)
-		}
-		certs, key, err := azidentity.ParseCertificates(data, []byte(l.secret.Reveal()))
-		if err != nil {
-			return nil, fmt.Errorf("read certificate %s: %w: %w", l.file, drivers.ErrCredentials, err)
+			return nil, err
 		}
 		return azidentity.NewClientCertificateCredential(l.tenant, l.client, certs, key,
 			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: e.own})
@@ -105,6 +104,26 @@ func (l login) open(e environment, transport policy.Transporter, tell func(conte
 			ClientOptions: options, TenantID: l.tenant, DisableInstanceDiscovery: e.own,
 		})
 	}
+}
+
+// certificate reads certificate and key of the service principal.
+func (l login) certificate() ([]*x509.Certificate, crypto.PrivateKey, error) {
+	data, err := os.ReadFile(l.file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", drivers.ErrCredentials, err)
+	}
+	password := []byte(l.secret.Reveal())
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		password = nil // is of PKCS 12 files alone
+	}
+	certs, key, err := azidentity.ParseCertificates(data, password)
+	if err != nil {
+		return nil, nil, &drivers.HintError{
+			Err:    fmt.Errorf("read certificate %s: %w: %w", l.file, drivers.ErrCredentials, err),
+			Advice: "PEM without a password is always read: openssl pkcs12 -in FILE -nodes -out FILE.pem makes it of PKCS 12",
+		}
+	}
+	return certs, key, nil
 }
 
 // waysToLogIn is the advice when none works.

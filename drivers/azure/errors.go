@@ -88,6 +88,10 @@ func (a *account) fault(ctx context.Context, what string, err error) error {
 
 // credentialError is an error of making a credential.
 func (d *driver) credentialError(err error) error {
+	var advised *drivers.HintError
+	if errors.As(err, &advised) {
+		return err
+	}
 	if !errors.Is(err, drivers.ErrCredentials) {
 		err = fmt.Errorf("%w: %w", drivers.ErrCredentials, err)
 	}

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -133,6 +134,14 @@ func TestFakesConsole(t *testing.T) {
 	}
 	if text, err := d.Console(t.Context()); err != nil || !strings.Contains(string(text), "m1 login:") {
 		t.Errorf("got %q, %v", text, err)
+	}
+	c = newFront(t, azuresim.Config{}, &azuresim.FrontConfig{Without: []string{"VirtualMachinesClient.RetrieveBootDiagnosticsData"}})
+	d = c.driver(t, nil, drivers.Env{})
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := d.Console(t.Context()); !errors.Is(err, drivers.ErrUnsupported) {
+		t.Errorf("got %q, %v, want ErrUnsupported", text, err)
 	}
 }
 
