@@ -1,0 +1,58 @@
+//go:build unix
+
+package qemu
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"time"
+)
+
+// detached has a process in a session of its own, which no terminal ends.
+func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// system is this computer's processes.
+type system struct{}
+
+func (system) is(pid int, uuid string, _ time.Time) bool { return hasUUID(commandLine(pid), uuid) }
+
+func (system) all(ctx context.Context, uuid string) ([]int, error) {
+	lines, err := commandLines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for pid, args := range lines {
+		if pid != os.Getpid() && hasUUID(args, uuid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+func (s system) kill(pid int, uuid string, written time.Time) error {
+	p, err := os.FindProcess(pid) // holds the process, so that the pid cannot become another's
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = p.Release() }()
+	if !s.is(pid, uuid, written) {
+		return nil
+	}
+	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// hasUUID tells whether a command line is that of a machine's QEMU.
+func hasUUID(args []string, uuid string) bool {
+	for i, arg := range args {
+		if arg == "-uuid" && i+1 < len(args) {
+			return args[i+1] == uuid
+		}
+	}
+	return false
+}

@@ -1,0 +1,139 @@
+// Package qemu is the driver of virtual machines that QEMU runs on this computer,
+// as processes of the user who asks, without root and without a service.
+//
+// # What a machine is
+//
+//	process        qemu-system-ARCH with the machine's UUID in its command line
+//	disk.qcow2     an overlay of the cloud image in the cache
+//	seed.iso       tells the guest who it is
+//	efivars.fd     the firmware's variables, where there is UEFI
+//	kernel, initrd copies, for those who boot one directly
+//	qmp.sock       where QEMU takes orders
+//	qemu.pid       QEMU's own record of its process
+//	console.log    what the guest printed on its serial console
+//	qemu.log       what QEMU said
+//
+// All files are in the machine's folder, which is QEMU's working directory: its
+// command line names them without a path, so that neither the length of the path
+// (a Unix socket's may have about 100 bytes) nor what is in it matters.
+//
+// In the store's cache are qemu/lan.json, which says who has which address of the
+// network between the machines, and qemu/accel.json, which says which accelerators
+// were seen to run a guest since this computer started.
+//
+// # Who is it
+//
+// A process is the machine's if it has the machine's UUID in its command line, or on
+// Windows, where others cannot see that, if it is a QEMU that began when the pid was
+// written. Only such a one is ever ended.
+package qemu
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// Name is the driver's name.
+const Name = "qemu"
+
+// Factory returns the factory of the driver.
+func Factory() drivers.Factory { return factory(local()) }
+
+func factory(w world) drivers.Factory {
+	return drivers.Define(Name, "virtual machines of QEMU on this computer", defaults,
+		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
+			return &driver{cfg: c, state: state, env: env, world: w}, nil
+		})
+}
+
+// driver is one machine.
+type driver struct {
+	cfg   Config
+	state *drivers.Durable[State]
+	env   drivers.Env
+	world world
+}
+
+var (
+	_ drivers.Killer        = (*driver)(nil)
+	_ drivers.HostKeySeeder = (*driver)(nil)
+	_ drivers.UserDataTaker = (*driver)(nil)
+	_ drivers.ConsoleReader = (*driver)(nil)
+	_ drivers.ImageUser     = (*driver)(nil)
+)
+
+// SeedsHostKey implements drivers.HostKeySeeder.
+func (d *driver) SeedsHostKey() bool { return true }
+
+// TakesUserData implements drivers.UserDataTaker.
+func (d *driver) TakesUserData() bool { return true }
+
+// Images implements drivers.ImageUser.
+func (d *driver) Images() []string {
+	if d.state.Value.Image == "" {
+		return nil
+	}
+	return []string{d.state.Value.Image}
+}
+
+// State is what a machine has. What is about to be made is recorded before.
+type State struct {
+	UUID     string `json:"uuid,omitempty"`     // of this life of the machine
+	Arch     string `json:"arch,omitempty"`     // of the guest, as GOARCH
+	User     string `json:"user,omitempty"`     // login user
+	Image    string `json:"image,omitempty"`    // path of the file that the disk is an overlay of
+	Firmware string `json:"firmware,omitempty"` // bios, uefi or kernel
+	Code     string `json:"code,omitempty"`     // path of the UEFI firmware
+	Initrd   bool   `json:"initrd,omitempty"`   // there is one
+
+	NATMAC  string `json:"natMAC,omitempty"`
+	LANMAC  string `json:"lanMAC,omitempty"`
+	Address string `json:"address,omitempty"` // on the network of the machines, with the prefix; empty: none or by DHCP
+	LAN     string `json:"lan,omitempty"`     // group and port of that network; empty: another kind of network
+
+	SSHPort     int    `json:"sshPort,omitempty"`     // on 127.0.0.1
+	EnginePort  int    `json:"enginePort,omitempty"`  // on 127.0.0.1
+	EngineGuest int    `json:"engineGuest,omitempty"` // in the guest
+	Accel       string `json:"accel,omitempty"`       // that the machine was started with last
+	Made        bool   `json:"made,omitempty"`        // disk and seed are complete
+}
+
+// The files of a machine.
+const (
+	diskFile    = "disk.qcow2"
+	seedFile    = "seed.iso"
+	varsFile    = "efivars.fd"
+	kernelFile  = "kernel"
+	initrdFile  = "initrd"
+	socketFile  = "qmp.sock"
+	pidFile     = "qemu.pid"
+	consoleFile = "console.log"
+	logFile     = "qemu.log"
+)
+
+// files are all of them, what is worth most last: a disk that is there says that
+// the machine exists.
+func files() []string {
+	return []string{seedFile, seedFile + ".work", varsFile, kernelFile, initrdFile, socketFile, pidFile, consoleFile, logFile, diskFile + newSuffix, diskFile}
+}
+
+// newSuffix ends the names of files that are not complete.
+const newSuffix = ".new"
+
+func (d *driver) path(file string) string { return filepath.Join(d.env.Dir, file) }
+
+// within bounds a phase of the work.
+func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, &lateError{what: what, limit: limit})
+}
+
+// lateError says which phase took too long.
+type lateError struct {
+	what  string
+	limit time.Duration
+}
+
+func (e *lateError) Error() string { return e.what + " took longer than " + e.limit.String() }
