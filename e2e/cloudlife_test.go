@@ -40,7 +40,7 @@ func TestCloudLife(t *testing.T) {
 		}
 		f.secretsAreKept(m)
 
-		before := f.ok("ip", m)
+		before, certificate := f.ok("ip", m), f.certificate(m)
 		f.docker(m, "volume", "create", "kept")
 		f.ok("stop", m)
 		if got := f.ok("status", m); got != "Stopped" {
@@ -49,6 +49,9 @@ func TestCloudLife(t *testing.T) {
 		f.ok("start", m)
 		if after := f.ok("ip", m); (after == before) != p.stays {
 			t.Errorf("Address before stop %s, after start %s", before, after)
+		}
+		if again := f.certificate(m); (again == certificate) != p.stays {
+			t.Errorf("The certificate after start is another: %v, want %v", again != certificate, !p.stays)
 		}
 		if got := f.docker(m, "volume", "ls", "-q"); got != "kept" {
 			t.Errorf("Volumes: got %q", got)
@@ -63,11 +66,26 @@ func TestCloudLife(t *testing.T) {
 		f.ok("upgrade", m)
 		f.docker(m, "info")
 		f.ok("provision", m)
+		made := len(c.ledger())
+		if out := f.ok("gc", "--yes"); strings.Contains(out, m) || len(c.ledger()) != made {
+			t.Errorf("gc of a store whose machines are well left %v:\n%s", c.ledger(), out)
+		}
+		f.docker(m, "info")
 		f.ok("rm", "-y", m)
 		if left := c.ledger(); len(left) > 0 {
 			t.Errorf("rm left %v", left)
 		}
 	})
+}
+
+// certificate is the one of a machine's Engine.
+func (f *fleet) certificate(m string) string {
+	f.t.Helper()
+	text, err := os.ReadFile(f.path(m, "server.pem"))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // secretsAreKept looks for secrets of the environment, and for private keys, in

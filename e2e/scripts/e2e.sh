@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # e2e.sh [PATTERN]: the black-box suites on real Docker Engines, or those whose
-# names match. They mostly wait: for hosts to boot, for providers.
+# names match. They mostly wait, for hosts to boot and for providers, so that more
+# of them run at once than there are processors: MACHINE_E2E_PARALLEL.
 set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 cd "$root"
