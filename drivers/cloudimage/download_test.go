@@ -192,13 +192,13 @@ func TestStall(t *testing.T) {
 		return true
 	})
 	c, o := newCache(t, t.TempDir())
-	c.stall = 200 * time.Millisecond
+	c.stall = time.Second
 	f, err := c.Get(t.Context(), img, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	checkFile(t, f, data)
-	if !strings.Contains(o.String(), "broke off (image cannot be fetched: "+img.URL+": nothing came for 200ms)") {
+	if !strings.Contains(o.String(), "broke off (image cannot be fetched: "+img.URL+": nothing came for 1s)") {
 		t.Errorf("said %s", o)
 	}
 }
@@ -219,12 +219,12 @@ func TestSlow(t *testing.T) {
 			_, _ = w.Write(data[:n])
 			_ = http.NewResponseController(w).Flush()
 			data = data[n:]
-			time.Sleep(60 * time.Millisecond)
+			time.Sleep(250 * time.Millisecond)
 		}
 		return true
 	})
 	c, o := newCache(t, t.TempDir())
-	c.stall = 400 * time.Millisecond
+	c.stall = 2 * time.Second
 	f, err := c.Get(t.Context(), img, nil)
 	if err != nil {
 		t.Fatal(err)
