@@ -163,7 +163,7 @@ func (h *fakeHost) resources(cache string) (all []string, _ error) {
 	for dir := range h.dirs {
 		for _, name := range files() {
 			switch name {
-			case pidFile, socketFile, logFile, consoleFile: // they come and go with the process
+			case pidFile, socketFile, logFile, consoleFile, lockFile: // they come and go with the process
 				continue
 			}
 			if isFile(filepath.Join(dir, name)) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/lockfile"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -20,6 +21,11 @@ const portTries = 5
 
 // run sees to it that the machine runs.
 func (d *driver) run(ctx context.Context, binary string) error {
+	lock, err := lockfile.Acquire(ctx, d.path(lockFile), "start machine "+d.env.Machine, nil)
+	if err != nil {
+		return fmt.Errorf("start machine %s: %w", d.env.Machine, err)
+	}
+	defer lock.Release()
 	now, err := d.look(ctx)
 	switch {
 	case err != nil:

@@ -12,6 +12,7 @@
 //	qemu.pid       QEMU's own record of its process
 //	console.log    what the guest printed on its serial console
 //	qemu.log       what QEMU said
+//	start.lock     one command at a time starts it
 //
 // All files are in the machine's folder, which is QEMU's working directory: its
 // command line names them without a path, so that neither the length of the path
@@ -112,12 +113,13 @@ const (
 	pidFile     = "qemu.pid"
 	consoleFile = "console.log"
 	logFile     = "qemu.log"
+	lockFile    = "start.lock"
 )
 
 // files are all of them, what is worth most last: a disk that is there says that
 // the machine exists.
 func files() []string {
-	return []string{seedFile, seedFile + ".work", varsFile, kernelFile, initrdFile, socketFile, pidFile, consoleFile, logFile, diskFile + newSuffix, diskFile}
+	return []string{seedFile, seedFile + ".work", varsFile, kernelFile, initrdFile, socketFile, pidFile, consoleFile, logFile, lockFile, diskFile + newSuffix, diskFile}
 }
 
 // newSuffix ends the names of files that are not complete.
