@@ -176,6 +176,15 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
+	for value, want := range map[string]Image{
+		"https://example.com/generic_alpine-3.24.1-x86_64-bios-cloudinit-r0.qcow2": {Busybox: true, Seed: "nocloud"},
+		"./flatcar_production_qemu_image.img":                                      {User: "core", Seed: "configdrive"},
+	} {
+		got, err := Parse(value, "", "amd64", nil)
+		if err != nil || got.Busybox != want.Busybox || got.User != want.User || got.Seed != want.Seed {
+			t.Errorf("%s: %+v, %v", value, got, err)
+		}
+	}
 	got, err := Parse("debian-12", sum256, "arm64", []string{"qcow2"})
 	if err != nil || got.Name != "debian-12" || got.Checksum != "sha256:"+sum256 || got.Sums != "" {
 		t.Errorf("a name of the catalogue: %+v, %v", got, err)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -91,8 +92,17 @@ func filePath(u *url.URL) string {
 	return filepath.FromSlash(p)
 }
 
+// own is an image that a user named. The names that publishers give their files
+// tell those that need something else than most.
 func own(u *url.URL, arch string) Image {
-	return Image{Arch: arch, URL: u.String(), Seed: "nocloud"}
+	img := Image{Arch: arch, URL: u.String(), Seed: "nocloud"}
+	switch name := strings.ToLower(path.Base(u.Path)); {
+	case strings.Contains(name, "alpine"):
+		img.Busybox = true
+	case strings.HasPrefix(name, "flatcar"):
+		img.Seed, img.User = "configdrive", "core"
+	}
+	return img
 }
 
 // take makes checksum what the image is verified by.
