@@ -355,7 +355,7 @@ func TestSilentEngine(t *testing.T) {
 		t.Errorf("record %+v", rec.Problem)
 	}
 	w.hosts["m1"].set(func(h *host) { h.enabled = true })
-	if err := m.Restart(t.Context(), []string{"m1"}); err != nil {
+	if err := w.manager().Restart(t.Context(), []string{"m1"}); err != nil {
 		t.Fatal(err)
 	}
 	if rec := w.record("m1"); rec.Problem != nil {
