@@ -62,7 +62,11 @@ func (t *tool) versionAndWarning(ctx context.Context) (v version, warning string
 // VirtualBox home: VBoxManage's own calls get into each other's way.
 func (d *driver) locked(ctx context.Context, work string, fn func(context.Context) error) error {
 	work += " of machine " + d.env.Machine
-	lock, err := lockfile.Acquire(ctx, filepath.Join(d.home(), "machine.lock"), work, func(h lockfile.Holder) {
+	home := d.home()
+	if !filepath.IsAbs(home) {
+		return fmt.Errorf("find VirtualBox's home: %q is no absolute path, is HOME set", home)
+	}
+	lock, err := lockfile.Acquire(ctx, filepath.Join(home, "machine.lock"), work, func(h lockfile.Holder) {
 		d.env.Note(ctx, "waits for "+h.String()+", which changes something in VirtualBox")
 	})
 	if err != nil {

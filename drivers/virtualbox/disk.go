@@ -72,6 +72,9 @@ func (d *driver) base(ctx context.Context, t *tool, f cloudimage.File) (cloudima
 // convert makes a VDI of another disk. VirtualBox registers both files on the way,
 // and must forget them again. What it cannot read, qemu-img may.
 func (d *driver) convert(ctx context.Context, t *tool, from, to string) error {
+	if err := d.forgetBelow(ctx, t, d.env.Cache); err != nil { // of a conversion that did not come to its end
+		return err
+	}
 	err := d.patient(ctx, func(ctx context.Context) error {
 		return t.do(ctx, "clonemedium", "disk", from, to, "--format", "VDI")
 	})

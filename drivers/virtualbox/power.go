@@ -34,12 +34,6 @@ func (d *driver) found(ctx context.Context) (*tool, version, map[string]string, 
 		return nil, v, nil, err
 	}
 	info, err := t.info(ctx, st.UUID)
-	if err != nil && callCode(err) == "E_ACCESSDENIED" {
-		all, lerr := t.vms(ctx)
-		if known := all[st.UUID]; lerr == nil && known.Lost {
-			err = lost(known)
-		}
-	}
 	if err != nil {
 		return nil, v, nil, fmt.Errorf("virtual machine %s: %w", st.Name, err)
 	}

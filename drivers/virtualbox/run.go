@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // execFunc runs a program to its end. An error means that it did not run or did
@@ -57,6 +58,7 @@ type tool struct {
 	path string
 	env  []string
 	log  *slog.Logger
+	pace wait.Pace
 }
 
 // run runs VBoxManage and returns what it printed. This is the only place that
@@ -96,9 +98,22 @@ func (t *tool) vms(ctx context.Context) (map[string]vm, error) {
 	return parseVMs(out), nil
 }
 
-// info returns what VirtualBox knows of a virtual machine.
+// info returns what VirtualBox knows of a virtual machine. One whose settings cannot
+// be read is refused, and so is any for a moment while VirtualBox's server starts.
 func (t *tool) info(ctx context.Context, uuid string) (map[string]string, error) {
-	out, err := t.run(ctx, "showvminfo", uuid, "--machinereadable")
+	var out string
+	tries := 0
+	err := wait.Until(ctx, t.pace, "VirtualBox's server", func(ctx context.Context) (_ bool, err error) {
+		out, err = t.run(ctx, "showvminfo", uuid, "--machinereadable")
+		if tries++; callCode(err) != "E_ACCESSDENIED" || tries == 5 {
+			return true, err
+		}
+		all, lerr := t.vms(ctx)
+		if v, found := all[uuid]; lerr == nil && found && v.Lost {
+			return true, lost(v)
+		}
+		return false, nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +135,7 @@ func (d *driver) tool() (*tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tool{exec: d.world.exec, path: path, log: d.env.Log}
+	t := &tool{exec: d.world.exec, path: path, log: d.env.Log, pace: d.world.pace}
 	drop := []string{"LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "VBOX_USER_HOME"}
 	for _, e := range os.Environ() {
 		if key, _, _ := strings.Cut(e, "="); !slices.Contains(drop, strings.ToUpper(key)) {

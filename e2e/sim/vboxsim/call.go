@@ -21,8 +21,6 @@ func (c *call) do(args []string) Answer {
 	if len(args) == 0 {
 		return c.syntax(2, "No command specified")
 	}
-	c.state.Calls[args[0]]++
-	c.state.Calls[""]++
 	rest := args[1:]
 	switch args[0] {
 	case "--version", "-v", "-V":

@@ -42,7 +42,7 @@ func (c *call) guest(m *machine) (guest, error) {
 	if path := c.dvd(m); path != "" {
 		files, err := readISO(path, "meta-data", "user-data", "network-config")
 		if err != nil {
-			return g, fmt.Errorf("read the seed of %s: %w", m.Name, err)
+			files = nil // it is no seed
 		}
 		var meta struct {
 			Hostname string `json:"local-hostname"`

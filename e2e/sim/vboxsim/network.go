@@ -71,13 +71,13 @@ func (c *call) hostOnlyNet(args []string) Answer {
 		return c.syntax(2, "Unknown option: %s", o.unknown)
 	}
 	name := o.values["--name"]
-	at := slices.IndexFunc(c.state.Nets, func(n *net) bool { return n.Name == name })
+	at := slices.IndexFunc(c.state.Nets, func(n *hostNet) bool { return n.Name == name })
 	switch o.rest[0] {
 	case "add":
 		if at >= 0 {
 			return fail("NS_ERROR_INVALID_ARG", "VirtualBox", "Host-only network '"+name+"' already exists")
 		}
-		c.state.Nets = append(c.state.Nets, &net{name, c.state.uuid(), o.values["--netmask"], o.values["--lower-ip"], o.values["--upper-ip"], false})
+		c.state.Nets = append(c.state.Nets, &hostNet{name, c.state.uuid(), o.values["--netmask"], o.values["--lower-ip"], o.values["--upper-ip"], false})
 		return Answer{}
 	case "modify", "remove":
 		if at < 0 {

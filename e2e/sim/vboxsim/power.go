@@ -180,7 +180,9 @@ func (c *call) discardState(args []string) Answer {
 		return noMachine(args[0])
 	}
 	if m.State != "saved" {
-		return fail("VBOX_E_INVALID_VM_STATE", "Session", "Cannot discard the saved state as the machine is not in the Saved state (machine state: PoweredOff)")
+		no := fail("VBOX_E_INVALID_VM_STATE", "Session", "Cannot discard the saved state as the machine is not in the Saved or Aborted-Saved state (machine state: PoweredOff)")
+		no.Exit = 0 // yes
+		return no
 	}
 	m.State = "poweroff"
 	return Answer{}

@@ -16,11 +16,10 @@ import (
 
 // state is all that a VirtualBox home holds.
 type state struct {
-	Calls    map[string]int    `json:"calls"`
 	Machines []*machine        `json:"machines"` // in the order of their making
 	Media    []*medium         `json:"media"`
 	Adapters []*adapter        `json:"adapters"`
-	Nets     []*net            `json:"nets"`
+	Nets     []*hostNet        `json:"nets"`
 	DHCP     []*dhcp           `json:"dhcp"`
 	Extra    map[string]string `json:"extra"`
 	Serial   int               `json:"serial"`
@@ -77,7 +76,7 @@ type adapter struct {
 	Name, GUID, IP, Mask string
 }
 
-type net struct {
+type hostNet struct {
 	Name, GUID, Mask, Lower, Upper string
 	Disabled                       bool
 }
@@ -88,9 +87,6 @@ type dhcp struct {
 }
 
 func (s *state) complete() {
-	if s.Calls == nil {
-		s.Calls = map[string]int{}
-	}
 	if s.Extra == nil {
 		s.Extra = map[string]string{}
 	}
@@ -231,7 +227,7 @@ func (s *state) vanish(ctx context.Context, hosts host.Hosts, kind, id string) e
 	case KindAdapter:
 		s.Adapters = slices.DeleteFunc(s.Adapters, func(a *adapter) bool { return a.Name == id })
 	case KindNet:
-		s.Nets = slices.DeleteFunc(s.Nets, func(n *net) bool { return n.Name == id })
+		s.Nets = slices.DeleteFunc(s.Nets, func(n *hostNet) bool { return n.Name == id })
 	case KindDHCP:
 		s.DHCP = slices.DeleteFunc(s.DHCP, func(d *dhcp) bool { return d.Network == id })
 	default:

@@ -7,6 +7,7 @@
 package vboxsim
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,7 @@ type Answer struct {
 	Stdout string `json:"stdout"`
 	Stderr string `json:"stderr"`
 	Exit   int    `json:"exit"`
+	Kill   bool   `json:"kill,omitempty"` // the process that called is to be killed
 }
 
 // The kinds of what is in a ledger.
@@ -99,24 +101,40 @@ func (b *Box) Run(ctx context.Context, dir string, args []string) Answer {
 	b.seen++
 	n, hook := b.seen, b.hook
 	b.mu.Unlock()
-	failed := func(err error) Answer {
-		return Answer{Stderr: "VBoxManage: error: " + err.Error() + "\nVBoxManage: error: Details: code NS_ERROR_FAILURE (0x80004005), component VirtualBoxWrap, interface IVirtualBox\n", Exit: 1}
+	if hook == nil {
+		hook = func(int, bool) error { return nil }
 	}
-	if hook != nil {
-		if err := hook(n, false); err != nil {
-			return failed(err)
-		}
+	if err := errors.Join(b.note(args), hook(n, false)); err != nil {
+		return broken(err.Error())
+	}
+	f, err := b.fault(args)
+	switch {
+	case err != nil:
+		return broken(err.Error())
+	case f != nil && f.Mode == Fail:
+		return broken(f.Text)
+	case f != nil && f.Mode == KillBefore:
+		return Answer{Kill: true}
 	}
 	a, err := b.once(ctx, dir, args)
-	if err != nil {
-		return failed(err)
+	if err == nil {
+		err = hook(n, true)
 	}
-	if hook != nil {
-		if err := hook(n, true); err != nil {
-			return failed(err)
-		}
+	switch {
+	case err != nil:
+		return broken(err.Error())
+	case f != nil && f.Mode == Lose:
+		return broken("the answer was lost")
+	case f != nil && f.Mode == KillAfter:
+		a.Kill = true
 	}
 	return a
+}
+
+// broken is what VBoxManage says when something inside goes wrong.
+func broken(text string) Answer {
+	return Answer{Exit: 1, Stderr: "VBoxManage: error: " + text +
+		"\nVBoxManage: error: Details: code NS_ERROR_FAILURE (0x80004005), component VirtualBoxWrap, interface IVirtualBox\n"}
 }
 
 func (b *Box) once(ctx context.Context, dir string, args []string) (a Answer, err error) {
@@ -151,22 +169,54 @@ func (b *Box) with(ctx context.Context, do func(*state) error) error {
 	if err := do(s); err != nil {
 		return err
 	}
-	if text, err = json.MarshalIndent(s, "", " "); err != nil {
+	now, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
 		return fmt.Errorf("write the simulated VirtualBox: %w", err)
 	}
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+	if bytes.Equal(now, text) {
+		return nil
+	}
+	if err := os.WriteFile(path+".new", now, 0o600); err != nil {
 		return fmt.Errorf("write the simulated VirtualBox: %w", err)
 	}
 	return os.Rename(path+".new", path)
 }
 
-// Calls returns how often each subcommand was called, and the sum under the empty name.
-func (b *Box) Calls(ctx context.Context) (calls map[string]int, err error) {
-	err = b.with(ctx, func(s *state) error {
-		calls = s.Calls
-		return nil
-	})
-	return calls, err
+// Calls returns the calls since the beginning, in their order. It is kept in the
+// file vboxsim.calls of the home, a JSON list of arguments in each line.
+func (b *Box) Calls() ([][]string, error) {
+	text, err := os.ReadFile(b.callsFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all [][]string
+	for line := range bytes.Lines(text) {
+		var args []string
+		if err := json.Unmarshal(line, &args); err != nil {
+			return nil, fmt.Errorf("read %s: %w", b.callsFile(), err)
+		}
+		all = append(all, args)
+	}
+	return all, nil
+}
+
+func (b *Box) callsFile() string { return filepath.Join(b.cfg.Home, "vboxsim.calls") }
+
+// note adds a call to those that were made.
+func (b *Box) note(args []string) error {
+	line, err := json.Marshal(args)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(b.callsFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(line, '\n'))
+	return errors.Join(err, f.Close())
 }
 
 // Extra returns VirtualBox's global extra data.
