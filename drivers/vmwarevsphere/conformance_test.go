@@ -71,7 +71,7 @@ func (c *cloud) with(more drivers.Values) drivers.Values {
 }
 
 func testFactory() drivers.Factory {
-	return factory(wait.Pace{First: 20 * time.Millisecond, Most: 20 * time.Millisecond})
+	return factory(wait.Pace{First: 5 * time.Millisecond, Most: 20 * time.Millisecond})
 }
 
 func hostKey(t testing.TB) []byte {

@@ -39,7 +39,7 @@ func (i *index) FindChild(ctx *simulator.Context, req *types.FindChild) (body so
 // result waits for one of the simulator's tasks.
 func result(ctx *simulator.Context, ref types.ManagedObjectReference) (types.AnyType, types.BaseMethodFault) {
 	task := ctx.Map.Get(ref).(*simulator.Task)
-	task.Wait()
+	await(ctx.Map, task)
 	if task.Info.Error != nil {
 		return nil, task.Info.Error.Fault
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -13,7 +14,8 @@ import (
 // turns has changes made one after the other: the simulator's tasks write into
 // datastores that other tasks read, and into machines that are made while all see them.
 type turns struct {
-	changing sync.Mutex // from the call that changes something to the end of its tasks
+	changing sync.Mutex            // from the call that changes something to the end of its tasks
+	ended    map[mo.Reference]bool // tasks; touched while changing
 
 	mu    sync.Mutex
 	maker *simulator.Context // of the last call that makes a machine
@@ -29,14 +31,36 @@ func (c *Cloud) inTurn(w http.ResponseWriter, r *http.Request, method string) {
 	c.turns.changing.Lock()
 	defer func() {
 		go func() {
-			for _, task := range c.registry().AllReference("Task") {
-				task.(*simulator.Task).Wait()
-			}
+			c.turns.awaitAll(c.registry())
 			c.turns.release()
 			c.turns.changing.Unlock()
 		}()
 	}()
 	c.model.Service.ServeMux.ServeHTTP(w, r)
+}
+
+// awaitAll waits for the end of all tasks.
+func (t *turns) awaitAll(registry *simulator.Registry) {
+	if t.ended == nil {
+		t.ended = map[mo.Reference]bool{}
+	}
+	for _, task := range registry.AllReference("Task") {
+		if !t.ended[task] {
+			await(registry, task.(*simulator.Task))
+			t.ended[task] = true
+		}
+	}
+}
+
+// await waits for the end of a task, which the simulator looks at more seldom.
+func await(registry *simulator.Registry, task *simulator.Task) {
+	for nobody := new(simulator.Context); ; <-time.After(time.Millisecond) {
+		var state types.TaskInfoState
+		registry.WithLock(nobody, task, func() { state = task.Info.State })
+		if state == types.TaskInfoStateSuccess || state == types.TaskInfoStateError {
+			return
+		}
+	}
 }
 
 // serveInside serves the simulator's own clients.
