@@ -212,7 +212,7 @@ func TestAccelerator(t *testing.T) {
 		note   string
 	}{
 		"runs":         {probe: answer{exit: probeExit}, want: "kvm"},
-		"says why":     {probe: answer{exit: 134, stderr: "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\n"}, want: "tcg", note: "kvm runs no guest here: error: failed to set MSR 0x10a to 0x69; the machine is emulated (tcg), which is slow"},
+		"says why":     {probe: answer{exit: 134, stderr: "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\nqemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: kvm_buf_set_msrs: Assertion `ret == cpu->kvm_msr_buf->nmsrs' failed.\n"}, want: "tcg", note: "kvm runs no guest here: failed to set MSR 0x10a to 0x69; the machine is emulated (tcg), which is slow"},
 		"says nothing": {probe: answer{exit: 1}, want: "tcg", note: "kvm runs no guest here: QEMU ended with code 1; the machine is emulated (tcg), which is slow"},
 		"asked for":    {probe: answer{exit: 1}, values: drivers.Values{"qemu-accel": {"kvm"}}, want: "kvm"},
 	} {

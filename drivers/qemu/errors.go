@@ -41,8 +41,9 @@ func words(output string) string {
 		if name, rest, ok := strings.Cut(line, ": "); ok && (strings.HasPrefix(name, "qemu") || strings.Contains(name, "/qemu")) {
 			line = rest
 		}
+		line = strings.TrimPrefix(line, "error: ")
 		switch {
-		case line == "":
+		case line == "", strings.Contains(line, ": Assertion `"): // what comes before says it better
 		case strings.HasPrefix(line, "warning:"), strings.HasPrefix(line, "info:"):
 			warnings = append(warnings, line)
 		default:
