@@ -190,9 +190,9 @@ func (c *call) settings(args []string) ([]setting, *Answer) {
 }
 
 func (c *call) apply(m *machine, s setting) Answer {
-	inRange := func(what, property string, low, high int) Answer {
+	inRange := func(what, property, unit string, low, high int) Answer {
 		if n, err := strconv.Atoi(s.value); err != nil || n < low || n > high {
-			return fail("NS_ERROR_INVALID_ARG", "Machine", fmt.Sprintf("Invalid %s: %s (must be in range [%d, %d])", what, s.value, low, high))
+			return fail("NS_ERROR_INVALID_ARG", "Machine", fmt.Sprintf("Invalid %s: %s%s (must be in range [%d, %d]%s)", what, s.value, unit, low, high, unit))
 		}
 		m.Settings[property] = s.value
 		return Answer{}
@@ -200,9 +200,9 @@ func (c *call) apply(m *machine, s setting) Answer {
 	n := m.NICs[max(s.index, 1)]
 	switch s.name {
 	case "--cpus":
-		return inRange("virtual CPU count", s.name, 1, 64)
+		return inRange("virtual CPU count", s.name, "", 1, 64)
 	case "--memory":
-		return inRange("RAM size", s.name, 4, 2097152)
+		return inRange("RAM size", s.name, " MB", 4, 2097152)
 	case "--name":
 		m.Name = s.value
 	case "--nic":
