@@ -428,7 +428,7 @@ func TestDerive(t *testing.T) {
 func TestFor(t *testing.T) {
 	t.Parallel()
 	c := For(drivers.Env{Cache: "x"})
-	if c.Dir != filepath.Join("x", "images") || c.client() == nil || c.log() == nil {
+	if c.Dir != filepath.Join("x", "images") || c.client().Transport.(*http.Transport).Proxy == nil || c.log() == nil {
 		t.Errorf("%+v", c)
 	}
 	c.note(t.Context(), "nobody listens")

@@ -151,10 +151,16 @@ func (g *getting) verify(p *part, want string) (string, error) {
 	return sum, nil
 }
 
-func (g *getting) tell(ctx context.Context, done, total int64) {
+// shows says how far a step is.
+func (g *getting) shows(ctx context.Context, done, total int64) {
 	if g.c.Progress != nil {
 		g.c.Progress(ctx, done, total)
 	}
+}
+
+// tell says how much of the published file is here.
+func (g *getting) tell(ctx context.Context, done, total int64) {
+	g.shows(ctx, done, total)
 	if g.progress != nil {
 		g.progress(done, total)
 	}

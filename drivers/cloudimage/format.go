@@ -34,15 +34,15 @@ func formatOf(path string) (string, error) {
 	case bytes.HasPrefix(head, []byte("QFI\xfb")):
 		return "qcow2", checkQcow2(head)
 	case bytes.HasPrefix(head, []byte("KDMV")):
-		return "vmdk", nil
+		return "vmdk", checkVMDK(file, head)
 	case bytes.HasPrefix(head, []byte("# Disk DescriptorFile")):
 		return "", fmt.Errorf("%w: it is only the description of a VMDK, whose data are in other files", ErrFormat)
 	case bytes.HasPrefix(head, []byte("vhdxfile")):
 		return "vhdx", nil
 	case len(head) > 68 && binary.LittleEndian.Uint32(head[64:]) == 0xbeda107f:
-		return "vdi", nil
-	case at(file, stat.Size()-512, "conectix"), bytes.HasPrefix(head, []byte("conectix")):
-		return "vhd", nil
+		return "vdi", differencing(len(head) > 80 && binary.LittleEndian.Uint32(head[76:]) == 4)
+	case at(file, stat.Size()-512, "conectix"):
+		return "vhd", differencing(at(file, stat.Size()-512+60, "\x00\x00\x00\x04"))
 	case at(file, 0x8001, "CD001"):
 		return "iso", nil
 	}
@@ -75,6 +75,34 @@ func checkQcow2(head []byte) error {
 		return fmt.Errorf("%w: its data are in another file", ErrFormat)
 	}
 	return nil
+}
+
+func differencing(is bool) error {
+	if is {
+		return fmt.Errorf("%w: it is based on another file", ErrFormat)
+	}
+	return nil
+}
+
+// checkVMDK refuses images whose embedded description names a parent, or other
+// files as the disk.
+func checkVMDK(file io.ReaderAt, head []byte) error {
+	if len(head) < 44 {
+		return fmt.Errorf("%w: it ends in its header", ErrFormat)
+	}
+	capacity, sector, sectors := binary.LittleEndian.Uint64(head[12:]), binary.LittleEndian.Uint64(head[28:]), binary.LittleEndian.Uint64(head[36:])
+	if capacity == 0 {
+		return fmt.Errorf("%w: its data are in other files", ErrFormat)
+	}
+	const most = 128 // sectors; real ones have 20
+	if sector == 0 || sector > 1<<40 {
+		return nil
+	}
+	description := make([]byte, 512*min(sectors, most))
+	if _, err := file.ReadAt(description, int64(sector)*512); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return differencing(bytes.Contains(bytes.ToLower(description), []byte("parentfilenamehint")))
 }
 
 // checkRaw refuses what is no disk, such as the page of a server that has no image.

@@ -27,7 +27,12 @@ func (g *getting) unpack(ctx context.Context, from, dir string) (disk, packed st
 		return "", "", err
 	}
 	defer func() { _ = file.Close() }()
-	content, packed, err := g.content(file)
+	stat, err := file.Stat()
+	if err != nil {
+		return "", "", err
+	}
+	came := &counter{file: file}
+	content, packed, err := g.content(file, came)
 	if err != nil || packed == "" {
 		return from, "", err
 	}
@@ -36,7 +41,11 @@ func (g *getting) unpack(ctx context.Context, from, dir string) (disk, packed st
 	}
 	disk = filepath.Join(dir, "unpacked")
 	err = g.c.step(ctx, "unpack "+g.img.String(), func(ctx context.Context) error {
-		return writeSparse(ctx, disk, content)
+		return writeSparse(ctx, disk, content, func() {
+			if came.n > 0 { // archives that are read here and there do not tell
+				g.shows(ctx, came.n, stat.Size())
+			}
+		})
 	})
 	if err != nil {
 		var local *localError
@@ -49,14 +58,14 @@ func (g *getting) unpack(ctx context.Context, from, dir string) (disk, packed st
 }
 
 // content is the one file in a packed one.
-func (g *getting) content(file *os.File) (content io.Reader, packed string, err error) {
+func (g *getting) content(file *os.File, came io.Reader) (content io.Reader, packed string, err error) {
 	start := make([]byte, 6)
 	n, err := file.ReadAt(start, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, "", err
 	}
 	start = start[:n]
-	buffered := bufio.NewReaderSize(file, 1<<20)
+	buffered := bufio.NewReaderSize(came, 1<<20)
 	switch {
 	case bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")):
 		packed = "xz"
@@ -84,6 +93,18 @@ func (g *getting) content(file *os.File) (content io.Reader, packed string, err 
 		return &onlyOfTar{archive: tar.NewReader(plain)}, "tar." + packed, nil
 	}
 	return plain, packed, nil
+}
+
+// counter counts the bytes that were read of a file.
+type counter struct {
+	file io.Reader
+	n    int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.file.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 func onlyOfZip(file *os.File) (io.Reader, error) {
@@ -150,19 +171,19 @@ func (o *onlyOfTar) Read(p []byte) (int, error) {
 }
 
 // writeSparse writes a file, and leaves out what is zero in it.
-func writeSparse(ctx context.Context, path string, content io.Reader) error {
+func writeSparse(ctx context.Context, path string, content io.Reader, came func()) error {
 	file, err := os.Create(path)
 	if err != nil {
 		return &localError{err: err}
 	}
-	err = sparse(ctx, file, content)
+	err = sparse(ctx, file, content, came)
 	if cerr := file.Close(); err == nil && cerr != nil {
 		err = &localError{err: cerr}
 	}
 	return err
 }
 
-func sparse(ctx context.Context, file *os.File, content io.Reader) error {
+func sparse(ctx context.Context, file *os.File, content io.Reader, came func()) error {
 	const block = 1 << 16
 	buf, zero := make([]byte, block), make([]byte, block)
 	var size int64
@@ -181,6 +202,7 @@ func sparse(ctx context.Context, file *os.File, content io.Reader) error {
 			}
 		}
 		size += int64(n)
+		came()
 	}
 	if err := file.Truncate(size); err != nil {
 		return &localError{err: err}

@@ -171,15 +171,31 @@ func TestFormatOf(t *testing.T) {
 	}
 	backed, external := qcow2(2000), qcow2(2000)
 	backed[15], external[79] = 8, 4
+	vmdk := func(capacity byte, description string) []byte {
+		data := image(4096, 0, "KDMV\x01\x00\x00\x00")
+		data[12], data[28], data[36] = capacity, 2, 4
+		copy(data[1024:], description)
+		return data
+	}
+	vhd := image(2048, 1536, "conectix")
+	vhd[1536+63] = 3
+	differing := bytes.Clone(vhd)
+	differing[1536+63] = 4
+	vdi := image(2000, 64, "\x7f\x10\xda\xbe")
+	vdi[76] = 4
 	tests := map[string]struct {
 		data []byte
 		want string
 	}{
 		"qcow2":             {qcow2(2000), "qcow2"},
-		"vmdk":              {image(2000, 0, "KDMV\x01\x00"), "vmdk"},
+		"vmdk":              {vmdk(1, "# Disk DescriptorFile\nparentCID=ffffffff\n"), "vmdk"},
+		"vmdk with parent":  {vmdk(1, "parentCID=12345678\nParentFileNameHint=\"/etc/shadow\"\n"), "it is based on another file"},
+		"vmdk of others":    {vmdk(0, "RW 1 FLAT \"/etc/shadow\" 0"), "its data are in other files"},
+		"vmdk cut":          {[]byte("KDMV\x01\x00\x00\x00"), "ends in its header"},
 		"vhdx":              {image(2000, 0, "vhdxfile"), "vhdx"},
-		"vhd":               {image(2048, 1536, "conectix"), "vhd"},
-		"dynamic vhd":       {image(2048, 0, "conectix"), "vhd"},
+		"vhd":               {vhd, "vhd"},
+		"vhd with parent":   {differing, "it is based on another file"},
+		"vdi with parent":   {vdi, "it is based on another file"},
 		"vdi":               {image(2000, 64, "\x7f\x10\xda\xbe"), "vdi"},
 		"iso":               {image(0x9000, 0x8001, "CD001"), "iso"},
 		"raw":               {image(2048, 510, "\x55\xaa"), "raw"},

@@ -107,6 +107,32 @@ func (m *Manager) imageUsers() (map[string][]string, error) {
 	return users, errors.Join(errs...)
 }
 
+// beingMade is an error that names the machines that other commands are making now.
+// They may use any image before they can say so.
+func (m *Manager) beingMade(ctx context.Context) error {
+	names, err := m.Store.Names()
+	if err != nil {
+		return err
+	}
+	errs := []error{err}
+	for _, name := range names {
+		x, err := m.view(name)
+		if err != nil || x.rec.Phase != store.Pending {
+			continue
+		}
+		if _, ok := x.drv.(drivers.ImageUser); !ok {
+			continue
+		}
+		txn, err := m.locks().machine(ctx, name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s is being made and may use any image: %w", name, err))
+			continue
+		}
+		errs = append(errs, txn.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // ImageRequest asks for an image in the cache.
 type ImageRequest struct {
 	Image    string // NAME, URL or PATH
@@ -147,7 +173,7 @@ func (m *Manager) RemoveImages(ctx context.Context, names []string) ([]Image, er
 		return nil, fmt.Errorf("list images: %w", err)
 	}
 	users, err := m.imageUsers()
-	if err != nil {
+	if err = errors.Join(err, m.beingMade(ctx)); err != nil {
 		return nil, err
 	}
 	bySum := map[string][]string{} // the files of an image go together

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/drivertest/fake"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -81,6 +82,21 @@ func TestImages(t *testing.T) {
 		t.Errorf("removed %+v, %v", removed, err)
 	}
 	w.lose("m1")
+
+	w.setenv(fake.EnvFail, "create-after")
+	if _, err := m.Create(t.Context(), CreateRequest{Names: []string{"m2"}, Driver: fake.Name}); err == nil {
+		t.Fatal("no error")
+	}
+	txn, err := m.Store.Lock(t.Context(), "m2", "create")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.RemoveImages(t.Context(), nil); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "m2 is being made and may use any image") {
+		t.Errorf("got %v", err)
+	}
+	if err := txn.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if removed, err = m.RemoveImages(t.Context(), nil); err != nil || len(removed) != 1 || removed[0].Name != "a.img" {
 		t.Errorf("removed %+v, %v", removed, err)
 	}
