@@ -83,6 +83,10 @@ func (a *app) awaitsValue(words []string, flags []cli.Flag, perr error) cli.Flag
 // valuesOf are the values that an option may have, as far as they are known.
 func (a *app) valuesOf(f cli.Flag) []string {
 	if o, ok := optionOf(f); ok {
+		switch o.Name {
+		case "virtualbox-image", "hyperv-image", "qemu-image":
+			return a.imageNames(false)
+		}
 		return o.OneOf
 	}
 	switch f.Names()[0] {
