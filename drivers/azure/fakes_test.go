@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest"
+	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/azuresim"
 )
 
@@ -98,14 +99,42 @@ func TestFakesWithout(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(without)) {
 		for _, status := range []int{501, 500, 404, 403} {
-			if status == 404 && name == "any of them" || status == 403 && !slices.Contains(guarded(), name) {
-				continue // a group that is not there, and rights that are needed
+			whole := name == "any of them"
+			if status == 404 && whole || status == 403 && !slices.Contains(guarded(), name) || status == 500 && !whole {
+				continue // a group that is not there, rights that are needed, and what "any of them" tries
 			}
 			t.Run(fmt.Sprintf("%s %d", name, status), func(t *testing.T) {
 				t.Parallel()
 				live(t, newFront(t, azuresim.Config{}, &azuresim.FrontConfig{Without: without[name], Status: status}), nil)
 			})
 		}
+	}
+}
+
+// TestRemovalDoesNotGuess fails where an answer fails that things hang on, and
+// takes what is not its own for nobody's.
+func TestRemovalDoesNotGuess(t *testing.T) {
+	t.Parallel()
+	for _, action := range []string{"GET disks", "GET resources", "GET resourceGroups", "GET publicIPAddresses", "GET virtualNetworks"} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, azuresim.Config{})
+			d := c.driver(t, nil, drivers.Env{})
+			if err := d.Create(t.Context(), request(t)); err != nil {
+				t.Fatal(err)
+			}
+			c.gate.Inject(sim.Fault{Action: action, Mode: sim.Fail, Status: 500, Times: -1})
+			if err := d.Remove(t.Context()); err == nil {
+				t.Error("removed in the dark")
+			}
+			c.gate.Clear()
+			if err := d.Remove(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if left := c.list(true); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
 	}
 }
 

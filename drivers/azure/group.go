@@ -174,11 +174,11 @@ func (a *account) exists(ctx context.Context, id string) (there bool, err error)
 // machine that is just being made has begun in the resource group.
 func (a *account) grouped(ctx context.Context, name string) (bool, error) {
 	ips := a.ips.NewListPager(name, nil)
-	any, err := some(ctx, a, "list public addresses of resource group "+name, ips, func(p armnetwork.PublicIPAddressesClientListResponse) bool {
+	used, err := some(ctx, a, "list public addresses of resource group "+name, ips, func(p armnetwork.PublicIPAddressesClientListResponse) bool {
 		return slices.ContainsFunc(p.Value, func(v *armnetwork.PublicIPAddress) bool { return v != nil })
 	})
-	if any || err != nil {
-		return any, err
+	if used || err != nil {
+		return used, err
 	}
 	networks := a.networks.NewListPager(name, nil)
 	return some(ctx, a, "list virtual networks of resource group "+name, networks, func(p armnetwork.VirtualNetworksClientListResponse) bool {

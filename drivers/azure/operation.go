@@ -58,7 +58,7 @@ var errTrack = errors.New("lost track of the operation")
 func finish[T any](ctx context.Context, a *account, what string, p *runtime.Poller[T]) (result T, err error) {
 	for !p.Done() {
 		resp, err := p.Poll(ctx)
-		if isCode(err, http.StatusNotFound) || missing(a.fault(ctx, what, err)) {
+		if isCode(err, http.StatusNotFound) || failing(a.fault(ctx, what, err)) {
 			return result, fmt.Errorf("%w: %w", errTrack, err)
 		}
 		if err != nil {

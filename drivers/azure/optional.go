@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -14,27 +13,36 @@ import (
 )
 
 // missing tells whether an endpoint does not know the method that it was asked
-// for, as the endpoint of a stack, an older or a test one may not, or cannot do
-// it at all. Azure itself tells by a code what it does not find.
+// for, as the endpoint of a stack, an older or a test one may not. Azure itself
+// tells by a code what it does not find.
 func missing(err error) bool {
 	var r *refusal
 	if !errors.As(err, &r) {
 		return false
 	}
 	switch r.status {
-	case http.StatusNotImplemented, http.StatusMethodNotAllowed, http.StatusInternalServerError, http.StatusBadGateway:
+	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
 		return true
 	case http.StatusNotFound:
 		return r.code == "" || r.is("InvalidResourceType", "NoRegisteredProviderFound")
 	}
-	return r.is("InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented") ||
-		strings.Contains(r.message, "not implemented")
+	return r.is("InvalidResourceType", "NoRegisteredProviderFound", "InvalidApiVersionParameter", "NotImplemented") || unable(r.message)
+}
+
+// unable tells whether the SDK's fake servers say that nobody wrote an answer.
+func unable(message string) bool {
+	return strings.Contains(message, "not implemented") || strings.HasPrefix(message, "fake ")
+}
+
+// failing tells whether an endpoint cannot answer, and not only for a moment.
+func failing(err error) bool {
+	return missing(err) || isCode(err, http.StatusInternalServerError) || isCode(err, http.StatusBadGateway)
 }
 
 // spared tells whether a machine can do without the answer to a question that
 // is asked to know better: because nobody knows it, or nobody may ask.
 func spared(err error) bool {
-	return missing(err) || errors.Is(err, drivers.ErrPermission)
+	return failing(err) || errors.Is(err, drivers.ErrPermission)
 }
 
 // How often a request is tried again that fails for reasons of the endpoint's.
@@ -62,7 +70,7 @@ func passing(resp *http.Response, err error) bool {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusInternalServerError:
-		return !bytes.Contains(body(resp), []byte("not implemented"))
+		return !unable(string(body(resp)))
 	}
 	return false
 }
