@@ -100,6 +100,7 @@ func TestFaults(t *testing.T) {
 		"memory":     {&types.InsufficientMemoryResourcesFault{}, drivers.ErrCapacity, "InsufficientMemoryResourcesFault"},
 		"cpu":        {&types.InsufficientCpuResourcesFault{}, drivers.ErrCapacity, ""},
 		"license":    {&types.NotEnoughLicenses{}, drivers.ErrQuota, ""},
+		"limit":      {&types.LimitExceeded{Property: "numCPUs"}, drivers.ErrQuota, "numCPUs"},
 		"expired":    {&types.LicenseExpired{}, drivers.ErrQuota, ""},
 		"name":       {&types.DuplicateName{Name: "m1", Object: vmRef("vm-7")}, drivers.ErrConflict, "VirtualMachine:vm-7"},
 		"host":       {&types.HostNotConnected{}, drivers.ErrCapacity, ""},

@@ -83,6 +83,8 @@ func (c *center) classify(err error) (text string, sentinel error, advice string
 		return text, drivers.ErrInUse, ""
 	case *types.HostNotReachable, *types.HostNotConnected, *types.HostCommunication:
 		return text, drivers.ErrCapacity, "the host is not connected to its vCenter; choose another"
+	case *types.LimitExceeded:
+		return text + ": " + f.Property, drivers.ErrQuota, ""
 	case *types.NotSupported:
 		return text, drivers.ErrUnsupported, ""
 	}
