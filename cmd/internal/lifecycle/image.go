@@ -58,7 +58,7 @@ func (m *Manager) Images(ctx context.Context) ([]Image, error) {
 	there := map[string]bool{}
 	for _, f := range files {
 		img := describe(f.Image)
-		img.Cached, img.Size, img.Sum, img.Path, img.Used, img.Machines = true, f.Size, f.Sum, f.Path, f.Used, users[f.Path]
+		img.Cached, img.Size, img.Sum, img.Path, img.Used, img.Machines = true, f.Size, f.Sum, f.Path, f.Used, users[fileKey(f.Path)]
 		all = append(all, img)
 		there[img.published()] = true
 	}
@@ -82,8 +82,14 @@ func (i Image) published() string {
 	return strings.Join(append([]string{i.URL, i.Arch, i.Format}, i.Firmware...), " ")
 }
 
+// fileKey is by what a file of the cache is known wherever the store is: its folder
+// is named after its content.
+func fileKey(path string) string {
+	return filepath.Base(filepath.Dir(path)) + "/" + filepath.Base(path)
+}
+
 // imageUsers returns the machines whose disks are based on a file of the cache, by
-// its path, and an error that names those who could not be asked.
+// its key, and an error that names those who could not be asked.
 func (m *Manager) imageUsers() (map[string][]string, error) {
 	names, err := m.Store.Names()
 	if err != nil {
@@ -99,8 +105,7 @@ func (m *Manager) imageUsers() (map[string][]string, error) {
 		}
 		if u, ok := x.drv.(drivers.ImageUser); ok {
 			for _, path := range u.Images() {
-				path = filepath.Clean(path)
-				users[path] = append(users[path], name)
+				users[fileKey(path)] = append(users[fileKey(path)], name)
 			}
 		}
 	}
@@ -178,7 +183,7 @@ func (m *Manager) RemoveImages(ctx context.Context, names []string) ([]Image, er
 	}
 	bySum := map[string][]string{} // the files of an image go together
 	for _, f := range files {
-		bySum[f.Sum] = append(bySum[f.Sum], users[f.Path]...)
+		bySum[f.Sum] = append(bySum[f.Sum], users[fileKey(f.Path)]...)
 	}
 	var removed []Image
 	var errs []error
