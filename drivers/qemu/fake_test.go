@@ -319,6 +319,8 @@ func (h *fakeHost) is(pid int, uuid string, _ time.Time) bool {
 	return q != nil && q.alive && q.uuid == uuid
 }
 
+func (h *fakeHost) gone(pid int, uuid string) bool { return !h.is(pid, uuid, time.Time{}) }
+
 func (h *fakeHost) all(_ context.Context, uuid string) (pids []int, _ error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -33,8 +33,8 @@ func (d *driver) run(ctx context.Context, binary string) error {
 	case now.pid != 0 || now.status != "":
 		return d.resume(ctx, now)
 	}
-	if pids, err := d.world.procs.all(ctx, d.state.Value.UUID); err != nil {
-		return fmt.Errorf("look for the machine's process: %w", err)
+	if pids, _, err := d.pids(ctx); err != nil {
+		return err
 	} else if len(pids) > 0 { // it has not written its pid yet
 		return d.await(ctx, child{pid: pids[0]})
 	}
@@ -145,10 +145,14 @@ func (c Config) iface() string {
 }
 
 func (d *driver) cpus() int {
-	if d.cfg.CPUs < 0 {
-		return d.world.cpus
+	st := d.state.Value
+	switch {
+	case d.cfg.CPUs > 0:
+		return d.cfg.CPUs
+	case st.Arch == "arm64" && st.Accel != "kvm":
+		return min(d.world.cpus, 8) // the interrupt controller of virt takes no more
 	}
-	return d.cfg.CPUs
+	return d.world.cpus
 }
 
 // guestArch is the architecture of the guest.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
+	"slices"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
@@ -83,12 +83,8 @@ func (d *driver) order(ctx context.Context, command string) error {
 
 // talk has a conversation with QEMU.
 func (d *driver) talk(ctx context.Context, fn func(context.Context, *monitor) error) error {
-	if !d.world.exists(d.path(socketFile)) {
-		return fmt.Errorf("talk to QEMU: %w", fs.ErrNotExist)
-	}
 	ctx, cancel := within(ctx, askLimit, "the answer of QEMU")
 	defer cancel()
-	var conn net.Conn
 	conn, err := d.world.dial(ctx, d.path(socketFile))
 	if err != nil {
 		return fmt.Errorf("talk to QEMU: %w", ended(ctx, err))
@@ -200,13 +196,17 @@ func (d *driver) shutDown(ctx context.Context, grace time.Duration) (bool, error
 	limited, cancel := within(ctx, grace, "the shutdown")
 	defer cancel()
 	var pressed time.Time
+	known := map[int]bool{}
+	if pid := d.pid(); pid != 0 {
+		known[pid] = true
+	}
 	err := wait.Until(limited, d.world.pace, "the shutdown", func(limited context.Context) (bool, error) {
 		status, err := d.query(limited)
 		if err != nil {
 			if limited.Err() != nil {
 				return false, context.Cause(limited)
 			}
-			return d.pid() == 0, nil
+			return d.pid() == 0 && d.gone(known), nil
 		}
 		if status == "paused" || status == "suspended" { // what is frozen cannot shut down
 			return false, d.resume(limited, sight{status: status})
@@ -241,33 +241,62 @@ func (d *driver) Kill(ctx context.Context) error {
 func (d *driver) end(ctx context.Context) error {
 	ctx, cancel := within(ctx, endLimit, "the end of QEMU")
 	defer cancel()
+	begin, known := time.Now(), map[int]bool{}
+	pids, _, err := d.pids(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		known[pid] = true
+	}
 	asked := d.order(ctx, "quit") == nil
-	begin := time.Now()
 	return wait.Until(ctx, d.world.pace, "the end of QEMU", func(ctx context.Context) (bool, error) {
-		if err := context.Cause(ctx); err != nil {
+		pids, written, err := d.pids(ctx)
+		if err != nil {
 			return false, err
 		}
-		pids, err := d.world.procs.all(ctx, d.state.Value.UUID)
-		if err != nil {
-			return false, fmt.Errorf("look for the machine's process: %w", err)
-		}
-		pid, written := readPID(d.path(pidFile))
-		if pid != 0 && d.world.procs.is(pid, d.state.Value.UUID, written) {
-			pids = append(pids, pid)
+		for _, pid := range pids {
+			known[pid] = true
 		}
 		if len(pids) == 0 {
-			return true, nil
+			return d.gone(known), nil
 		}
 		if asked && time.Since(begin) < askLimit {
 			return false, nil
 		}
-		for _, p := range pids {
-			if err := d.world.procs.kill(p, d.state.Value.UUID, written); err != nil {
-				return false, fmt.Errorf("end process %d: %w", p, err)
+		for _, pid := range pids {
+			if err := d.world.procs.kill(pid, d.state.Value.UUID, written); err != nil {
+				return false, fmt.Errorf("end process %d: %w", pid, err)
 			}
 		}
 		return false, nil
 	})
+}
+
+// pids are all processes of the machine that are to be found. written is when QEMU
+// recorded its own.
+func (d *driver) pids(ctx context.Context) (pids []int, written time.Time, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, written, err
+	}
+	if pids, err = d.world.procs.all(ctx, d.state.Value.UUID); err != nil {
+		return nil, written, fmt.Errorf("look for the machine's process: %w", ended(ctx, err))
+	}
+	pid, written := readPID(d.path(pidFile))
+	if pid != 0 && !slices.Contains(pids, pid) && d.world.procs.is(pid, d.state.Value.UUID, written) {
+		pids = append(pids, pid)
+	}
+	return pids, written, nil
+}
+
+// gone tells whether processes that were the machine's are no more.
+func (d *driver) gone(pids map[int]bool) bool {
+	for pid := range pids {
+		if !d.world.procs.gone(pid, d.state.Value.UUID) {
+			return false
+		}
+	}
+	return true
 }
 
 // consoleLimit is how much of the console is of interest.

@@ -18,6 +18,30 @@ func commandLine(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
 
+// hasEnded tells whether a process is no more. One that is ending loses its command
+// line first. Its files and sockets go with the last of its threads; then it is a
+// zombie until its parent looks.
+func hasEnded(pid int) bool {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return true
+	}
+	state, threads := parseStat(string(data))
+	return (state == "Z" || state == "X") && threads <= 1
+}
+
+// parseStat reads what proc(5) calls /proc/pid/stat. The name, which is in
+// parentheses, may have anything in it.
+func parseStat(stat string) (state string, threads int) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	const stateField, threadsField = 0, 17
+	if len(fields) <= threadsField {
+		return "", 0
+	}
+	threads, _ = strconv.Atoi(fields[threadsField])
+	return fields[stateField], threads
+}
+
 func commandLines(context.Context) (map[int][]string, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {

@@ -28,6 +28,9 @@ func living(fields []string) []string {
 	return fields[1:]
 }
 
+// hasEnded tells whether a process is no more.
+func hasEnded(pid int) bool { return commandLine(pid) == nil }
+
 func commandLines(ctx context.Context) (map[int][]string, error) {
 	out, err := exec.CommandContext(ctx, "ps", "-axww", "-o", "pid=,stat=,command=").Output()
 	if err != nil {

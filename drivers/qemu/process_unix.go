@@ -32,6 +32,14 @@ func (system) all(ctx context.Context, uuid string) ([]int, error) {
 	return pids, nil
 }
 
+func (system) gone(pid int, uuid string) bool {
+	if hasEnded(pid) {
+		return true
+	}
+	args := commandLine(pid)
+	return len(args) > 0 && !hasUUID(args, uuid) // the number is another's now
+}
+
 func (s system) kill(pid int, uuid string, written time.Time) error {
 	p, err := os.FindProcess(pid) // holds the process, so that the pid cannot become another's
 	if err != nil {

@@ -59,6 +59,16 @@ func isQEMU(h windows.Handle, written time.Time) bool {
 // that is in use cannot be deleted, so a process that is missed is not lost.
 func (system) all(context.Context, string) ([]int, error) { return nil, nil }
 
+func (system) gone(pid int, _ string) bool {
+	h, err := windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, false, uint32(pid))
+	if err != nil {
+		return true
+	}
+	defer func() { _ = windows.CloseHandle(h) }()
+	var code uint32
+	return windows.GetExitCodeProcess(h, &code) != nil || code != uint32(windows.STATUS_PENDING)
+}
+
 func (s system) kill(pid int, uuid string, written time.Time) error {
 	p, err := os.FindProcess(pid) // holds the process, so that the pid cannot become another's
 	if err != nil {

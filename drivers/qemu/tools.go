@@ -76,8 +76,14 @@ func imgPackage(host string) string {
 
 var versionWord = regexp.MustCompile(`version (\d+)\.(\d+)`)
 
-// The earliest QEMU that knows all that is asked of it.
-const minMajor, minMinor = 4, 2
+// earliest is the first QEMU that knows all that is asked of it: on Windows that
+// is Unix sockets.
+func earliest(host string) (major, minor int) {
+	if host == "windows" {
+		return 7, 2
+	}
+	return 4, 2
+}
 
 // checkVersion returns why this QEMU cannot be used.
 func (d *driver) checkVersion(ctx context.Context, binary string) error {
@@ -93,6 +99,7 @@ func (d *driver) checkVersion(ctx context.Context, binary string) error {
 	}
 	major, _ := strconv.Atoi(m[1])
 	minor, _ := strconv.Atoi(m[2])
+	minMajor, minMinor := earliest(d.world.host)
 	if major < minMajor || major == minMajor && minor < minMinor {
 		return fmt.Errorf("%w: %s is QEMU %d.%d, and %d.%d is needed", drivers.ErrUnsupported, binary, major, minor, minMajor, minMinor)
 	}

@@ -45,6 +45,10 @@ type processes interface {
 	// all returns the machine's processes, as far as this computer can tell by the UUID.
 	all(ctx context.Context, uuid string) ([]int, error)
 
+	// gone tells whether a process that was the machine's has ended, and has let go
+	// of all that it had. Until then is may tell that it is not the machine's.
+	gone(pid int, uuid string) bool
+
 	// kill ends a process if it is the machine's, without waiting for the end.
 	kill(pid int, uuid string, written time.Time) error
 }
