@@ -38,7 +38,7 @@ type Image struct {
 	Sums     string   `json:"sums,omitempty"`     // URL of the published checksums
 	Checksum string   `json:"checksum,omitempty"` // "sha256:HEX" or "sha512:HEX" of the published file, or NoChecksum; empty: see Sums
 	User     string   `json:"user,omitempty"`     // the login user that the image has by itself; empty: unknown
-	Busybox  bool     `json:"busybox,omitempty"`  // it has no bash and no PAM, as Alpine: for seed.Seed.Busybox
+	Busybox  bool     `json:"busybox,omitempty"`  // it has no bash, no sudo and no PAM, as Alpine: for seed.Seed.Busybox
 	Firmware []string `json:"firmware,omitempty"` // "bios" and "uefi" as it boots with; empty: unknown
 	Seed     string   `json:"seed,omitempty"`     // "nocloud" or "configdrive": the disk that tells it who it is
 }

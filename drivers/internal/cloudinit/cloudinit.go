@@ -16,7 +16,7 @@ type Seed struct {
 	User     string   // a login user with sudo rights, made if the image has none of the name; empty: the image's default user
 	Keys     []string // authorized_keys lines that may log in as User
 	HostKey  []byte   // the SSH host key to present, an OpenSSH private key in PEM; nil: the host makes its own
-	Busybox  bool     // the image has no bash, and its sshd no PAM, as Alpine
+	Busybox  bool     // the image has no bash, no sudo but doas, and its sshd no PAM, as Alpine
 }
 
 // UserData returns user data with what s asks for, merged with the owner's own,

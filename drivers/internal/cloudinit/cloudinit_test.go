@@ -356,7 +356,7 @@ func TestBusybox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"shell": "/bin/sh"`, `"lock_passwd": false`, `"hashed_passwd": "*"`} {
+	for _, want := range []string{"ln -s doas /usr/bin/sudo", `"permit nopass machine\n"`, `"shell": "/bin/sh"`, `"lock_passwd": false`, `"hashed_passwd": "*"`} {
 		if !bytes.Contains(data, []byte(want)) {
 			t.Errorf("no %s in %s", want, data)
 		}

@@ -186,6 +186,35 @@ func checkLogin(t *testing.T, s Seed, user map[string]any) {
 	}
 }
 
+// What an image without sudo needs adds up with what the owner asks for.
+func TestRealCloudInitBusybox(t *testing.T) {
+	t.Parallel()
+	s := fullSeed(t)
+	s.Busybox = true
+	for _, user := range []string{"", "#cloud-config\nbootcmd: [date]\nwrite_files: [{path: /x, content: y}]\n"} {
+		data, err := UserData(s, []byte(user))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := realMerge(t, data)
+		commands, _ := m.Config["bootcmd"].([]any)
+		files, _ := m.Config["write_files"].([]any)
+		want := 1
+		if user != "" {
+			want = 2
+		}
+		if len(commands) != want || len(files) != want {
+			t.Fatalf("commands %v, files %v", commands, files)
+		}
+		if got := files[want-1].(map[string]any); got["path"] != "/etc/doas.d/machine.conf" || got["content"] != "permit nopass machine\n" {
+			t.Errorf("file %v", got)
+		}
+		if got := m.Users["machine"]; got["shell"] != "/bin/sh" || got["hashed_passwd"] != "*" || got["lock_passwd"] != false {
+			t.Errorf("user %v", got)
+		}
+	}
+}
+
 // The keys of the default user add up.
 func TestRealCloudInitDefaultUser(t *testing.T) {
 	t.Parallel()

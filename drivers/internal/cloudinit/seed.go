@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"unicode"
 	"unicode/utf8"
@@ -38,6 +39,7 @@ func (s Seed) document() ([]byte, error) {
 	switch {
 	case s.User != "":
 		c["users"] = []any{"default", s.login()}
+		maps.Copy(c, s.rights())
 	case len(s.Keys) > 0:
 		c["ssh_authorized_keys"] = s.Keys
 	}
@@ -58,6 +60,10 @@ func (s Seed) after(owned []part) ([]byte, error) {
 		own = append(own,
 			config{"merge_how": ifAbsent, "users": []any{"default"}},
 			config{"merge_how": addFirst, "users": []any{s.login()}})
+		if c := s.rights(); len(c) > 0 {
+			c["merge_how"] = addLast
+			own = append(own, c)
+		}
 	case len(s.Keys) > 0:
 		own = append(own, config{"merge_how": addLast, "ssh_authorized_keys": s.Keys})
 	}
@@ -101,6 +107,18 @@ func (s Seed) login() config {
 		c["hashed_passwd"] = "*" // which no password gives
 	}
 	return c
+}
+
+// rights gives the login user root's where there is no sudo: Alpine has doas, which
+// takes the same options as far as they are needed here.
+func (s Seed) rights() config {
+	if !s.Busybox {
+		return nil
+	}
+	return config{
+		"bootcmd":     []any{[]string{"sh", "-c", "[ -e /usr/bin/sudo ] || ln -s doas /usr/bin/sudo"}},
+		"write_files": []any{map[string]string{"path": "/etc/doas.d/machine.conf", "permissions": "0400", "content": "permit nopass " + s.User + "\n"}},
+	}
 }
 
 func (c config) encode() ([]byte, error) {

@@ -20,7 +20,7 @@ type Seed struct {
 	Keys     []string    // authorized_keys lines that may log in as User
 	HostKey  []byte      // the SSH host key to present, an OpenSSH private key in PEM; nil: the host makes its own
 	UserData []byte      // the owner's own; nil: none
-	Busybox  bool        // the image has no bash and no PAM, as Alpine
+	Busybox  bool        // the image has no bash, no sudo and no PAM, as Alpine
 	Network  []Interface // empty: as the image does by itself, which is DHCP
 }
 
