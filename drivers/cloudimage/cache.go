@@ -189,7 +189,6 @@ func (c *Cache) lock(ctx context.Context, key, work string) (*lockfile.Lock, err
 func (c *Cache) lockPath(key string) string { return filepath.Join(c.Dir, "locks", key+".lock") }
 
 func (c *Cache) note(ctx context.Context, text string) {
-	c.log().InfoContext(ctx, text)
 	if c.Note != nil {
 		c.Note(ctx, text)
 	}

@@ -38,7 +38,7 @@ func formatOf(path string) (string, error) {
 	case bytes.HasPrefix(head, []byte("# Disk DescriptorFile")):
 		return "", fmt.Errorf("%w: it is only the description of a VMDK, whose data are in other files", ErrFormat)
 	case bytes.HasPrefix(head, []byte("vhdxfile")):
-		return "vhdx", nil
+		return "vhdx", checkVHDX(file)
 	case len(head) > 68 && binary.LittleEndian.Uint32(head[64:]) == 0xbeda107f:
 		return "vdi", differencing(len(head) > 80 && binary.LittleEndian.Uint32(head[76:]) == 4)
 	case at(file, stat.Size()-512, "conectix"):

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -192,7 +193,10 @@ func TestFormatOf(t *testing.T) {
 		"vmdk with parent":  {vmdk(1, "parentCID=12345678\nParentFileNameHint=\"/etc/shadow\"\n"), "it is based on another file"},
 		"vmdk of others":    {vmdk(0, "RW 1 FLAT \"/etc/shadow\" 0"), "its data are in other files"},
 		"vmdk cut":          {[]byte("KDMV\x01\x00\x00\x00"), "ends in its header"},
-		"vhdx":              {image(2000, 0, "vhdxfile"), "vhdx"},
+		"vhdx":              {vhdx(0), "vhdx"},
+		"vhdx with parent":  {vhdx(vhdxHasParent), "it is based on another file"},
+		"vhdx cut":          {vhdx(0)[:100_000], `it has no table "regi"`},
+		"vhdx in part":      {vhdx(0)[:250_000], `it has no table "metadata"`},
 		"vhd":               {vhd, "vhd"},
 		"vhd with parent":   {differing, "it is based on another file"},
 		"vdi with parent":   {vdi, "it is based on another file"},
@@ -228,6 +232,23 @@ func TestFormatOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// vhdx is as much of a VHDX as tells whether it has a parent. What it says before that is noise.
+func vhdx(flags byte) []byte {
+	data := make([]byte, 512<<10)
+	copy(data, "vhdxfile")
+	regions, metadata := data[vhdxRegions:], data[300<<10:]
+	copy(regions, "regi")
+	regions[8] = 2
+	copy(regions[48:], vhdxMetadata)
+	binary.LittleEndian.PutUint64(regions[64:], 300<<10)
+	copy(metadata, "metadata")
+	metadata[10] = 1
+	copy(metadata[32:], vhdxParameters)
+	binary.LittleEndian.PutUint32(metadata[48:], 64<<10)
+	metadata[64<<10+4] = 1 | flags
+	return data
 }
 
 // A published image that is another format than the catalogue says would be used wrongly.
