@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,9 +131,9 @@ func fakeWorld(t testing.TB, h *fakeHost, more drivers.Values) drivertest.World 
 	}
 }
 
-func readLeases(cache string) (leases, error) {
-	all := leases{}
-	data, err := os.ReadFile(filepath.Join(cache, Name, "lan.json"))
+func readRegister(cache string) (register, error) {
+	all := register{}
+	data, err := os.ReadFile(filepath.Join(cache, Name, "machines.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return all, nil
 	}
@@ -144,12 +143,12 @@ func readLeases(cache string) (leases, error) {
 	return all, json.Unmarshal(data, &all)
 }
 
-func writeLeases(cache string, all leases) error {
+func writeRegister(cache string, all register) error {
 	data, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.MkdirAll(filepath.Join(cache, Name), 0o700), os.WriteFile(filepath.Join(cache, Name, "lan.json"), data, 0o600))
+	return errors.Join(os.MkdirAll(filepath.Join(cache, Name), 0o700), os.WriteFile(filepath.Join(cache, Name, "machines.json"), data, 0o600))
 }
 
 func (h *fakeHost) resources(cache string) (all []string, _ error) {
@@ -171,10 +170,10 @@ func (h *fakeHost) resources(cache string) (all []string, _ error) {
 			}
 		}
 	}
-	given, err := readLeases(cache)
+	given, err := readRegister(cache)
 	for uuid := range given {
 		if uuid != foreignUUID {
-			all = append(all, "address/"+uuid)
+			all = append(all, "entry/"+uuid)
 		}
 	}
 	return all, err
@@ -188,8 +187,11 @@ func (h *fakeHost) foreign(cache string) (all []string, _ error) {
 			all = append(all, fmt.Sprintf("process %d %v %q", pid, q.alive, q.orders))
 		}
 	}
-	given, err := readLeases(cache)
-	return append(all, fmt.Sprintf("%v", given[foreignUUID])), err
+	theirs, err := os.ReadDir(filepath.Join(cache, "theirs"))
+	for _, e := range theirs {
+		all = append(all, e.Name())
+	}
+	return all, err
 }
 
 func (h *fakeHost) vanish(cache, resource string) error {
@@ -204,17 +206,19 @@ func (h *fakeHost) vanish(cache, resource string) error {
 			}
 		}
 		return nil
-	case "address":
-		given, err := readLeases(cache)
+	case "entry":
+		given, err := readRegister(cache)
 		delete(given, id)
-		return errors.Join(err, writeLeases(cache, given))
+		return errors.Join(err, writeRegister(cache, given))
 	}
 	return os.Remove(filepath.Join("/", id, kind))
 }
 
+// plant has a virtual machine there that somebody else runs under the machine's name.
 func (h *fakeHost) plant(cache, machine string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.procs[7] = &fakeQEMU{host: h, pid: 7, uuid: foreignUUID, dir: cache, alive: true, done: make(chan struct{}), args: []string{"-name", "guest=" + machine}}
-	return writeLeases(cache, leases{foreignUUID: {Address: netip.MustParseAddr("192.168.86.11"), Machine: machine, Dir: cache}})
+	dir := filepath.Join(cache, "theirs")
+	h.procs[7] = &fakeQEMU{host: h, pid: 7, uuid: foreignUUID, dir: dir, alive: true, done: make(chan struct{}), args: []string{"-name", "guest=" + machine}}
+	return errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, diskFile), nil, 0o600))
 }

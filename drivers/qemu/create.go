@@ -84,10 +84,10 @@ func (d *driver) make(ctx context.Context, req drivers.CreateRequest, binary str
 	if err := os.MkdirAll(d.env.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the machine's folder: %w", err)
 	}
-	if err := d.firmware(ctx, img, binary); err != nil {
+	if err := d.enter(ctx); err != nil {
 		return err
 	}
-	if err := d.claim(ctx); err != nil {
+	if err := d.firmware(ctx, img, binary); err != nil {
 		return err
 	}
 	d.tellNetwork(ctx, req)

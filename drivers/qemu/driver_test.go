@@ -355,8 +355,8 @@ func TestGroupAndMAC(t *testing.T) {
 	}
 }
 
-// TestLeases gives each of many machines an address of its own, at once.
-func TestLeases(t *testing.T) {
+// TestRegister gives each of many machines an address of its own, at once.
+func TestRegister(t *testing.T) {
 	t.Parallel()
 	cache, subnet := t.TempDir(), netip.MustParsePrefix("10.9.8.0/27")
 	var wg sync.WaitGroup
@@ -369,14 +369,14 @@ func TestLeases(t *testing.T) {
 		d.state.Value.UUID = fmt.Sprintf("uuid%d", i)
 		wg.Go(func() {
 			for range 3 { // again is the same
-				if err := d.claim(t.Context()); err != nil {
+				if err := d.enter(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	all, err := readLeases(cache)
+	all, err := readRegister(cache)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,13 +389,13 @@ func TestLeases(t *testing.T) {
 	}
 }
 
-func TestLeaseTake(t *testing.T) {
+func TestTake(t *testing.T) {
 	t.Parallel()
 	subnet := netip.MustParsePrefix("10.9.8.0/28") // .11 to .14
-	all := leases{}
+	all := register{}
 	take := func(uuid, wanted string) string {
 		a, _ := netip.ParseAddr(wanted)
-		got, err := all.take(subnet, uuid, lease{Machine: uuid}, a)
+		got, err := all.take(subnet, uuid, entry{Machine: uuid}, a)
 		if err != nil {
 			return err.Error()
 		}
@@ -411,17 +411,17 @@ func TestLeaseTake(t *testing.T) {
 			t.Errorf("%s wants %q: got %s, want %s", c[0], c[1], got, c[2])
 		}
 	}
-	gone := leases{"x": {Dir: "/nonexistent/machine"}, "y": {Dir: t.TempDir()}}
-	if gone.prune(); len(gone) != 1 {
+	gone := register{"x": {Dir: "/nonexistent/machine"}, "y": {Dir: t.TempDir()}}
+	if gone.prune(func(string) bool { return false }); len(gone) != 1 {
 		t.Errorf("left are %v", gone)
 	}
 }
 
-// TestLeasesUnreadable begins anew rather than keeping machines from starting.
-func TestLeasesUnreadable(t *testing.T) {
+// TestRegisterUnreadable begins anew rather than keeping machines from starting.
+func TestRegisterUnreadable(t *testing.T) {
 	t.Parallel()
 	b := fakeBench(t, newFakeHost(), nil)
-	path := filepath.Join(b.env.Cache, Name, "lan.json")
+	path := filepath.Join(b.env.Cache, Name, "machines.json")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("{"), 0o600)); err != nil {
 		t.Fatal(err)
 	}

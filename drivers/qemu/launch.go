@@ -42,10 +42,8 @@ func (d *driver) run(ctx context.Context, binary string) error {
 	if st.Accel, err = d.accelerator(ctx, binary); err != nil {
 		return err
 	}
-	if st.LAN != "" { // the folder may be another one
-		if err := d.claim(ctx); err != nil {
-			return err
-		}
+	if err := d.enter(ctx); err != nil { // the folder may be another one
+		return err
 	}
 	return d.env.Step(ctx, "start QEMU", func(ctx context.Context) error { return d.launch(ctx, binary) })
 }

@@ -238,7 +238,13 @@ func (d *driver) Kill(ctx context.Context) error {
 }
 
 // end ends the machine's process, if there is one, in whatever way it takes.
-func (d *driver) end(ctx context.Context) error {
+func (d *driver) end(ctx context.Context) error { return d.endBy(ctx, true) }
+
+// endAll ends the machine's processes without asking QEMU, which at the machine's
+// socket may be another one.
+func (d *driver) endAll(ctx context.Context) error { return d.endBy(ctx, false) }
+
+func (d *driver) endBy(ctx context.Context, ask bool) error {
 	ctx, cancel := within(ctx, endLimit, "the end of QEMU")
 	defer cancel()
 	begin, known := time.Now(), map[int]bool{}
@@ -249,7 +255,7 @@ func (d *driver) end(ctx context.Context) error {
 	for _, pid := range pids {
 		known[pid] = true
 	}
-	asked := d.order(ctx, "quit") == nil
+	asked := ask && d.order(ctx, "quit") == nil
 	return wait.Until(ctx, d.world.pace, "the end of QEMU", func(ctx context.Context) (bool, error) {
 		pids, written, err := d.pids(ctx)
 		if err != nil {

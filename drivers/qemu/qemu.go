@@ -18,9 +18,9 @@
 // command line names them without a path, so that neither the length of the path
 // (a Unix socket's may have about 100 bytes) nor what is in it matters.
 //
-// In the store's cache are qemu/lan.json, which says who has which address of the
-// network between the machines, and qemu/accel.json, which says which accelerators
-// were seen to run a guest since this computer started.
+// In the store's cache are qemu/machines.json, which has all machines of the store,
+// with the addresses that they have on the network between them, and qemu/accel.json,
+// which says which accelerators were seen to run a guest since this computer started.
 //
 // # Who is it
 //
@@ -64,6 +64,7 @@ var (
 	_ drivers.UserDataTaker = (*driver)(nil)
 	_ drivers.ConsoleReader = (*driver)(nil)
 	_ drivers.ImageUser     = (*driver)(nil)
+	_ drivers.Orphans       = (*driver)(nil)
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder.
