@@ -190,6 +190,7 @@ func TestStartErrors(t *testing.T) {
 		"qemu-system-x86_64: -drive x: Could not open backing file: Could not open '/c/disk.qcow2': No such file or directory\n":                                                       {drivers.ErrNotFound, "start QEMU: -drive x: Could not open backing file: Could not open '/c/disk.qcow2': No such file or directory"},
 		"failed to parse default acl file `/etc/qemu/bridge.conf'\nqemu-system-x86_64: bridge helper failed\n":                                                                         {drivers.ErrPermission, "start QEMU: failed to parse default acl file `/etc/qemu/bridge.conf'; bridge helper failed"},
 		"qemu-system-x86_64: unable to find CPU model 'x'\n":                                                                                                                           {drivers.ErrOption, "start QEMU: unable to find CPU model 'x'"},
+		"qemu-kvm: -netdev user,id=nat: network backend 'user' is not compiled into this binary\n":                                                                                     {drivers.ErrUnsupported, "start QEMU: -netdev user,id=nat: network backend 'user' is not compiled into this binary"},
 		"qemu-system-x86_64: something new\n": {nil, "start QEMU: something new"},
 		"\n":                                  {nil, "start QEMU: it ended and said nothing"},
 	} {

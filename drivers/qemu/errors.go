@@ -91,6 +91,8 @@ func meaning(output string) (kind error, advice string) {
 		return drivers.ErrPermission, "an administrator makes the interface for you: sudo ip tuntap add dev NAME mode tap user $USER && sudo ip link set NAME up"
 	case has("cannot create vmnet interface"):
 		return drivers.ErrPermission, "macOS lets only root use vmnet: use --qemu-network user"
+	case has("is not compiled into this binary", "expects a netdev backend type"):
+		return drivers.ErrUnsupported, "this QEMU was built without a kind of network that the machine needs, as RHEL's is without libslirp: install another build and name it with --qemu-binary"
 	case has("unsupported machine type", "unable to find CPU model", "is not a valid device model name", "Invalid parameter", "invalid option", "Invalid CPU", "exceeds max CPUs"):
 		return drivers.ErrOption, "see --qemu-machine, --qemu-cpu, --qemu-cpu-count and --qemu-extra-arg, and what this QEMU knows: -machine help, -cpu help"
 	}
