@@ -36,6 +36,7 @@ type Front struct {
 	mu     sync.Mutex        // held while a list is begun, whose methods get no context
 	lister *http.Request     // what they are called for
 	polled map[string]string // method by path of what is polled
+	paths  map[string]*sync.Mutex
 }
 
 // FrontConfig says what a front is like.
@@ -49,7 +50,7 @@ var _ sim.Provider = (*Front)(nil)
 
 // NewFront puts the SDK's fake servers before a cloud.
 func NewFront(c *Cloud, config FrontConfig) *Front {
-	f := &Front{Cloud: c, config: config, polled: map[string]string{}}
+	f := &Front{Cloud: c, config: config, polled: map[string]string{}, paths: map[string]*sync.Mutex{}}
 	f.compute = computefake.NewServerFactoryTransport(f.computeServers())
 	f.network = networkfake.NewServerFactoryTransport(f.networkServers())
 	f.resources = resourcesfake.NewServerFactoryTransport(f.resourceServers())
@@ -110,7 +111,22 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// path returns what is held while something is done at a path: the fake servers
+// are not made for several clients that poll the same.
+func (f *Front) path(r *http.Request) *sync.Mutex {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	path := strings.TrimSuffix(r.URL.Path, pollEnd)
+	if f.paths[path] == nil {
+		f.paths[path] = &sync.Mutex{}
+	}
+	return f.paths[path]
+}
+
 func (f *Front) do(name string, r *http.Request) (*http.Response, error) {
+	one := f.path(r)
+	one.Lock()
+	defer one.Unlock()
 	if strings.Contains(name, ".NewList") {
 		f.mu.Lock()
 		defer f.mu.Unlock()
