@@ -198,6 +198,10 @@ type Env struct {
 	Note    NoteFunc            // for the person who waits: something decided or worth knowing
 
 	Progress ProgressFunc // for the person who waits: how far a step is; nil: nobody does
+
+	// AtEnd has fn called when the command ends, however it does: to log out, say.
+	// fn's context bounds all such calls to a few seconds.
+	AtEnd func(fn func(context.Context))
 }
 
 // StepFunc reports the start and the end of a named piece of work around fn

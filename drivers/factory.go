@@ -31,8 +31,8 @@ type Factory interface {
 	// order, with each new state and returns once it is durable; it may be nil
 	// for callers that only ask. It does not validate: a configuration that
 	// Configure would refuse today still opens, or it could not be removed.
-	// Fields that it does not know are left aside. Getenv, Log, Step and
-	// Note of env may be nil.
+	// Fields that it does not know are left aside. Getenv, Log, Step,
+	// Note and AtEnd of env may be nil.
 	Open(config, secrets, state json.RawMessage, save func(json.RawMessage) error, env Env) (Driver, error)
 }
 
@@ -186,6 +186,9 @@ func (e Env) complete() Env {
 	}
 	if e.Note == nil {
 		e.Note = func(context.Context, string) {}
+	}
+	if e.AtEnd == nil {
+		e.AtEnd = func(func(context.Context)) {}
 	}
 	return e
 }

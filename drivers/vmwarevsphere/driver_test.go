@@ -303,6 +303,29 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// TestLogout demands that a command leaves no session behind.
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	f := testFactory()
+	var ends []func(context.Context)
+	for i := range 2 {
+		m := newMachine(t, c, c.values, fmt.Sprintf("m%d", i))
+		m.factory = f
+		m.env.AtEnd = func(fn func(context.Context)) { ends = append(ends, fn) }
+		if err := m.open().Create(t.Context(), request(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(ends) != 1 || c.Sessions() == 0 {
+		t.Fatalf("%d things to do in the end, %d sessions; want one and one", len(ends), c.Sessions())
+	}
+	ends[0](t.Context())
+	if n := c.Sessions(); n != 0 {
+		t.Errorf("%d sessions left", n)
+	}
+}
+
 // TestStopByForce cuts the power of a guest that does not shut down.
 func TestStopByForce(t *testing.T) {
 	t.Parallel()

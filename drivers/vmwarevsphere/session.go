@@ -47,7 +47,8 @@ type center struct {
 	rest   *rest.Client              // nil until needed
 	tree   atomic.Pointer[inventory] // nil until needed
 
-	status *batch.Group[string, seen]
+	status   *batch.Group[string, seen]
+	whenOver sync.Once
 }
 
 // credentials returns the user and the password.
@@ -83,6 +84,7 @@ func (d *driver) connect(ctx context.Context) (*center, error) {
 	}
 	t := trust{thumbprint: d.cfg.Thumbprint, caFile: d.cfg.CAFile, insecure: d.cfg.Insecure}
 	c := d.sessions.of(u, user, t)
+	c.whenOver.Do(func() { d.env.AtEnd(c.logout) })
 	return c, c.login(ctx)
 }
 
@@ -136,6 +138,21 @@ func (c *center) login(ctx context.Context) error {
 			return session.NewManager(plain).Login(ctx, c.user)
 		}}
 		c.client = client
+		return nil
+	})
+}
+
+// logout ends the sessions, of which a vCenter has only so many: a script that
+// asks often would use them all up before they expire.
+func (c *center) logout(ctx context.Context) {
+	_ = c.alone(ctx, func() error { // what cannot be ended expires
+		if c.rest != nil {
+			_ = c.rest.Logout(ctx)
+		}
+		if c.client != nil {
+			_ = session.NewManager(c.client).Logout(ctx)
+		}
+		c.rest, c.client = nil, nil
 		return nil
 	})
 }

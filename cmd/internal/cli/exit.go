@@ -44,6 +44,7 @@ func (e *interruption) Unwrap() error { return context.Canceled }
 // end prints what went wrong, closes the display and the log, and returns the exit code.
 func (a *app) end(ctx context.Context, err error) int {
 	if a.tool != nil {
+		a.tool.Close(ctx)
 		a.tool.progress.Close()
 	}
 	log := ""

@@ -87,6 +87,7 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 		Note:    x.m.Note,
 
 		Progress: x.m.Progress,
+		AtEnd:    x.m.endings.add,
 	})
 	return err
 }

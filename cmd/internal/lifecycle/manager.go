@@ -35,6 +35,8 @@ type Manager struct {
 	Progress drivers.ProgressFunc // how far a step is; nil: nobody is told
 	TLS      TLSFiles             // taken over when the store makes its first authority
 
+	endings endings // what drivers do when the command ends
+
 	testLocks  locks                                // instead of those of Store
 	testDocker func(args ...string) (string, error) // instead of the docker client
 }

@@ -21,6 +21,9 @@ func (c *Cloud) hasSession(key string) bool {
 	return slices.ContainsFunc(c.sessions(), func(s types.UserSession) bool { return s.Key == key })
 }
 
+// Sessions returns how many sessions there are.
+func (c *Cloud) Sessions() int { return len(c.sessions()) }
+
 // ExpireSessions ends all sessions, as a vCenter does with those that idle for
 // half an hour and when it is restarted.
 func (c *Cloud) ExpireSessions() {
