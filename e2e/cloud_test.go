@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 // provider is one of the clouds that the suites run on.
 type provider struct {
 	name     string   // what the simulator is called
+	config   string   // of the simulator, as JSON
 	driver   string   // what machine's driver is called
 	instance string   // the kind of resource that a host is
 	flags    []string // for create
@@ -41,13 +43,30 @@ func providers() []provider {
 	}
 }
 
-// onEachCloud runs a test once for each provider that the program has a driver for.
-func onEachCloud(t *testing.T, test func(t *testing.T, p provider)) {
+// azureOfFakes is an Azure that is built on the SDK's fake servers, whose answers
+// have no more than the SDK's models demand.
+func azureOfFakes() provider {
+	for _, p := range providers() {
+		if p.name == "azure" {
+			p.config = `{"Fakes": {"Sparse": true}}`
+			return p
+		}
+	}
+	panic("no Azure")
+}
+
+// onEachCloud runs a test once for each provider that the program has a driver
+// for, and for more.
+func onEachCloud(t *testing.T, test func(t *testing.T, p provider), more ...provider) {
 	t.Helper()
 	t.Parallel()
 	needEngines(t)
-	for _, p := range providers() {
-		t.Run(p.name, func(t *testing.T) {
+	for _, p := range append(providers(), more...) {
+		name := p.name
+		if p.config != "" {
+			name += " of fakes"
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, p)
 		})
@@ -108,7 +127,7 @@ func newCloud(t *testing.T, p provider, hosts string) *cloud {
 	defer booting.Unlock()
 	dir := t.TempDir()
 	c := &cloud{t: t}
-	c.process = exec.CommandContext(context.Background(), path, "-provider", p.name, "-hosts", hosts, "-dir", dir)
+	c.process = exec.CommandContext(context.Background(), path, "-provider", p.name, "-hosts", hosts, "-dir", dir, "-config", cmp.Or(p.config, "{}"))
 	var printed bytes.Buffer
 	c.process.Stdout, c.process.Stderr = &printed, &printed
 	if _, err := c.process.StdinPipe(); err != nil { // whose end is the cloud's end, if these tests are killed

@@ -75,7 +75,7 @@ func TestCloudLife(t *testing.T) {
 		if left := c.ledger(); len(left) > 0 {
 			t.Errorf("rm left %v", left)
 		}
-	})
+	}, azureOfFakes())
 }
 
 // certificate is the one of a machine's Engine.
@@ -154,7 +154,7 @@ func TestCloudSwarm(t *testing.T) {
 		if left := c.ledger(); len(left) > 0 {
 			t.Errorf("rm left %v", left)
 		}
-	})
+	}, azureOfFakes())
 }
 
 // closedToOthers looks into the provider's books for who may reach which ports of
