@@ -61,7 +61,7 @@ func TestReal(t *testing.T) {
 	if again := b.is(drivers.Running); again != st {
 		t.Errorf("was %+v, is %+v", st, again)
 	}
-	t.Log(b.login(client, st, "uptime"))
+	t.Log(b.login(client, st, "cat /proc/uptime"))
 	lap("second login")
 }
 
