@@ -3,6 +3,7 @@ package amazonec2
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -167,8 +168,13 @@ func (l login) retryer() aws.RetryerV2 {
 }
 
 // final tells of answers that the same request gets again: that there is no
-// capacity comes as a fault of the server, which the SDK would try again for long.
+// capacity comes as a fault of the server, which the SDK would try again for long,
+// and it takes a certificate that is not trusted for a bad connection.
 func final(err error) aws.Ternary {
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return aws.FalseTernary
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		if kind, _ := meaning(api.ErrorCode()); errors.Is(kind, drivers.ErrCapacity) || errors.Is(kind, drivers.ErrQuota) {

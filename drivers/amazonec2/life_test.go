@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -290,18 +293,28 @@ func TestEnvironment(t *testing.T) {
 func TestOwnAuthority(t *testing.T) {
 	// Not parallel: the SDK reads the environment of the process.
 	s := simulate(t, ec2sim.Config{})
-	server := httptest.NewTLSServer(s.gate)
+	server := httptest.NewUnstartedServer(s.gate)
+	shaken := new(atomic.Int32)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			shaken.Add(1)
+		}
+	}
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("AWS_ENDPOINT_URL_EC2", server.URL)
-	values := drivers.Values{"amazonec2-access-key": {ec2sim.AccessKey}, "amazonec2-secret-key": {ec2sim.SecretKey}, "amazonec2-retries": {"-1"}}
+	values := drivers.Values{"amazonec2-access-key": {ec2sim.AccessKey}, "amazonec2-secret-key": {ec2sim.SecretKey}, "amazonec2-retries": {"5"}}
 	m := newMachine(t, factory(quick()), "m1", values)
 	h := new(drivers.HintError)
 	if err := m.open().Check(t.Context()); !errors.Is(err, drivers.ErrUnreachable) || !errors.As(err, &h) || !strings.Contains(h.Advice, "AWS_CA_BUNDLE") {
 		t.Errorf("got %v, want that the certificate is not trusted", err)
+	}
+	if n := shaken.Load(); n > 2 { // one of EC2, one of its images
+		t.Errorf("%d connections to a server that is not trusted", n)
 	}
 	t.Setenv("AWS_CA_BUNDLE", bundle)
 	m = newMachine(t, factory(quick()), "m1", values)

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"strings"
@@ -64,7 +65,8 @@ func (a *account) curious(ctx context.Context) context.Context {
 // passing tells whether a request may go better when it is tried again.
 func passing(resp *http.Response, err error) bool {
 	if err != nil {
-		return true
+		var untrusted *tls.CertificateVerificationError
+		return !errors.As(err, &untrusted)
 	}
 	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
