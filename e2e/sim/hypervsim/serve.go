@@ -1,0 +1,37 @@
+package hypervsim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+)
+
+// Socket is where the programs in front of a folder find the process that has its
+// hosts.
+func Socket(home string) string { return filepath.Join(home, "hypervsim.sock") }
+
+// KillLine is what comes through the socket instead of an answer if the process that
+// asked is to be killed.
+const KillLine = `{"kill":true}`
+
+// Listen answers the programs that come through l, until it is closed.
+func (b *Box) Listen(ctx context.Context, l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			err := b.Serve(ctx, conn, conn)
+			if errors.Is(err, ErrKilled) {
+				_, _ = io.WriteString(conn, KillLine+"\n") // the one who asked may be gone
+			}
+		}()
+	}
+}
