@@ -199,7 +199,7 @@ func (w *killable) process(remove bool) ([]byte, error) {
 		w.t.Fatal(err)
 	}
 	c := exec.CommandContext(w.t.Context(), self)
-	c.Env = append(os.Environ(), "VIRTUALBOX_TEST_ACT="+file)
+	c.Env = append(os.Environ(), "VIRTUALBOX_TEST_ACT="+file, "GORACE=atexit_sleep_ms=0") // or each call takes a second
 	for k, v := range w.b.vars {
 		c.Env = append(c.Env, k+"="+v)
 	}
