@@ -26,7 +26,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if err := d.checkHost(ctx, t); err != nil {
 		return err
 	}
-	if _, err := d.image(); err != nil {
+	if _, err := d.image(v); err != nil {
 		return err
 	}
 	if _, err := d.ownUserData(drivers.CreateRequest{}); err != nil {

@@ -20,7 +20,7 @@ type Config struct {
 	DiskSize      int    `option:"disk-size" env:"VIRTUALBOX_DISK_SIZE" help:"size of the disk in MiB; an image that is larger keeps its size" min:"1"`
 	SSHUser       string `option:"ssh-user" env:"VIRTUALBOX_SSH_USER" help:"login user, which is made"`
 	UserData      string `option:"userdata" env:"VIRTUALBOX_USERDATA" help:"file with cloud-init user data of your own"`
-	Firmware      string `option:"firmware" env:"VIRTUALBOX_FIRMWARE" help:"firmware of the virtual machine; auto: as the image boots, BIOS if both" oneof:"auto,bios,efi"`
+	Firmware      string `option:"firmware" env:"VIRTUALBOX_FIRMWARE" help:"firmware of the virtual machine; auto: as the image boots, BIOS if both" oneof:"auto,bios,uefi"`
 	Graphics      string `option:"graphicscontroller" env:"VIRTUALBOX_GRAPHICSCONTROLLER" help:"graphics controller (default: vmsvga, on ARM qemuramfb)" oneof:"none,vboxvga,vmsvga,vboxsvga,qemuramfb"`
 	UIType        string `option:"ui-type" env:"VIRTUALBOX_UI_TYPE" help:"how the virtual machine shows itself" oneof:"gui,sdl,headless,separate"`
 	Grace         int    `option:"stop-timeout" env:"VIRTUALBOX_STOP_TIMEOUT" help:"seconds that a guest has to shut down before its power is cut; 0: none" min:"0"`
@@ -46,7 +46,7 @@ type Config struct {
 func defaults() Config {
 	return Config{
 		Image: "debian-12", Memory: 2048, CPUs: 2, DiskSize: 20000, SSHUser: "machine", Firmware: "auto",
-		UIType: "headless", Grace: 60, Access: accessHostOnly, HostOnlyCIDR: "192.168.56.1/24",
+		UIType: "headless", Grace: 90, Access: accessHostOnly, HostOnlyCIDR: "192.168.56.1/24",
 		HostOnlyNICType: "virtio", HostOnlyPromisc: "deny", NATNICType: "virtio",
 	}
 }

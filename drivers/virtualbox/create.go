@@ -53,7 +53,7 @@ func (d *driver) make(ctx context.Context, t *tool, v version, req drivers.Creat
 	if err := d.checkName(all); err != nil {
 		return err
 	}
-	img, err := d.image()
+	img, err := d.image(v)
 	if err != nil {
 		return err
 	}

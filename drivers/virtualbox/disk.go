@@ -17,12 +17,16 @@ import (
 )
 
 // image returns the image that the options name. VirtualBox reads many formats; the
-// first are the smallest to fetch.
-func (d *driver) image() (cloudimage.Image, error) {
+// first is the one that is best to have here. QCOW2 is quickest, but that old versions
+// read it compressed, as it is published, is not sure.
+func (d *driver) image(v version) (cloudimage.Image, error) {
 	if d.cfg.Boot2DockerURL != "" {
 		return cloudimage.Parse(d.cfg.Boot2DockerURL, d.cfg.ImageChecksum, d.world.arch, []string{"iso"})
 	}
 	formats := []string{"qcow2", "vmdk", "vdi", "vhd", "raw"}
+	if !v.atLeast(7, 2, 0) {
+		formats = []string{"raw", "vdi", "vmdk", "vhd", "qcow2"}
+	}
 	if f := d.wantFirmware(); f != "" {
 		return cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats, f)
 	}
@@ -35,7 +39,7 @@ func (d *driver) wantFirmware() string {
 	switch {
 	case d.cfg.Firmware == "bios":
 		return "bios"
-	case d.cfg.Firmware == "efi" || d.world.arch == "arm64":
+	case d.cfg.Firmware == "uefi" || d.world.arch == "arm64":
 		return "uefi"
 	}
 	return ""

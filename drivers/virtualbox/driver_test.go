@@ -553,8 +553,8 @@ func TestConversions(t *testing.T) {
 	t.Parallel()
 	for n := 1; ; n++ {
 		b := newBench(t, vboxsim.Config{})
-		disk := filepath.Join(b.vars["HOME"], "disk.vmdk")
-		write(t, disk, "KDMV\x01\x00\x00\x00"+strings.Repeat("\x00", 1<<16), 0o600)
+		disk := filepath.Join(b.vars["HOME"], "disk.qcow2")
+		write(t, disk, "QFI\xfb\x00\x00\x00\x03"+strings.Repeat("\x00", 1<<16), 0o600)
 		m := b.machine("m1", b.with("image", disk))
 		b.Observe(func(k int, done bool) error {
 			if k == n && done {

@@ -26,7 +26,7 @@ func TestCommands(t *testing.T) {
 	}{
 		"defaults":  {},
 		"dhcp":      {pairs: []string{"ip", "dhcp", "hostonly-cidr", "192.168.60.1/24"}},
-		"forwarded": {pairs: []string{"access", "forwarded", "ip", "192.168.56.99", "cpu-count", "-1", "firmware", "efi", "no-dns-proxy", "true", "host-dns-resolver", "true"}},
+		"forwarded": {pairs: []string{"access", "forwarded", "ip", "192.168.56.99", "cpu-count", "-1", "firmware", "uefi", "no-dns-proxy", "true", "host-dns-resolver", "true"}},
 		"old":       {cfg: vboxsim.Config{Version: "6.1.50r161033"}, pairs: []string{"nat-nictype", "82540EM", "hostonly-nicpromisc", "allow-all"}},
 		"mac":       {cfg: vboxsim.Config{Mac: true}, world: func(w *world) { w.os = "darwin" }},
 		"arm":       {cfg: vboxsim.Config{Mac: true}, world: func(w *world) { w.os, w.arch = "darwin", "arm64" }},
@@ -116,7 +116,7 @@ func TestFirmware(t *testing.T) {
 		{"auto", "amd64", nil, "bios"},
 		{"auto", "amd64", []string{"bios", "uefi"}, "bios"},
 		{"auto", "amd64", []string{"uefi"}, "efi"},
-		{"efi", "amd64", []string{"bios"}, "efi"},
+		{"uefi", "amd64", []string{"bios"}, "efi"},
 		{"bios", "amd64", []string{"uefi"}, "bios"},
 		{"auto", "arm64", nil, "efi"},
 	} {

@@ -62,7 +62,7 @@ func TestReal(t *testing.T) {
 	}
 	for name, pairs := range map[string][]string{
 		"defaults":  {"no-vtx-check", "true"},
-		"forwarded": {"no-vtx-check", "true", "access", "forwarded", "firmware", "efi", "cpu-count", "-1", "share-folder", os.TempDir() + ":tmp"},
+		"forwarded": {"no-vtx-check", "true", "access", "forwarded", "firmware", "uefi", "cpu-count", "-1", "share-folder", os.TempDir() + ":tmp"},
 		"old types": {"no-vtx-check", "true", "nat-nictype", "82540EM", "hostonly-nictype", "82540EM", "hostonly-nicpromisc", "allow-all", "graphicscontroller", "vboxvga"},
 	} {
 		t.Run(name, func(t *testing.T) {
