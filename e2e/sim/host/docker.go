@@ -46,7 +46,15 @@ var unfit = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 // NewDocker makes two networks for hosts, and their image if it is not there. It
 // removes what processes left behind that ended without Close.
-func NewDocker(ctx context.Context) (*Docker, error) {
+func NewDocker(ctx context.Context) (*Docker, error) { return makeDocker(ctx, "10.78.%d.0/24", 0, 255) }
+
+// NewDockerHostOnly is NewDocker with the private network in the range in which
+// VirtualBox lets host-only networks be.
+func NewDockerHostOnly(ctx context.Context) (*Docker, error) {
+	return makeDocker(ctx, "192.168.%d.0/24", 56, 63)
+}
+
+func makeDocker(ctx context.Context, private string, first, last int) (*Docker, error) {
 	var id [3]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, fmt.Errorf("choose a name: %w", err)
@@ -68,8 +76,8 @@ func NewDocker(ctx context.Context) (*Docker, error) {
 	if d.rights, err = rights(ctx, d.image); err != nil {
 		return nil, err
 	}
-	if d.private, err = d.makeNetwork(ctx, "private", "10.78.%d.0/24"); err == nil {
-		d.public, err = d.makeNetwork(ctx, "public", "198.19.%d.0/24") // for benchmarks: RFC 2544; Memory has the other half
+	if d.private, err = d.makeNetwork(ctx, "private", private, first, last); err == nil {
+		d.public, err = d.makeNetwork(ctx, "public", "198.19.%d.0/24", 0, 255) // for benchmarks: RFC 2544; Memory has the other half
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -98,10 +106,10 @@ func rights(ctx context.Context, image string) ([]string, error) {
 
 // makeNetwork takes the first range that nothing uses. The Engine refuses one
 // that is taken, so that two processes cannot have the same.
-func (d *Docker) makeNetwork(ctx context.Context, suffix, pattern string) (network, error) {
+func (d *Docker) makeNetwork(ctx context.Context, suffix, pattern string, first, last int) (network, error) {
 	name := d.prefix + "-" + suffix
 	var refused error
-	for third := range 256 {
+	for third := first; third <= last; third++ {
 		prefix := netip.MustParsePrefix(fmt.Sprintf(pattern, third))
 		_, err := docker(ctx, nil, "network", "create", "--label", d.label, "--subnet", prefix.String(), name)
 		if err == nil {
