@@ -20,6 +20,7 @@ esac
 packages() { # KIND
 	local all=systemd-sysv,systemd-resolved,systemd-boot-efi,udev,dbus,linux-image-cloud-$arch,initramfs-tools
 	all=$all,openssh-server,cloud-init,cloud-guest-utils,netplan.io,sudo,iproute2,ca-certificates,curl,e2fsprogs,fdisk
+	all=$all,apparmor,procps,iputils-ping # what an Engine and people look for
 	case $1 in
 	plain) ;;
 	engine) all=$all,docker.io,iptables ;;
