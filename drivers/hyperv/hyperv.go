@@ -42,12 +42,13 @@ type world struct {
 	run      func(ctx context.Context, program string, args ...string) (string, error) // runs another program
 	look     func(program string) (string, error)                                      // finds one on PATH
 	pace     wait.Pace
+	patience time.Duration // that a guest has to get an address
 }
 
 func local() world {
 	return world{
 		os: runtime.GOOS, arch: runtime.GOARCH, start: startPowerShell, run: runProgram, look: lookProgram,
-		pace: wait.Pace{First: 300 * time.Millisecond, Most: 3 * time.Second},
+		pace: wait.Pace{First: 300 * time.Millisecond, Most: 3 * time.Second}, patience: 3 * time.Minute,
 	}
 }
 

@@ -11,10 +11,9 @@ import (
 )
 
 const (
-	startLimit   = 5 * time.Minute
-	offLimit     = 2 * time.Minute // that the power is off after it was cut
-	addressLimit = 3 * time.Minute
-	pressAgain   = 10 * time.Second // a guest that boots does not hear yet
+	startLimit = 5 * time.Minute
+	offLimit   = 2 * time.Minute  // that the power is off after it was cut
+	pressAgain = 10 * time.Second // a guest that boots does not hear yet
 )
 
 // look returns what Hyper-V knows of the machine.
@@ -175,7 +174,7 @@ func (d *driver) awaitAddress(ctx context.Context, t *tool, v vm) error {
 	if st.Address != "" || v.address(st.MAC) != "" && stateOf(v.State) == drivers.Running {
 		return nil
 	}
-	bounded, cancel := within(ctx, addressLimit, "the address")
+	bounded, cancel := within(ctx, d.world.patience, "the address")
 	defer cancel()
 	return d.env.Step(bounded, "wait for the address of "+st.Name, func(bounded context.Context) error {
 		err := wait.Until(bounded, d.world.pace, "an address", func(ctx context.Context) (bool, error) {

@@ -17,7 +17,12 @@ import (
 
 // startPowerShell starts a PowerShell of this computer.
 func startPowerShell(path string) (*process, error) {
+	return startCommand(func(*exec.Cmd) {}, path)
+}
+
+func startCommand(adjust func(*exec.Cmd), path string) (*process, error) {
 	c := exec.Command(path, arguments()...)
+	adjust(c)
 	said := &tail{}
 	c.Stderr = said
 	c.WaitDelay = 3 * time.Second

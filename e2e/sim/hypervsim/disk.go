@@ -2,6 +2,7 @@ package hypervsim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 const (
 	footer    = "conectix"
 	signature = "vhdxfile"
+	textAt    = 1 << 20 // where ours is; before it is what any reader of a VHDX looks at
 )
 
 // Disk is what a file of a dynamic disk holds here.
@@ -30,11 +32,10 @@ func ReadDisk(path string) (Disk, error) {
 		return Disk{}, err
 	}
 	var d Disk
-	rest, ok := bytes.CutPrefix(text, []byte(signature))
-	if !ok {
+	if !bytes.HasPrefix(text, []byte(signature)) {
 		return d, fmt.Errorf("%s is no VHDX", path)
 	}
-	if json.Unmarshal(bytes.TrimRight(rest, "\x00"), &d) != nil {
+	if len(text) < textAt || json.Unmarshal(text[textAt:], &d) != nil {
 		d.Bytes = 4 << 30 // somebody's real one
 	}
 	return d, nil
@@ -46,7 +47,32 @@ func WriteDisk(path string, d Disk) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append([]byte(signature), text...), 0o600)
+	whole := make([]byte, textAt, textAt+len(text))
+	copy(whole, signature)
+	tables(whole)
+	return os.WriteFile(path, append(whole, text...), 0o600)
+}
+
+// tables writes the tables that a VHDX has, with the entry in each by which a reader
+// finds out that the disk is based on no other.
+func tables(whole []byte) {
+	const (
+		regions, metadata, parameters = 192 << 10, 512 << 10, 576 << 10
+		// The ids as they are written: the first three groups with their last byte first.
+		metadataID   = "\x06\xa2\x7c\x8b\x90\x47\x9a\x4b\xb8\xfe\x57\x5f\x05\x0f\x88\x6e"
+		parametersID = "\x37\x67\xa1\xca\x36\xfa\x43\x4d\xb3\xb6\x33\xf0\xaa\x44\xe7\x6b"
+	)
+	copy(whole[regions:], "regi")
+	binary.LittleEndian.PutUint32(whole[regions+8:], 1)
+	copy(whole[regions+16:], metadataID)
+	binary.LittleEndian.PutUint64(whole[regions+32:], metadata)
+	binary.LittleEndian.PutUint32(whole[regions+40:], 1<<20)
+	copy(whole[metadata:], "metadata")
+	binary.LittleEndian.PutUint16(whole[metadata+10:], 1)
+	copy(whole[metadata+32:], parametersID)
+	binary.LittleEndian.PutUint32(whole[metadata+48:], parameters-metadata)
+	binary.LittleEndian.PutUint32(whole[metadata+52:], 8)
+	binary.LittleEndian.PutUint32(whole[parameters:], 32<<20) // the size of a block, and no flags
 }
 
 func diskRefusal(cmdlet, path, why, code string) *Refusal {

@@ -360,6 +360,16 @@ func (b *Box) SetMAC(ctx context.Context, id, mac string) error {
 	return b.edit(ctx, id, func(m *machine) { m.MAC = mac })
 }
 
+// AddSwitch makes a switch, as in Hyper-V Manager: External, Internal or Private.
+func (b *Box) AddSwitch(ctx context.Context, name, kind string) (id string, err error) {
+	err = b.with(ctx, func(s *state) error {
+		id = s.uuid()
+		s.Switches = append(s.Switches, &vswitch{ID: id, Name: name, Type: kind, Addresses: []string{}})
+		return nil
+	})
+	return id, err
+}
+
 func (b *Box) edit(ctx context.Context, id string, do func(*machine)) error {
 	return b.with(ctx, func(s *state) error {
 		m := s.machine(id)

@@ -1,0 +1,186 @@
+//go:build unix
+
+package hyperv
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim/hypervsim"
+)
+
+// TestMain makes this program a powershell.exe, or a process that makes or removes a
+// machine and may be killed, if it is started as one.
+func TestMain(m *testing.M) {
+	switch {
+	case filepath.Base(os.Args[0]) == "powershell.exe":
+		os.Exit(play())
+	case os.Getenv("HYPERV_TEST_ACT") != "":
+		os.Exit(act(os.Getenv("HYPERV_TEST_ACT")))
+	}
+	os.Exit(m.Run())
+}
+
+// play is a simulated powershell.exe in a process of its own.
+func play() int {
+	err := func() error {
+		if os.Getenv("HYPERVSIM_HOME") == "" {
+			return errors.New("HYPERVSIM_HOME names no folder")
+		}
+		box, err := hypervsim.New(hypervsim.Config{Home: os.Getenv("HYPERVSIM_HOME")})
+		if err != nil {
+			return err
+		}
+		return box.Serve(context.Background(), os.Stdin, os.Stdout)
+	}()
+	if errors.Is(err, hypervsim.ErrKilled) {
+		_ = syscall.Kill(os.Getppid(), syscall.SIGKILL)
+		return 1
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// powershell returns a program that plays PowerShell.
+func powershell(t testing.TB) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "powershell.exe")
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// startWith starts a PowerShell with a variable of its own.
+func startWith(path, variable string) (*process, error) {
+	return startCommand(func(c *exec.Cmd) { c.Env = append(os.Environ(), variable) }, path)
+}
+
+// deed is what a process does with a machine.
+type deed struct {
+	Config  json.RawMessage
+	Dir     string
+	Cache   string
+	Request drivers.CreateRequest
+	Remove  bool
+}
+
+func act(file string) int {
+	var d deed
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &d)
+	}
+	var m drivers.Driver
+	if err == nil {
+		m, err = openOnDisk(d)
+	}
+	if err == nil && d.Remove {
+		err = m.Remove(context.Background())
+	} else if err == nil {
+		err = m.Create(context.Background(), d.Request)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// openOnDisk opens a machine whose state is a file.
+func openOnDisk(d deed) (drivers.Driver, error) {
+	w := local()
+	w.os, w.arch = "linux", "amd64"
+	path := filepath.Join(d.Dir, "state.json")
+	state, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	save := func(state json.RawMessage) error {
+		if err := os.WriteFile(path+".new", state, 0o600); err != nil {
+			return err
+		}
+		return os.Rename(path+".new", path)
+	}
+	return factory(w).Open(d.Config, nil, state, save, drivers.Env{Machine: "m1", StoreID: testStore, Creator: "machine/1.0", Dir: d.Dir, Cache: d.Cache, Getenv: os.Getenv})
+}
+
+// TestKilled kills the process at operations that change something, before and after,
+// and demands that another one completes what it did, or takes all of it away.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"newFixedDisk", "convertDisk", "makeNat", "newMachine", "growDisk", "configureMachine", "startMachine"} {
+		for _, mode := range []string{hypervsim.KillBefore, hypervsim.KillAfter} {
+			t.Run(op+" "+mode, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, hypervsim.Config{})
+				m := b.machine("m1", b.with("nat", "192.168.144.0/24"))
+				d := deed{Config: m.config, Dir: m.env.Dir, Cache: b.cache, Request: birth(t)}
+				if err := b.Inject(hypervsim.Fault{Op: op, Nth: 1, Mode: mode}); err != nil {
+					t.Fatal(err)
+				}
+				if out, err := b.do(d); err == nil || !strings.Contains(err.Error(), "killed") {
+					t.Fatalf("%s: %v", out, err)
+				}
+				if out, err := b.do(d); err != nil {
+					t.Fatalf("%s: %v", out, err)
+				}
+				if b.count(hypervsim.KindMachine) != 1 || b.count(hypervsim.KindSwitch) != 1 || b.count(hypervsim.KindNat) != 1 {
+					t.Errorf("there is %v", b.ledger())
+				}
+				d.Remove = true
+				if err := b.Inject(hypervsim.Fault{Op: "removeMachine", Nth: 1, Mode: mode}); err != nil {
+					t.Fatal(err)
+				}
+				if out, err := b.do(d); err == nil {
+					t.Fatalf("%s: not killed", out)
+				}
+				if out, err := b.do(d); err != nil {
+					t.Fatalf("%s: %v", out, err)
+				}
+				if left := b.ledger(); len(left) > 0 {
+					t.Errorf("left %v", left)
+				}
+				if _, err := os.Stat(filepath.Join(d.Dir, "hyperv")); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("the machine's folder is there: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// do has a process of its own do a deed.
+func (b *bench) do(d deed) (string, error) {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(d.Dir, "deed.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return "", err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	c := exec.CommandContext(b.t.Context(), self)
+	c.Env = append(os.Environ(), "HYPERV_TEST_ACT="+file, "HYPERVSIM_HOME="+b.home, "PATH="+filepath.Dir(powershell(b.t)))
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
