@@ -47,13 +47,18 @@ type verdicts struct {
 // guest, and say nothing. So one that was not asked for by name has to show it.
 func (d *driver) accelerator(ctx context.Context, binary string) (string, error) {
 	arch := d.guestArch()
+	tell := func(text string) {
+		if d.state.Value.Accel != "tcg" { // once is enough
+			d.env.Note(ctx, text)
+		}
+	}
 	switch best := native(d.world.host); {
 	case d.cfg.Accel != auto:
 		return d.cfg.Accel, nil
 	case best == "tcg":
 		return best, nil
 	case arch != d.world.arch:
-		d.env.Note(ctx, fmt.Sprintf("guests for %s are emulated on this computer (tcg), which is slow", arch))
+		tell(fmt.Sprintf("guests for %s are emulated on this computer (tcg), which is slow", arch))
 		return "tcg", nil
 	default:
 		v, err := d.judge(ctx, binary, best)
@@ -61,7 +66,7 @@ func (d *driver) accelerator(ctx context.Context, binary string) (string, error)
 			return "", err
 		}
 		if !v.Runs {
-			d.env.Note(ctx, fmt.Sprintf("%s runs no guest here: %s; the machine is emulated (tcg), which is slow", best, v.Why))
+			tell(fmt.Sprintf("%s runs no guest here: %s; the machine is emulated (tcg), which is slow", best, v.Why))
 			return "tcg", nil
 		}
 		return best, nil

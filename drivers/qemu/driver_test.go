@@ -241,6 +241,9 @@ func TestAccelerator(t *testing.T) {
 			}
 			b.must("kill", b.open().Kill(t.Context()))
 			b.must("start", b.open().Start(t.Context()))
+			if told := len(b.notes); told > 1 {
+				t.Errorf("notes are %q", b.notes)
+			}
 			if want := map[bool]int{true: 1}[c.values == nil]; tries != want {
 				t.Errorf("tried out %d times, want %d", tries, want)
 			}
