@@ -39,11 +39,10 @@ func (d *driver) ensureDHCP(ctx context.Context, t *tool, n network, cidr netip.
 			continue
 		}
 		if p, ok := prefixOf(r["LowerIPAddress"], r["NetworkMask"]); !ok || p.Masked() != cidr.Masked() {
-			return &drivers.HintError{
-				Err: fmt.Errorf("DHCP server of %s gives addresses from %s, which is not in %s: %w", n.Name,
-					cmp.Or(r["LowerIPAddress"], r["lowerIPAddress"], "nowhere"), cidr.Masked(), drivers.ErrConflict),
-				Advice: "remove it with VBoxManage dhcpserver remove --netname " + n.internal() + ", and one that fits is made",
+			if err := d.replaceDHCP(ctx, t, n, cidr, r["LowerIPAddress"]); err != nil {
+				return err
 			}
+			break
 		}
 		if r["Enabled"] == "No" {
 			return t.do(ctx, "dhcpserver", "modify", "--netname", n.internal(), "--enable")
@@ -62,6 +61,25 @@ func (d *driver) ensureDHCP(ctx context.Context, t *tool, n network, cidr netip.
 		return fmt.Errorf("make a DHCP server on %s: %w", n.Name, err)
 	}
 	return nil
+}
+
+// replaceDHCP removes a DHCP server that gives addresses of another range, if it was
+// left behind: the network is one that we made. VirtualBox begins with one for the
+// first interface, and old programs leave more.
+func (d *driver) replaceDHCP(ctx context.Context, t *tool, n network, cidr netip.Prefix, lower string) error {
+	marks, err := d.marks(ctx, t)
+	if err != nil {
+		return err
+	}
+	if _, ours := marks[d.markNetwork(n.ID)]; !ours {
+		return &drivers.HintError{
+			Err: fmt.Errorf("DHCP server of %s gives addresses from %s, which is not in %s: %w", n.Name,
+				cmp.Or(lower, "nowhere"), cidr.Masked(), drivers.ErrConflict),
+			Advice: "remove it with VBoxManage dhcpserver remove --netname " + n.internal() + ", and one that fits is made",
+		}
+	}
+	d.env.Note(ctx, fmt.Sprintf("a DHCP server for %s was left from before, with addresses from %s: it is replaced", n.Name, cmp.Or(lower, "nowhere")))
+	return d.dropDHCP(ctx, t, n.internal())
 }
 
 // chooseAddress returns a free address for a machine. Taken are those of other

@@ -173,6 +173,36 @@ func TestDHCP(t *testing.T) {
 	}
 }
 
+// TestDHCPOfNewHome begins where VirtualBox does: with a DHCP server for an interface
+// that does not exist yet.
+func TestDHCPOfNewHome(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, vboxsim.Config{Fresh: true})
+	m := b.machine("m1", b.with("ip", "dhcp"))
+	m.create()
+	if got := m.status().Host; got != "192.168.56.101" {
+		t.Errorf("address %s", got)
+	}
+	m.remove()
+	if b.count(vboxsim.KindDHCP) != 1 {
+		t.Error("a DHCP server that was there before is gone")
+	}
+	m = b.machine("m2", b.with("ip", "dhcp", "hostonly-cidr", "192.168.60.1/24"))
+	m.create()
+	if got := m.status().Host; got != "192.168.60.101" || !m.noted("was left from before") {
+		t.Errorf("address %s, notes %q", got, m.notes)
+	}
+	m.remove()
+	b.manage("hostonlyif", "create") // the user's own
+	b.manage("dhcpserver", "add", "--interface", "vboxnet0", "--ip", "192.168.61.100", "--netmask", "255.255.255.0", "--lowerip", "192.168.61.101", "--upperip", "192.168.61.254", "--enable")
+	m = b.machine("m3", b.with("ip", "dhcp"))
+	refused(t, m.open().Create(t.Context(), request(t)), drivers.ErrConflict, "gives addresses from 192.168.61.101", "dhcpserver remove")
+	m.remove()
+	if b.count(vboxsim.KindDHCP) != 1 || b.count(vboxsim.KindAdapter) != 1 {
+		t.Errorf("%v", b.ledger())
+	}
+}
+
 func TestForwarded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, vboxsim.Config{})

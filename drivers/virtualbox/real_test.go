@@ -64,6 +64,7 @@ func TestReal(t *testing.T) {
 		"defaults":  {"no-vtx-check", "true"},
 		"forwarded": {"no-vtx-check", "true", "access", "forwarded", "firmware", "uefi", "cpu-count", "-1", "share-folder", os.TempDir() + ":tmp"},
 		"arm":       {},
+		"converted": {"no-vtx-check", "true"},
 		"old types": {"no-vtx-check", "true", "nat-nictype", "82540EM", "hostonly-nictype", "82540EM", "hostonly-nicpromisc", "allow-all", "graphicscontroller", "vboxvga"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +74,9 @@ func TestReal(t *testing.T) {
 			home := filepath.Join(b.vars["HOME"], "real")
 			b.vars["VBOX_USER_HOME"], b.vars["PATH"] = home, filepath.Dir(path)
 			b.world.exec, b.world.pace = r.exec, wait.Pace{First: 100 * time.Millisecond, Most: time.Second}
+			if name == "converted" {
+				b.values["virtualbox-image"] = []string{compressed(t, b.values["virtualbox-image"][0])}
+			}
 			if name == "arm" {
 				b.world.arch = "arm64" // it can be made here, and not run
 			}
@@ -104,4 +108,18 @@ func TestReal(t *testing.T) {
 			t.Logf("%s", strings.Join(r.calls, "\n"))
 		})
 	}
+}
+
+// compressed makes a QCOW2 of a raw disk, as publishers do.
+func compressed(t *testing.T, raw string) string {
+	t.Helper()
+	qemu, err := exec.LookPath("qemu-img")
+	if err != nil {
+		t.Skip("no qemu-img here")
+	}
+	path := strings.TrimSuffix(raw, ".raw") + ".qcow2"
+	if out, err := exec.CommandContext(t.Context(), qemu, "convert", "-c", "-O", "qcow2", raw, path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Mac      bool       // host-only networks have no interfaces
 	NoVTx    bool       // the processor has no hardware virtualization
 	NoKernel bool       // the kernel modules are not loaded
+	Fresh    bool       // a new home has the DHCP server that VirtualBox begins with
 	Ranges   []string   // that host-only interfaces may be in; nil: 192.168.56.0/21
 }
 
@@ -161,6 +162,9 @@ func (b *Box) with(ctx context.Context, do func(*state) error) error {
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the simulated VirtualBox: %w", err)
+	}
+	if b.cfg.Fresh && text == nil {
+		s.DHCP = []*dhcp{{"HostInterfaceNetworking-vboxnet0", "192.168.56.100", "255.255.255.0", "192.168.56.101", "192.168.56.254", true}}
 	}
 	s.complete()
 	if err := s.refresh(ctx, b.cfg.Hosts); err != nil {
