@@ -89,9 +89,9 @@ disk() (
 	truncate -s "${size}M" "$work/rootfs"
 	mke2fs -q -t ext4 -L root -d "$work/root" "$work/rootfs"
 	truncate -s "$((size + 100))M" "$work/disk"
+	printf 'label: gpt\nstart=2048, size=196608, type=U\nstart=200704, type=L\n' | sfdisk -q "$work/disk"
 	dd if="$work/esp" of="$work/disk" bs=1M seek=1 conv=notrunc,sparse status=none
 	dd if="$work/rootfs" of="$work/disk" bs=1M seek=98 conv=notrunc,sparse status=none
-	printf 'label: gpt\nstart=2048, size=196608, type=U\nstart=200704, type=L\n' | sfdisk -q -W never "$work/disk"
 	qemu-img convert -c -O qcow2 "$work/disk" "$2"
 )
 
