@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -81,6 +82,9 @@ func (c Config) Validate() error {
 	}
 	if c.SSHUser == "" || c.SSHUser == "root" {
 		refuse("ssh-user", errors.New("names no ordinary user"), "")
+	}
+	if strings.ContainsAny(c.Binary, `/\`) && !filepath.IsAbs(c.Binary) {
+		refuse("binary", fmt.Errorf("%q is neither a name nor an absolute path", c.Binary), "")
 	}
 	if c.Kernel == "" && c.Initrd != "" {
 		refuse("initrd", errors.New("is about --qemu-kernel, which is not given"), "")

@@ -106,6 +106,7 @@ func fakeWorld(t testing.TB, h *fakeHost, more drivers.Values) drivertest.World 
 			"qemu-nat-subnet":      {"192.168.86.128/25"},
 			"qemu-network-address": {"fe80::1"},
 			"qemu-publish":         {"80"},
+			"qemu-binary":          {"./qemu-system-x86_64"},
 		},
 		Refused: map[string]drivers.Values{
 			"no such QEMU":    {"qemu-binary": {"qemu-system-mips"}},

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/lockfile"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
@@ -114,7 +111,7 @@ func (d *driver) plan() (plan, error) {
 		return plan{}, err
 	}
 	p := plan{
-		Name: d.env.Machine, UUID: st.UUID, Host: d.world.host, Arch: st.Arch, Accel: st.Accel, CPU: d.cfg.CPU, Machine: d.cfg.Machine,
+		Name: d.env.Machine, UUID: st.UUID, Arch: st.Arch, Accel: st.Accel, CPU: d.cfg.CPU, Machine: d.cfg.Machine,
 		CPUs: d.cpus(), Memory: d.cfg.Memory, Firmware: st.Firmware, Code: st.Code, Append: d.cfg.Append, Initrd: st.Initrd,
 		NATMAC: st.NATMAC, LANMAC: st.LANMAC, NATSubnet: nat, SSHPort: st.SSHPort, EnginePort: st.EnginePort, EngineGuest: st.EngineGuest,
 		Network: d.cfg.Network, LAN: st.LAN, Interface: d.cfg.iface(), Extra: d.cfg.ExtraArg,
@@ -212,71 +209,3 @@ func (d *driver) logged() string {
 	}
 	return string(data)
 }
-
-// tail returns the end of a file.
-func tail(path string, n int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, min(n, info.Size()))
-	read, err := file.ReadAt(data, info.Size()-int64(len(data)))
-	if read > 0 {
-		err = nil
-	}
-	return data[:read], err
-}
-
-// peer is the machine's address on the network between the machines; empty: unknown.
-func (d *driver) peer() string {
-	st := d.state.Value
-	if p, err := netip.ParsePrefix(st.Address); err == nil {
-		return p.Addr().String()
-	}
-	if d.cfg.Network != netUser && d.cfg.Network != netNone {
-		return neighbour(st.LANMAC)
-	}
-	if nat, err := parseSubnet(d.cfg.NATSubnet); err == nil {
-		return natGuest(nat).String() // a swarm of this machine alone is content with it
-	}
-	return ""
-}
-
-// natGuest is the address that QEMU's DHCP server gives to the guest, its fifteenth.
-func natGuest(nat netip.Prefix) netip.Addr {
-	a := nat.Masked().Addr()
-	for range 15 {
-		a = a.Next()
-	}
-	return a
-}
-
-// neighbour is the address at which this computer sees an adapter, as the table of
-// Linux says; empty: it does not.
-func neighbour(mac string) string {
-	data, err := os.ReadFile("/proc/net/arp")
-	if err != nil {
-		return ""
-	}
-	return findNeighbour(string(data), mac)
-}
-
-func findNeighbour(table, mac string) string {
-	for line := range strings.Lines(table) {
-		fields := strings.Fields(line)
-		if len(fields) < 4 || !strings.EqualFold(fields[3], mac) {
-			continue
-		}
-		if a, err := netip.ParseAddr(fields[0]); err == nil {
-			return a.String()
-		}
-	}
-	return ""
-}
-
-var _ drivers.Driver = (*driver)(nil)

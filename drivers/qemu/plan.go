@@ -11,7 +11,6 @@ import (
 // alone. Files without a path are in the machine's folder.
 type plan struct {
 	Name, UUID string
-	Host       string // this computer's operating system, as GOOS
 	Arch       string // of the guest, as GOARCH
 	Accel      string // kvm, hvf, whpx or tcg
 	CPU        string // model; empty: what goes best with Accel

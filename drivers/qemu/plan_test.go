@@ -35,7 +35,7 @@ func golden(t *testing.T, name, got string) {
 
 func examplePlan() plan {
 	return plan{
-		Name: "m1", UUID: "6b1c6a39-1f0e-4a52-9b0d-6f1f2f6f0001", Host: "linux", Arch: "amd64", Accel: "kvm", CPUs: 2, Memory: 2048,
+		Name: "m1", UUID: "6b1c6a39-1f0e-4a52-9b0d-6f1f2f6f0001", Arch: "amd64", Accel: "kvm", CPUs: 2, Memory: 2048,
 		Firmware: bios, NATMAC: "52:54:00:11:22:33", LANMAC: "52:54:00:11:22:44", NATSubnet: netip.MustParsePrefix("192.168.85.0/24"),
 		SSHPort: 40001, EnginePort: 40002, EngineGuest: 2376, Network: netUser, LAN: "239.192.7.8:23456",
 	}
@@ -58,13 +58,13 @@ func TestArgs(t *testing.T) {
 		},
 		"linux-arm64-tcg-kernel": func(p *plan) { p.Arch, p.Accel, p.Firmware = "arm64", "tcg", kernel },
 		"darwin-arm64-hvf": func(p *plan) {
-			p.Host, p.Arch, p.Accel, p.Firmware, p.Code = "darwin", "arm64", "hvf", uefi, "/opt/homebrew/share/qemu/edk2-aarch64-code.fd"
+			p.Arch, p.Accel, p.Firmware, p.Code = "arm64", "hvf", uefi, "/opt/homebrew/share/qemu/edk2-aarch64-code.fd"
 		},
 		"darwin-arm64-vmnet": func(p *plan) {
-			p.Host, p.Arch, p.Accel, p.Firmware, p.Code = "darwin", "arm64", "hvf", uefi, "/odd, name/code.fd"
+			p.Arch, p.Accel, p.Firmware, p.Code = "arm64", "hvf", uefi, "/odd, name/code.fd"
 			p.Network, p.Interface, p.LAN = netVmnetBridged, "en0", ""
 		},
-		"windows-amd64-whpx": func(p *plan) { p.Host, p.Accel, p.LAN = "windows", "whpx", "" },
+		"windows-amd64-whpx": func(p *plan) { p.Accel, p.LAN = "whpx", "" },
 		"bridge":             func(p *plan) { p.Network, p.Interface, p.LAN = netBridge, "br0", "" },
 		"tap":                func(p *plan) { p.Network, p.Interface, p.LAN = netTap, "tap0", "" },
 		"vmnet":              func(p *plan) { p.Network, p.LAN = netVmnetShared, "" },

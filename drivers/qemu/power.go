@@ -2,9 +2,7 @@ package qemu
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -303,22 +301,4 @@ func (d *driver) gone(pids map[int]bool) bool {
 		}
 	}
 	return true
-}
-
-// consoleLimit is how much of the console is of interest.
-const consoleLimit = 64 << 10
-
-// Console implements drivers.ConsoleReader.
-func (d *driver) Console(ctx context.Context) ([]byte, error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	data, err := tail(d.path(consoleFile), consoleLimit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the machine has not run yet", drivers.ErrUnsupported)
-	}
-	if err != nil && len(data) == 0 {
-		return nil, nil // it said nothing yet
-	}
-	return data, nil
 }

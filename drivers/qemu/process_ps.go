@@ -13,7 +13,7 @@ import (
 // commandLine returns a process's, as ps tells it; nil: there is none. An argument
 // with spaces comes in pieces, which the UUID has none of.
 func commandLine(pid int) []string {
-	out, err := exec.Command("ps", "-ww", "-o", "stat=,command=", "-p", strconv.Itoa(pid)).Output()
+	out, err := exec.Command("ps", "-ww", "-o", "stat=,command=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // returns at once
 	if err != nil {
 		return nil
 	}
@@ -50,7 +50,7 @@ func commandLines(ctx context.Context) (map[int][]string, error) {
 }
 
 func sysctl(name string) string {
-	out, err := exec.Command("sysctl", "-n", name).Output()
+	out, err := exec.Command("sysctl", "-n", name).Output() //nolint:noctx // returns at once
 	if err != nil {
 		return ""
 	}

@@ -59,6 +59,7 @@ type driver struct {
 }
 
 var (
+	_ drivers.Driver        = (*driver)(nil)
 	_ drivers.Killer        = (*driver)(nil)
 	_ drivers.HostKeySeeder = (*driver)(nil)
 	_ drivers.UserDataTaker = (*driver)(nil)

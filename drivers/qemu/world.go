@@ -130,7 +130,7 @@ func spawn(ctx context.Context, dir, path string, args []string) (child, error) 
 		return child{}, err
 	}
 	defer func() { _ = log.Close() }()
-	c := exec.Command(path, args...)
+	c := exec.Command(path, args...) //nolint:noctx // it outlives every context
 	c.Dir, c.Stdout, c.Stderr, c.SysProcAttr = dir, log, log, detached()
 	if err := c.Start(); err != nil {
 		return child{}, err
