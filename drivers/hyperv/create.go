@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
@@ -194,6 +195,9 @@ func (d *driver) assemble(ctx context.Context, t *tool, folder string, img cloud
 	st.Switch = &lan{ID: s.ID, Name: s.Name}
 	if err := d.state.Save(); err != nil {
 		return err
+	}
+	if strings.EqualFold(s.ID, defaultSwitch) && slices.ContainsFunc(req.OpenPorts, func(p drivers.Port) bool { return p.Peers }) {
+		d.env.Note(ctx, "the Default Switch gives other addresses after a restart of Windows, which a swarm does not survive: --hyperv-nat 192.168.144.0/24 gives lasting ones")
 	}
 	if err := d.register(ctx, t, all, folder); err != nil {
 		return err

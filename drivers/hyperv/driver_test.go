@@ -430,3 +430,21 @@ func TestNoWindows(t *testing.T) {
 	b.world.os = "windows"
 	refused(t, b.machine("m1", b.with()).open().Check(t.Context()), drivers.ErrUnreachable, "find powershell.exe", "System32")
 }
+
+// TestSwarm tells what a swarm is in for on the Default Switch, and on no other one.
+func TestSwarm(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	req := birth(t)
+	req.OpenPorts = []drivers.Port{{Number: 2377, Protocol: "tcp", Peers: true}}
+	for _, c := range []struct {
+		name string
+		more []string
+		want bool
+	}{{"m1", nil, true}, {"m2", []string{"nat", "192.168.144.0/24"}, false}} {
+		m := b.machine(c.name, b.with(c.more...))
+		if err := m.open().Create(t.Context(), req); err != nil || m.noted("a swarm does not survive") != c.want {
+			t.Errorf("%s: %v, %q", c.name, err, m.notes)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
@@ -183,4 +184,55 @@ func (b *bench) do(d deed) (string, error) {
 	c.Env = append(os.Environ(), "HYPERV_TEST_ACT="+file, "HYPERVSIM_HOME="+b.home, "PATH="+filepath.Dir(powershell(b.t)))
 	out, err := c.CombinedOutput()
 	return string(out), err
+}
+
+// TestDataIsData sends what would break out of any quoting through a real process, and
+// demands it back letter by letter.
+func TestDataIsData(t *testing.T) {
+	t.Parallel()
+	home := filepath.Join(t.TempDir(), "home")
+	exe := powershell(t)
+	s := newSession(func() (*process, error) {
+		if err := os.MkdirAll(home, 0o700); err != nil {
+			return nil, err
+		}
+		return startWith(exe, "HYPERVSIM_HOME="+home)
+	})
+	tool := &tool{session: s, log: quiet()}
+	id, err := tool.newMachine(t.Context(), newMachineArgs{Name: "m1", Path: filepath.Join(home, strings.ReplaceAll(nasty, "/", "")), Generation: 2, Memory: 1 << 30, Notes: nasty})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := tool.machines(t.Context(), []string{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := all[id]; v.Notes != nasty || !strings.Contains(v.Path, nasty) {
+		t.Errorf("sent %q, got %q and %q", nasty, v.Notes, v.Path)
+	}
+	calls, err := os.ReadFile(filepath.Join(home, "hypervsim.calls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range calls {
+		if b > 0x7e {
+			t.Fatalf("a letter of a code page is in %q", calls)
+		}
+	}
+	if n := strings.Count(string(calls), "\n"); n != 2 {
+		t.Errorf("%d lines for 2 requests", n)
+	}
+	s.close()
+}
+
+// TestRealProcess demands what a process says when it dies, and that its death is
+// survived.
+func TestRealProcess(t *testing.T) {
+	t.Parallel()
+	exe := powershell(t)
+	s := newSession(func() (*process, error) { return startWith(exe, "HYPERVSIM_HOME=") })
+	err := s.call(t.Context(), quiet(), time.Minute, "probe", none{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "HYPERVSIM_HOME names no folder") {
+		t.Errorf("got %v", err)
+	}
 }

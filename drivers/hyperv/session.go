@@ -26,7 +26,8 @@ var script string
 
 // bootstrap is the command line's part: it takes as many lines as the first one says
 // for a script and runs that with the rest of the input. It holds nothing that any
-// program between here and there would quote or expand.
+// program between here and there would quote or expand, and does not name the input
+// by its variable: if a command does, PowerShell reads standard input itself.
 const bootstrap = "$r = New-Object System.IO.StreamReader([Console]::OpenStandardInput(), (New-Object System.Text.UTF8Encoding($false))); " +
 	"$n = [int]$r.ReadLine(); $t = New-Object System.Text.StringBuilder; " +
 	"for ($i = 0; $i -lt $n; $i++) { $null = $t.Append($r.ReadLine()).Append([char]10) }; " +

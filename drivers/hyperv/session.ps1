@@ -197,9 +197,13 @@ function Invoke-MakeNat($a) {
         $vmSwitch = New-VMSwitch -Name ([string]$a.name) -SwitchType Internal -Notes ([string]$a.notes)
     }
     $alias = 'vEthernet (' + [string]$vmSwitch.Name + ')'
+    # Windows may take a moment to show this computer's adapter on a new switch.
     $card = $null
-    foreach ($n in @(Get-NetAdapter)) {
-        if ([string]$n.Name -eq $alias) { $card = $n }
+    for ($try = 0; $null -eq $card -and $try -lt 20; $try++) {
+        if ($try -gt 0) { Start-Sleep -Milliseconds 500 }
+        foreach ($n in @(Get-NetAdapter)) {
+            if ([string]$n.Name -eq $alias) { $card = $n }
+        }
     }
     if ($null -eq $card) {
         Stop-Operation 'notfound' ('Windows has no network adapter "' + $alias + '" for the switch.')

@@ -22,6 +22,8 @@ func startPowerShell(path string) (*process, error) {
 
 func startCommand(adjust func(*exec.Cmd), path string) (*process, error) {
 	c := exec.Command(path, arguments()...)
+	c.Dir = filepath.Dir(path) // which Windows can always open, and nobody wants to remove
+	c.SysProcAttr = apart()
 	adjust(c)
 	said := &tail{}
 	c.Stderr = said
