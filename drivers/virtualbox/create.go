@@ -34,12 +34,13 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 			return err
 		}
 	}
-	if !st.Configured {
-		if err := d.make(ctx, t, v, req, all); err != nil {
-			return err
-		}
+	if st.Configured {
+		return d.run(ctx, t, v)
 	}
-	return d.run(ctx, t, v)
+	if err := d.make(ctx, t, v, req, all); err != nil {
+		return err
+	}
+	return d.start(ctx, t, func(ctx context.Context) error { return d.boot(ctx, t) }, true)
 }
 
 // make makes the virtual machine.
@@ -75,10 +76,11 @@ func (d *driver) make(ctx context.Context, t *tool, v version, req drivers.Creat
 		ctx, cancel := within(ctx, configLimit, "make virtual machine "+p.Name)
 		defer cancel()
 		return d.locked(ctx, "creation", func(ctx context.Context) error {
-			if err := d.register(ctx, t, p); err != nil {
+			all, err := d.register(ctx, t, p)
+			if err != nil {
 				return err
 			}
-			if err := d.connectNetwork(ctx, t, &p); err != nil {
+			if err := d.connectNetwork(ctx, t, &p, all); err != nil {
 				return err
 			}
 			if err := d.furnish(ctx, t, p, file, req, own); err != nil {
@@ -185,31 +187,32 @@ func (d *driver) checkName(all map[string]vm) error {
 	return nil
 }
 
-// register makes the virtual machine known to VirtualBox unless it is.
-func (d *driver) register(ctx context.Context, t *tool, p plan) error {
+// register makes the virtual machine known to VirtualBox unless it is. It returns
+// those that were known before.
+func (d *driver) register(ctx context.Context, t *tool, p plan) (map[string]vm, error) {
 	all, err := t.vms(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, found := all[p.UUID]; found {
-		return nil
+		return all, nil
 	}
 	if err := d.checkName(all); err != nil {
-		return err
+		return nil, err
 	}
 	// Settings that were written and not registered would be in the way.
 	if err := os.RemoveAll(filepath.Join(p.Folder, p.Name)); err != nil {
-		return fmt.Errorf("remove unfinished settings: %w", err)
+		return nil, fmt.Errorf("remove unfinished settings: %w", err)
 	}
 	if err := t.do(ctx, p.create()...); err != nil {
-		return fmt.Errorf("register virtual machine %s: %w", p.Name, err)
+		return nil, fmt.Errorf("register virtual machine %s: %w", p.Name, err)
 	}
-	return nil
+	return all, nil
 }
 
 // connectNetwork finds or makes the host-only network, and what the machine has
 // there. It completes the plan.
-func (d *driver) connectNetwork(ctx context.Context, t *tool, p *plan) error {
+func (d *driver) connectNetwork(ctx context.Context, t *tool, p *plan, all map[string]vm) error {
 	st := &d.state.Value
 	cidr, err := netip.ParsePrefix(st.CIDR)
 	if err != nil {
@@ -224,10 +227,6 @@ func (d *driver) connectNetwork(ctx context.Context, t *tool, p *plan) error {
 		if err := d.ensureDHCP(ctx, t, n, cidr); err != nil {
 			return err
 		}
-	}
-	all, err := t.vms(ctx)
-	if err != nil {
-		return err
 	}
 	if !st.DHCP {
 		addr, err := d.chooseAddress(ctx, t, n, cidr, all)

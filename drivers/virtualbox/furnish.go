@@ -3,9 +3,7 @@ package virtualbox
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
@@ -22,14 +20,17 @@ func (d *driver) furnish(ctx context.Context, t *tool, p plan, file cloudimage.F
 		}
 		return nil
 	}
-	if err := change(p.modify()); err != nil {
-		return err
-	}
 	info, err := t.info(ctx, p.UUID)
 	if err != nil {
 		return err
 	}
-	if err := d.forward(ctx, t, p, info); err != nil {
+	old, rules := p.rules(info)
+	for _, name := range old {
+		if err := change([]string{"modifyvm", p.UUID, "--natpf1", "delete", name}); err != nil {
+			return err
+		}
+	}
+	if err := change(append(p.modify(), rules...)); err != nil {
 		return err
 	}
 	if name, args := p.controller(); !hasValue(info, "storagecontrollername", name) {
@@ -91,26 +92,17 @@ func (d *driver) offer(ctx context.Context, t *tool, p plan, info map[string]str
 
 // forward makes the rules by which ports of this computer lead to the guest.
 func (d *driver) forward(ctx context.Context, t *tool, p plan, info map[string]string) error {
-	have := map[string]string{}
-	for key, rule := range info {
-		if strings.HasPrefix(key, "Forwarding(") {
-			name, _, _ := strings.Cut(rule, ",")
-			have[name] = rule
-		}
+	old, rules := p.rules(info)
+	var calls [][]string
+	for _, name := range old {
+		calls = append(calls, []string{"modifyvm", p.UUID, "--natpf1", "delete", name})
 	}
-	want := p.forwards()
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if have[name] == want[name] {
-			continue
-		}
-		calls := [][]string{{"modifyvm", p.UUID, "--natpf1", want[name]}}
-		if have[name] != "" {
-			calls = append([][]string{{"modifyvm", p.UUID, "--natpf1", "delete", name}}, calls...)
-		}
-		for _, args := range calls {
-			if err := d.patient(ctx, func(ctx context.Context) error { return t.do(ctx, args...) }); err != nil {
-				return fmt.Errorf("forward a port to %s: %w", p.Name, err)
-			}
+	if len(rules) > 0 {
+		calls = append(calls, append([]string{"modifyvm", p.UUID}, rules...))
+	}
+	for _, args := range calls {
+		if err := d.patient(ctx, func(ctx context.Context) error { return t.do(ctx, args...) }); err != nil {
+			return fmt.Errorf("forward a port to %s: %w", p.Name, err)
 		}
 	}
 	return nil

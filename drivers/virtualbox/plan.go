@@ -2,9 +2,12 @@ package virtualbox
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // The controllers of disks.
@@ -32,14 +35,14 @@ type plan struct {
 	ISO          string // to boot from
 	Seed         bool   // there is one
 
-	NATMAC, MAC                   string
-	NATType, HostOnlyType         string
-	Promisc                       string
-	HostDNSResolver, NoDNSProxy   bool
-	Network                       network
-	Address                       string // empty: a DHCP server's to say
-	SSHPort, EnginePort           int    // EnginePort 0: not forwarded
-	ShareName, ShareDir, ShareArg string
+	NATMAC, MAC                 string
+	NATType, HostOnlyType       string
+	Promisc                     string
+	HostDNSResolver, NoDNSProxy bool
+	Network                     network
+	Address                     string // empty: a DHCP server's to say
+	SSHPort, EnginePort         int    // EnginePort 0: not forwarded
+	ShareName, ShareDir         string
 }
 
 func (p plan) disk() string    { return filepath.Join(p.Folder, "disk.vdi") }
@@ -165,6 +168,29 @@ func (p plan) forwards() map[string]string {
 		rules["engine"] = forward("engine", p.EnginePort, 2376)
 	}
 	return rules
+}
+
+// rules compares the rules with those that there are: the names of the ones to delete,
+// and the options of modifyvm that make what is missing.
+func (p plan) rules(info map[string]string) (old, options []string) {
+	have := map[string]string{}
+	for key, rule := range info {
+		if strings.HasPrefix(key, "Forwarding(") {
+			name, _, _ := strings.Cut(rule, ",")
+			have[name] = rule
+		}
+	}
+	want := p.forwards()
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if have[name] == want[name] {
+			continue
+		}
+		if have[name] != "" {
+			old = append(old, name)
+		}
+		options = append(options, "--natpf1", want[name])
+	}
+	return old, options
 }
 
 func forward(name string, from, to int) string {

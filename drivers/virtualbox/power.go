@@ -54,36 +54,42 @@ func (d *driver) Start(ctx context.Context) error {
 
 // run makes the virtual machine run unless it does.
 func (d *driver) run(ctx context.Context, t *tool, v version) error {
-	ctx, cancel := within(ctx, startLimit, "start virtual machine "+d.state.Value.Name)
+	bounded, cancel := within(ctx, startLimit, "what VirtualBox does with "+d.state.Value.Name)
 	defer cancel()
-	state, err := d.settled(ctx, t)
+	state, err := d.settled(bounded, t)
 	if err != nil {
 		return err
 	}
-	if state == drivers.Running {
+	switch state {
+	case drivers.Running:
 		return d.learnAddress(ctx, t, false)
+	case drivers.Paused:
+		return d.start(ctx, t, func(ctx context.Context) error { return d.resume(ctx, t) }, false)
+	case drivers.Saved:
+		return d.start(ctx, t, func(ctx context.Context) error { return d.boot(ctx, t) }, false)
 	}
-	err = d.env.Step(ctx, "start virtual machine "+d.state.Value.Name, func(ctx context.Context) error {
-		return d.locked(ctx, "start", func(ctx context.Context) error {
-			switch state {
-			case drivers.Paused:
-				return d.resume(ctx, t)
-			case drivers.Saved:
-				return d.boot(ctx, t)
-			}
-			if err := d.prepare(ctx, t, v); err != nil {
-				return err
-			}
-			return d.boot(ctx, t)
-		})
+	return d.start(ctx, t, func(ctx context.Context) error {
+		if err := d.prepare(ctx, t, v); err != nil {
+			return err
+		}
+		return d.boot(ctx, t)
+	}, true)
+}
+
+// start does what makes the virtual machine run, and waits for its address.
+func (d *driver) start(ctx context.Context, t *tool, do func(context.Context) error, boots bool) error {
+	bounded, cancel := within(ctx, startLimit, "start virtual machine "+d.state.Value.Name)
+	defer cancel()
+	err := d.env.Step(bounded, "start virtual machine "+d.state.Value.Name, func(ctx context.Context) error {
+		return d.locked(ctx, "start", do)
 	})
 	if err != nil {
 		return err
 	}
-	return d.learnAddress(ctx, t, state == drivers.Stopped)
+	return d.learnAddress(ctx, t, boots)
 }
 
-// state returns what the machine does.
+// stateNow returns what the machine does.
 func (d *driver) stateNow(ctx context.Context, t *tool) (drivers.State, error) {
 	info, err := t.info(ctx, d.state.Value.UUID)
 	if err != nil {
