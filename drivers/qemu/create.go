@@ -91,6 +91,12 @@ func (d *driver) make(ctx context.Context, req drivers.CreateRequest, binary str
 		return err
 	}
 	d.tellNetwork(ctx, req)
+	if err := seed.Write(d.path(seedFile), cmp.Or(img.Seed, seed.KindNoCloud), d.seed(req, img)); err != nil {
+		return fmt.Errorf("write seed: %w", err)
+	}
+	if d.world.exists(d.path(diskFile)) {
+		return nil // and based on what is recorded
+	}
 	file, err := cloudimage.For(d.env).Get(ctx, img, nil)
 	if err != nil {
 		return fmt.Errorf("get image %s: %w", img, err)
@@ -98,9 +104,6 @@ func (d *driver) make(ctx context.Context, req drivers.CreateRequest, binary str
 	d.state.Value.Image = file.Path
 	if err := d.state.Save(); err != nil {
 		return err
-	}
-	if err := seed.Write(d.path(seedFile), cmp.Or(img.Seed, seed.KindNoCloud), d.seed(req, img)); err != nil {
-		return fmt.Errorf("write seed: %w", err)
 	}
 	return d.env.Step(ctx, "make the disk", func(ctx context.Context) error { return d.makeDisk(ctx, binary, file) })
 }
@@ -195,9 +198,6 @@ func (d *driver) seed(req drivers.CreateRequest, img cloudimage.Image) seed.Seed
 
 // makeDisk makes the disk, an overlay of an image that stays as it is.
 func (d *driver) makeDisk(ctx context.Context, binary string, img cloudimage.File) error {
-	if d.world.exists(d.path(diskFile)) {
-		return nil
-	}
 	tool, err := d.imageTool(binary)
 	if err != nil {
 		return err

@@ -126,6 +126,27 @@ func TestCreateStatus(t *testing.T) {
 	}
 }
 
+// TestImageOfDisk keeps the record of what the disk is based on, also when create goes
+// on with another image under the same name.
+func TestImageOfDisk(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost()
+	image := testImage(t)
+	b := fakeBench(t, h, drivers.Values{"qemu-image": {image}})
+	b.must("create", b.create())
+	before := b.open().Images()
+	d := b.open()
+	d.state.Value.Made = false
+	b.must("save", d.state.Save())
+	changed := make([]byte, 1024)
+	copy(changed, "QFI\xfb\x00\x00\x00\x03")
+	b.must("change the image", os.WriteFile(image, changed, 0o600))
+	b.must("create again", b.create())
+	if after := b.open().Images(); !slices.Equal(before, after) {
+		t.Errorf("images were %q, are %q", before, after)
+	}
+}
+
 // TestEnginePortOfRequest forwards the port that the engine will have.
 func TestEnginePortOfRequest(t *testing.T) {
 	t.Parallel()
