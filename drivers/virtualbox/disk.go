@@ -137,7 +137,10 @@ func (d *driver) forgetBelow(ctx context.Context, t *tool, folders ...string) er
 				}
 				// By its UUID: the file may be gone.
 				err := d.patient(ctx, func(ctx context.Context) error { return t.do(ctx, "closemedium", kind, r["UUID"]) })
-				if err != nil && !gone(err) && callCode(err) != "VBOX_E_OBJECT_IN_USE" {
+				// What VirtualBox's server only remembers, it forgets at its own end: then
+				// it takes the UUID for a path.
+				forgotten := gone(err) || strings.Contains(callText(err), "is not fully qualified")
+				if err != nil && !forgotten && callCode(err) != "VBOX_E_OBJECT_IN_USE" {
 					return fmt.Errorf("have VirtualBox forget %s: %w", r["Location"], err)
 				}
 				break

@@ -405,6 +405,18 @@ func TestConversions(t *testing.T) {
 	}
 }
 
+// TestForgetfulServer has VirtualBox's server end between a list and what follows.
+func TestForgetfulServer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, vboxsim.Config{})
+	m := b.machine("m1", b.with())
+	m.create()
+	if err := b.Inject(vboxsim.Fault{Call: "closemedium", Nth: 1, Mode: vboxsim.Fail, Text: "The given path 'c68f2361-7984-488f-93a6-d09a1c67aedd' is not fully qualified"}); err != nil {
+		t.Fatal(err)
+	}
+	m.remove()
+}
+
 // TestConcurrent creates and removes machines of processes that share nothing but
 // the lock.
 func TestConcurrent(t *testing.T) {
