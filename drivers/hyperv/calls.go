@@ -60,8 +60,9 @@ func (t *tool) machines(ctx context.Context, ids []string) (map[string]vm, error
 
 // networks are the switches, and the ranges that are translated.
 type networks struct {
-	Switches []vswitch `json:"switches"`
-	Nats     []nat     `json:"nats"`
+	Switches  []vswitch `json:"switches"`
+	Nats      []nat     `json:"nats"`
+	NatsKnown bool      `json:"natsKnown"` // false: the user may not see them
 }
 
 func (t *tool) networks(ctx context.Context) (n networks, err error) {

@@ -116,11 +116,11 @@ func (d *driver) base(ctx context.Context, t *tool, f cloudimage.File) (cloudima
 
 // convert has Hyper-V make a VHDX of another disk.
 func (d *driver) convert(ctx context.Context, t *tool, from, to string) error {
-	source, err := d.windowsFile(ctx, from)
+	source, err := d.windowsPath(ctx, from)
 	if err != nil {
 		return err
 	}
-	target, err := d.windowsFile(ctx, to)
+	target, err := d.windowsPath(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (d *driver) convertRaw(ctx context.Context, t *tool, in io.Reader, size int
 			err = errors.Join(err, rerr)
 		}
 	}()
-	path, err := d.windowsFile(ctx, fixed)
+	path, err := d.windowsPath(ctx, fixed)
 	if err != nil {
 		return err
 	}
@@ -160,16 +160,6 @@ func (d *driver) convertRaw(ctx context.Context, t *tool, in io.Reader, size int
 		return fmt.Errorf("write %s: %w", fixed, err)
 	}
 	return d.convert(ctx, t, fixed, to)
-}
-
-// windowsFile writes the path of a file, which need not exist, as Windows does.
-func (d *driver) windowsFile(ctx context.Context, path string) (string, error) {
-	if !d.inLinux() {
-		return path, nil
-	}
-	i := strings.LastIndexByte(path, '/')
-	folder, err := d.windowsPath(ctx, path[:i])
-	return d.below(folder, path[i+1:]), err
 }
 
 // copyAll copies until the end, or that of ctx.

@@ -396,23 +396,28 @@ func TestLinux(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hypervsim.Config{})
 	b.vars["WSL_DISTRO_NAME"] = "Debian"
+	drive := filepath.Join(t.TempDir(), "c")
+	write(t, filepath.Join(drive, "Users", "Jürgen B", "x"), "", 0o600)
 	b.world.run = func(_ context.Context, program string, args ...string) (string, error) {
 		switch path := args[1]; {
 		case program != "wslpath":
 			return "", errors.New(program)
 		case args[0] == "-u":
 			return "/mnt/c" + strings.ReplaceAll(strings.TrimPrefix(path, "C:"), `\`, "/") + "\n", nil
-		case strings.HasPrefix(path, "/mnt/c/"):
-			return `C:` + strings.ReplaceAll(strings.TrimPrefix(path, "/mnt/c"), "/", `\`) + "\r\n", nil
+		case strings.HasPrefix(path, drive):
+			return `C:` + strings.ReplaceAll(strings.TrimPrefix(path, drive), "/", `\`) + "\r\n", nil
 		default:
 			return `\\wsl.localhost\Debian` + strings.ReplaceAll(path, "/", `\`) + "\n", nil
 		}
 	}
 	d := b.machine("m1", b.with()).open()
 	refused(t, d.Check(t.Context()), drivers.ErrUnsupported, "lies in a file system of Linux", "--storage-path /mnt/c/")
-	got := must(d.windowsFile(t.Context(), "/mnt/c/Users/Jürgen B/.docker/disk.vhdx"))
+	got := must(d.windowsPath(t.Context(), filepath.Join(drive, "Users", "Jürgen B", ".docker", "disk.vhdx"))) // not there yet
 	if want := `C:\Users\Jürgen B\.docker\disk.vhdx`; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := d.below(`C:\Users\Jürgen B\.docker`, "disk.vhdx"); got != `C:\Users\Jürgen B\.docker\disk.vhdx` {
+		t.Errorf("got %s", got)
 	}
 	if got := must(d.ownPath(t.Context(), `C:\Users\x`)); got != "/mnt/c/Users/x" {
 		t.Errorf("got %s", got)
@@ -446,5 +451,37 @@ func TestSwarm(t *testing.T) {
 		if err := m.open().Create(t.Context(), req); err != nil || m.noted("a swarm does not survive") != c.want {
 			t.Errorf("%s: %v, %q", c.name, err, m.notes)
 		}
+	}
+}
+
+// TestManager has an administrator make a network, and a member of the group Hyper-V
+// Administrators use it, who can neither see nor remove the translation.
+func TestManager(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	first := b.machine("m1", b.with("nat", "192.168.144.0/24"))
+	first.create()
+	admin := b.Box
+	b.Box = must(hypervsim.New(hypervsim.Config{Home: b.home, Manager: true}))
+	second := b.machine("m2", b.with("nat", "192.168.144.0/24"))
+	if err := second.open().Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second.create()
+	second.remove()
+	first.factory = factory(b.world)
+	first.remove()
+	if !first.noted("takes an administrator") || b.count(hypervsim.KindSwitch) != 1 || b.count(hypervsim.KindNat) != 1 {
+		t.Errorf("%q, %v", first.notes, b.ledger())
+	}
+	b.Box = admin
+	first.factory = factory(b.world)
+	for _, r := range must(first.open().Tagged(t.Context())) {
+		if err := first.open().Release(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := b.ledger(); len(left) > 0 {
+		t.Errorf("left %v", left)
 	}
 }

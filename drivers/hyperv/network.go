@@ -69,10 +69,10 @@ func (d *driver) explainNat(subnet netip.Prefix, err error) error {
 }
 
 // natSwitch finds a switch on which this computer is the gateway of the subnet, and
-// translates its addresses. Whose it is does not matter.
+// translates its addresses, as far as that can be seen. Whose it is does not matter.
 func (d *driver) natSwitch(n networks, subnet netip.Prefix) (vswitch, bool, error) {
 	gateway := netip.PrefixFrom(gatewayOf(subnet), subnet.Bits())
-	translated := slices.ContainsFunc(n.Nats, func(r nat) bool { return r.Subnet == subnet.String() })
+	translated := !n.NatsKnown || slices.ContainsFunc(n.Nats, func(r nat) bool { return r.Subnet == subnet.String() })
 	for _, s := range n.Switches {
 		for _, text := range s.Addresses {
 			p, err := netip.ParsePrefix(text)

@@ -39,7 +39,7 @@ func arguments() []string {
 }
 
 const (
-	idleLimit  = time.Minute      // that a session without requests is kept
+	idleLimit  = 10 * time.Minute // that a session without requests is kept
 	startDelay = 10 * time.Second // PowerShell's own, added to the limit of the first request
 	lineLimit  = 32 << 20
 )

@@ -141,9 +141,13 @@ function Invoke-ListMachines($a) {
 }
 
 function Invoke-ListSwitches($a) {
+    # Not everybody who may manage Hyper-V may see what Windows translates.
     $nats = @()
-    if ($null -ne (Get-Command -Name Get-NetNat -ErrorAction SilentlyContinue)) {
-        $nats = @(Get-NetNat -ErrorAction SilentlyContinue)
+    $known = $true
+    try {
+        $nats = @(Get-NetNat)
+    } catch {
+        $known = $false
     }
     $all = @(Get-NetIPAddress -AddressFamily IPv4 -ErrorAction SilentlyContinue)
     $found = @()
@@ -168,7 +172,7 @@ function Invoke-ListSwitches($a) {
         if ($null -eq $nat) { continue }
         $ranges += @{ name = [string]$nat.Name; subnet = [string]$nat.InternalIPInterfaceAddressPrefix }
     }
-    return @{ switches = $found; nats = $ranges }
+    return @{ switches = $found; nats = $ranges; natsKnown = $known }
 }
 
 # The name servers that this computer asks, for guests that have no DHCP.

@@ -138,11 +138,15 @@ func (d *driver) locate() (string, error) {
 	}
 }
 
-// windowsPath writes a path of ours as Windows does. Hyper-V's service opens files by
-// it, and reaches no file system of Linux.
+// windowsPath writes a path of ours, which need not exist, as Windows does. Hyper-V's
+// service opens files by it, and reaches no file system of Linux.
 func (d *driver) windowsPath(ctx context.Context, path string) (string, error) {
 	if !d.inLinux() {
 		return path, nil
+	}
+	if _, err := os.Stat(path); err != nil && path != "/" && filepath.IsAbs(path) {
+		folder, err := d.windowsPath(ctx, filepath.Dir(path)) // wslpath wants it to exist
+		return d.below(folder, filepath.Base(path)), err
 	}
 	out, err := d.world.run(ctx, "wslpath", "-w", path)
 	if err != nil {

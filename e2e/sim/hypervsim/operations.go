@@ -156,7 +156,10 @@ func (c *call) listSwitches(arguments) (any, error) {
 	if nats == nil {
 		nats = []*nat{}
 	}
-	return map[string]any{"switches": switches, "nats": nats}, nil
+	if c.box.cfg.Manager {
+		nats = []*nat{}
+	}
+	return map[string]any{"switches": switches, "nats": nats, "natsKnown": !c.box.cfg.Manager}, nil
 }
 
 func denied(cmdlet string) *Refusal {
