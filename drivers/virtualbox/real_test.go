@@ -28,7 +28,7 @@ type rig struct {
 
 // server has VirtualBox start a server of its own for the home: one that runs would
 // answer from the home that it was started for.
-func (r *rig) server() string { return fmt.Sprintf("VBOX_IPC_SOCKETID=machine-%p", r) }
+func (r *rig) server() string { return fmt.Sprintf("VBOX_IPC_SOCKETID=machine-%d-%p", os.Getpid(), r) }
 
 func (r *rig) exec(ctx context.Context, path string, args, env []string) (answer, error) {
 	r.calls = append(r.calls, strings.Join(args, " "))
