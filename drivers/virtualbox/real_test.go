@@ -21,6 +21,7 @@ import (
 // rig passes calls on to a VBoxManage of this computer, in a home of its own. What
 // needs kernel modules, which are host-only interfaces and running, is pretended.
 type rig struct {
+	name    string
 	sim     *vboxsim.Box
 	running map[string]bool
 	calls   []string
@@ -28,7 +29,7 @@ type rig struct {
 
 // server has VirtualBox start a server of its own for the home: one that runs would
 // answer from the home that it was started for.
-func (r *rig) server() string { return fmt.Sprintf("VBOX_IPC_SOCKETID=machine-%d-%p", os.Getpid(), r) }
+func (r *rig) server() string { return fmt.Sprintf("VBOX_IPC_SOCKETID=%d-%s", os.Getpid(), r.name) }
 
 func (r *rig) exec(ctx context.Context, path string, args, env []string) (answer, error) {
 	r.calls = append(r.calls, strings.Join(args, " "))
@@ -70,7 +71,7 @@ func TestReal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, vboxsim.Config{})
-			r := &rig{sim: b.Box, running: map[string]bool{}}
+			r := &rig{name: strings.ReplaceAll(name, " ", "-"), sim: b.Box, running: map[string]bool{}}
 			home := filepath.Join(b.vars["HOME"], "real")
 			b.vars["VBOX_USER_HOME"], b.vars["PATH"] = home, filepath.Dir(path)
 			b.world.exec, b.world.pace = r.exec, wait.Pace{First: 100 * time.Millisecond, Most: time.Second}
