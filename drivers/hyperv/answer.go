@@ -47,7 +47,7 @@ type probe struct {
 	PowerShell  string `json:"powershell"`
 	Windows     string `json:"windows"`
 	Admin       bool   `json:"admin"`
-	HyperVAdmin bool   `json:"hyperVAdmin"`
+	HyperVAdmin bool   `json:"hyperVAdmin"` // an administrator, or in the group Hyper-V Administrators
 	Module      bool   `json:"module"`
 	Service     string `json:"service"` // of vmms; empty: there is none
 	Hypervisor  bool   `json:"hypervisor"`

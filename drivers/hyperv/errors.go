@@ -69,7 +69,7 @@ func meaning(f failure) (kind error, advice string) {
 		return drivers.ErrInUse, ""
 	case strings.HasPrefix(f.FQID, "CommandNotFoundException"), strings.HasPrefix(f.FQID, "CouldNotAutoloadMatchingModule"):
 		return drivers.ErrUnreachable, adviceModule
-	case f.Category == "PermissionDenied", strings.HasPrefix(f.FQID, "AccessDenied"), code("80070005"),
+	case f.Kind == "denied", f.Category == "PermissionDenied", strings.HasPrefix(f.FQID, "AccessDenied"), code("80070005"),
 		has("do not have the required permission", "Access is denied", "requires elevation"):
 		return drivers.ErrPermission, adviceAdmin
 	case f.FQID == "ObjectNotFound,Microsoft.HyperV.PowerShell.Commands.GetVM", // it is asked for all, so nothing else can be missing

@@ -22,6 +22,7 @@ func TestMeaning(t *testing.T) {
 			drivers.ErrUnreachable, "Enable-WindowsOptionalFeature"},
 		"no rights": {failure{Category: "PermissionDenied", FQID: "AccessDenied,Microsoft.HyperV.PowerShell.Commands.GetVM", Message: "Sie verfügen nicht über die erforderliche Berechtigung"},
 			drivers.ErrPermission, "S-1-5-32-578"},
+		"no rights, and nothing shown": {failure{Kind: "denied", Message: "Hyper-V shows no virtual machines to this user."}, drivers.ErrPermission, "S-1-5-32-578"},
 		"no rights, cim":  {failure{Category: "PermissionDenied", FQID: "Windows System Error 5,New-NetNat", Message: "Zugriff verweigert "}, drivers.ErrPermission, "administrator"},
 		"service stopped": {failure{Category: "ObjectNotFound", FQID: "ObjectNotFound,Microsoft.HyperV.PowerShell.Commands.GetVM", Message: "Das Objekt wurde nicht gefunden."}, drivers.ErrUnreachable, "Start-Service vmms"},
 		"hypervisor":      {failure{FQID: "OperationFailed,Microsoft.HyperV.PowerShell.Commands.StartVM", Message: "Virtual machine 'm1' could not be started because the hypervisor is not running."}, drivers.ErrUnsupported, "hypervisorlaunchtype"},

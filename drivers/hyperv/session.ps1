@@ -29,10 +29,30 @@ function Stop-Operation([string] $Kind, [string] $Message) {
     throw $Message
 }
 
+# Tells whether the user may manage Hyper-V.
+function Test-Rights([bool] $OnlyAdministrators) {
+    $identity = [System.Security.Principal.WindowsIdentity]::GetCurrent()
+    $principal = New-Object System.Security.Principal.WindowsPrincipal($identity)
+    if ($principal.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)) { return $true }
+    if ($OnlyAdministrators) { return $false }
+    $group = New-Object System.Security.Principal.SecurityIdentifier('S-1-5-32-578')
+    return [bool]$principal.IsInRole($group)
+}
+
 # Finding things. Cmdlets take patterns for names, so names are compared here.
 
+# All virtual machines. Some versions of Windows show none to those who may not see
+# them, which must not be taken for their absence.
+function Get-Machines {
+    $all = @(Get-VM)
+    if ($all.Count -eq 0 -and -not (Test-Rights $false)) {
+        Stop-Operation 'denied' 'You do not have the required permission to complete this task: Hyper-V shows no virtual machines to this user.'
+    }
+    return $all
+}
+
 function Find-Machine([string] $Id) {
-    foreach ($vm in @(Get-VM)) {
+    foreach ($vm in @(Get-Machines)) {
         if ([string]$vm.Id -eq $Id) { return $vm }
     }
     return $null
@@ -60,9 +80,6 @@ function Test-IPv4([string] $Text) {
 # Questions.
 
 function Invoke-Probe($a) {
-    $identity = [System.Security.Principal.WindowsIdentity]::GetCurrent()
-    $principal = New-Object System.Security.Principal.WindowsPrincipal($identity)
-    $hyperVAdministrators = New-Object System.Security.Principal.SecurityIdentifier('S-1-5-32-578')
     $system = Get-CimInstance -ClassName Win32_ComputerSystem
     $windows = Get-CimInstance -ClassName Win32_OperatingSystem
     $service = Get-Service -Name vmms -ErrorAction SilentlyContinue
@@ -71,8 +88,8 @@ function Invoke-Probe($a) {
     return @{
         powershell = [string]$PSVersionTable.PSVersion
         windows    = [string]$windows.Version
-        admin      = [bool]$principal.IsInRole([System.Security.Principal.WindowsBuiltInRole]::Administrator)
-        hyperVAdmin = [bool]$principal.IsInRole($hyperVAdministrators)
+        admin      = [bool](Test-Rights $true)
+        hyperVAdmin = [bool](Test-Rights $false)
         module     = [bool](Get-Module -ListAvailable -Name Hyper-V)
         service    = $state
         hypervisor = [bool]$system.HypervisorPresent
@@ -102,7 +119,7 @@ function Invoke-ListMachines($a) {
     }
     $table = $null
     $found = @()
-    foreach ($vm in @(Get-VM)) {
+    foreach ($vm in @(Get-Machines)) {
         $id = [string]$vm.Id
         if ($wanted.Count -gt 0 -and -not $wanted.ContainsKey($id.ToLowerInvariant())) { continue }
         $adapters = @()
@@ -233,7 +250,7 @@ function Invoke-MakeNat($a) {
 function Invoke-RemoveNat($a) {
     $vmSwitch = Find-Switch ([string]$a.id)
     if ($null -ne $vmSwitch) {
-        foreach ($vm in @(Get-VM)) {
+        foreach ($vm in @(Get-Machines)) {
             foreach ($adapter in @($vm.NetworkAdapters)) {
                 if ($null -ne $adapter -and [string]$adapter.SwitchId -eq [string]$a.id) {
                     Stop-Operation 'inuse' ('The switch "' + [string]$vmSwitch.Name + '" is used by the virtual machine "' + [string]$vm.Name + '".')

@@ -200,6 +200,9 @@ func TestScript(t *testing.T) {
 			t.Errorf("the script does not serve %s", op)
 		}
 	}
+	if n := strings.Count(script, "Get-VM)"); n != 1 {
+		t.Errorf("%d places ask for virtual machines without regard to the user's rights", n-1)
+	}
 	for _, word := range []string{"Invoke-Expression", "iex ", "Invoke-Command", "ScriptBlock"} {
 		if strings.Contains(script, word) {
 			t.Errorf("the script has %q: data could become code", word)

@@ -16,7 +16,7 @@ import (
 const (
 	footer    = "conectix"
 	signature = "vhdxfile"
-	textAt    = 1 << 20 // where ours is; before it is what any reader of a VHDX looks at
+	textAt    = 640 << 10 // where ours is; before it is what any reader of a VHDX looks at
 )
 
 // Disk is what a file of a dynamic disk holds here.
@@ -47,7 +47,7 @@ func WriteDisk(path string, d Disk) error {
 	if err != nil {
 		return err
 	}
-	whole := make([]byte, textAt, textAt+len(text))
+	whole := make([]byte, textAt)
 	copy(whole, signature)
 	tables(whole)
 	return os.WriteFile(path, append(whole, text...), 0o600)

@@ -1,0 +1,184 @@
+package hyperv
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim/hypervsim"
+)
+
+func TestNAT(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	first, second := b.machine("m1", b.with("nat", "192.168.144.0/24")), b.machine("m2", b.with("nat", "192.168.144.0/24"))
+	if err := first.open().Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.create()
+	second.create()
+	if a, z := first.status().Host, second.status().Host; a != "192.168.144.20" || z != "192.168.144.21" {
+		t.Errorf("got %s and %s", a, z)
+	}
+	var guests struct {
+		Machines []vm
+	}
+	if err := b.by("listMachines", `{"ids":[]}`, &guests); err != nil {
+		t.Fatal(err)
+	}
+	if got := guests.Machines[0].address(""); got != "192.168.144.20" {
+		t.Errorf("the guest has %q", got)
+	}
+	taken := b.machine("m3", b.with("nat", "192.168.144.0/24", "ip", "192.168.144.21"))
+	refused(t, taken.open().Check(t.Context()), drivers.ErrConflict, "virtual machine m2 has the address 192.168.144.21", "")
+	over := b.machine("m3", b.with("nat", "192.168.0.0/16"))
+	refused(t, over.open().Check(t.Context()), drivers.ErrConflict, "in the way of 192.168.0.0/16", "--hyperv-nat")
+	first.remove()
+	if b.count(hypervsim.KindSwitch) != 1 || b.count(hypervsim.KindNat) != 1 {
+		t.Errorf("what another machine uses is gone: %v", b.ledger())
+	}
+	second.remove()
+	if left := b.ledger(); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// TestStores has two stores use one network: it is the one's that made it.
+func TestStores(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	first, second := b.machine("m1", b.with("nat", "10.99.0.0/29")), b.machine("m2", b.with("nat", "10.99.0.0/29"))
+	second.env.StoreID, second.env.Cache = "another", t.TempDir()
+	first.create()
+	second.create()
+	if a, z := first.status().Host, second.status().Host; a != "10.99.0.2" || z != "10.99.0.3" {
+		t.Errorf("got %s and %s", a, z)
+	}
+	first.remove()
+	if b.count(hypervsim.KindSwitch) != 1 {
+		t.Errorf("what another store uses is gone: %v", b.ledger())
+	}
+	second.remove()
+	all, err := first.open().Tagged(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Fatalf("found %v, %v: want the switch of the first store", all, err)
+	}
+	if err := first.open().Release(t.Context(), all[0]); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.ledger(); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// TestHalfMadeNAT has the group Hyper-V Administrators make what is for
+// administrators to make, and an administrator complete it.
+func TestHalfMadeNAT(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{Manager: true})
+	m := b.machine("m1", b.with("nat", "192.168.144.0/24"))
+	refused(t, m.open().Check(t.Context()), drivers.ErrPermission, "that takes an administrator", "first machine")
+	refused(t, m.open().Create(t.Context(), birth(t)), drivers.ErrPermission, "Access is denied", "administrators")
+	if b.count(hypervsim.KindSwitch) != 1 {
+		t.Fatal("the simulator made nothing")
+	}
+	box := must(hypervsim.New(hypervsim.Config{Home: b.home}))
+	m.bench.Box = box
+	m.factory = factory(b.world)
+	m.create()
+	if b.count(hypervsim.KindSwitch) != 1 || b.count(hypervsim.KindNat) != 1 {
+		t.Errorf("%v", b.ledger())
+	}
+	m.remove()
+	if left := b.ledger(); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestSwitches(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	must(b.AddSwitch(t.Context(), "Büro $1", "External"))
+	m := b.machine("m1", b.with("virtual-switch", "Büro $"))
+	refused(t, m.open().Check(t.Context()), drivers.ErrOption, `there is no switch "Büro $"; Hyper-V has "Büro $1" (External), "Default Switch" (Internal)`, `did you mean "Büro $1"`)
+	m = b.machine("m1", b.with("virtual-switch", "Büro $1", "vlan-id", "7"))
+	m.create()
+	if st := m.recorded(); st.Switch.Name != "Büro $1" {
+		t.Errorf("on %+v", st.Switch)
+	}
+	n := b.machine("m2", b.with())
+	n.create()
+	if st := n.recorded(); st.Switch.ID != defaultSwitch {
+		t.Errorf("on %+v: an External switch is not to be taken unless it is named", st.Switch)
+	}
+}
+
+func TestNoAddress(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	b.world.patience = 50 * time.Millisecond
+	must(b.AddSwitch(t.Context(), "lab", "Internal"))
+	m := b.machine("m1", b.with("virtual-switch", "lab"))
+	refused(t, m.open().Create(t.Context(), birth(t)), nil, `no address for m1 on switch "lab" (Internal)`, "there is no DHCP on a switch of this kind")
+}
+
+// TestSilent has guests that do not tell their addresses.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{Silent: true})
+	m := b.machine("m1", b.with())
+	m.create()
+	if got := m.status().Host; got != "172.20.16.20" {
+		t.Errorf("at %q", got)
+	}
+}
+
+// TestSwarm tells what a swarm is in for on the Default Switch, and on no other one.
+func TestSwarm(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	req := birth(t)
+	req.OpenPorts = []drivers.Port{{Number: 2377, Protocol: "tcp", Peers: true}}
+	for _, c := range []struct {
+		name string
+		more []string
+		want bool
+	}{{"m1", nil, true}, {"m2", []string{"nat", "192.168.144.0/24"}, false}} {
+		m := b.machine(c.name, b.with(c.more...))
+		if err := m.open().Create(t.Context(), req); err != nil || m.noted("a swarm does not survive") != c.want {
+			t.Errorf("%s: %v, %q", c.name, err, m.notes)
+		}
+	}
+}
+
+// TestManager has an administrator make a network, and a member of the group Hyper-V
+// Administrators use it, who can neither see nor remove the translation.
+func TestManager(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, hypervsim.Config{})
+	first := b.machine("m1", b.with("nat", "192.168.144.0/24"))
+	first.create()
+	admin := b.Box
+	b.Box = must(hypervsim.New(hypervsim.Config{Home: b.home, Manager: true}))
+	second := b.machine("m2", b.with("nat", "192.168.144.0/24"))
+	if err := second.open().Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second.create()
+	second.remove()
+	first.factory = factory(b.world)
+	first.remove()
+	if !first.noted("takes an administrator") || b.count(hypervsim.KindSwitch) != 1 || b.count(hypervsim.KindNat) != 1 {
+		t.Errorf("%q, %v", first.notes, b.ledger())
+	}
+	b.Box = admin
+	first.factory = factory(b.world)
+	for _, r := range must(first.open().Tagged(t.Context())) {
+		if err := first.open().Release(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := b.ledger(); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}
