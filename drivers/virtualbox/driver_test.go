@@ -76,6 +76,7 @@ func TestLife(t *testing.T) {
 func TestListOfFifty(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, vboxsim.Config{})
+	b.world.linger = local().linger
 	m := b.machine("m1", b.with())
 	m.create()
 	before, err := b.Calls()

@@ -44,6 +44,7 @@ type world struct {
 	free     func(port int) bool // 127.0.0.1:port can be listened at; 0: never
 	pick     func() (int, error) // a port that can be listened at
 	pace     wait.Pace
+	linger   time.Duration // how long a question waits for those of other machines
 }
 
 func local() world {
@@ -55,11 +56,12 @@ func local() world {
 		free:     portFree,
 		pick:     pickPort,
 		pace:     wait.Pace{First: 200 * time.Millisecond, Most: 2 * time.Second},
+		linger:   60 * time.Millisecond, // a call takes longer, and opening fifty machines nearly so
 	}
 }
 
 func factory(w world) drivers.Factory {
-	homes := &homes{all: map[string]*batch.Group[string, vm]{}}
+	homes := &homes{linger: w.linger, all: map[string]*batch.Group[string, vm]{}}
 	return drivers.Define(Name, "virtual machines of Oracle VirtualBox on this computer", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			return &driver{cfg: c, state: state, env: env, world: w, homes: homes}, nil
@@ -125,8 +127,9 @@ type State struct {
 
 // homes has the questions for the virtual machines of each VirtualBox home.
 type homes struct {
-	mu  sync.Mutex
-	all map[string]*batch.Group[string, vm]
+	linger time.Duration
+	mu     sync.Mutex
+	all    map[string]*batch.Group[string, vm]
 }
 
 // group returns the questions for a home. All are answered by one call.
@@ -135,7 +138,7 @@ func (h *homes) group(home string, t *tool) *batch.Group[string, vm] {
 	defer h.mu.Unlock()
 	g := h.all[home]
 	if g == nil {
-		g = &batch.Group[string, vm]{Max: 10_000, Ask: func(ctx context.Context, _ []string) (map[string]vm, error) {
+		g = &batch.Group[string, vm]{Linger: h.linger, Max: 10_000, Ask: func(ctx context.Context, _ []string) (map[string]vm, error) {
 			return t.vms(ctx)
 		}}
 		h.all[home] = g
