@@ -16,13 +16,13 @@ import (
 const (
 	footer    = "conectix"
 	signature = "vhdxfile"
-	textAt    = 640 << 10 // where ours is; before it is what any reader of a VHDX looks at
+	textAt    = 196 << 10 // where ours is; before it is what any reader of a VHDX looks at
 )
 
 // Disk is what a file of a dynamic disk holds here.
 type Disk struct {
 	Bytes int64  `json:"bytes"`
-	Head  []byte `json:"head"` // the first 64 KiB
+	Head  []byte `json:"head"` // the first 4 KiB
 }
 
 // ReadDisk returns what a dynamic disk holds.
@@ -57,7 +57,7 @@ func WriteDisk(path string, d Disk) error {
 // finds out that the disk is based on no other.
 func tables(whole []byte) {
 	const (
-		regions, metadata, parameters = 192 << 10, 512 << 10, 576 << 10
+		regions, metadata, parameters = 192 << 10, 193 << 10, 194 << 10
 		// The ids as they are written: the first three groups with their last byte first.
 		metadataID   = "\x06\xa2\x7c\x8b\x90\x47\x9a\x4b\xb8\xfe\x57\x5f\x05\x0f\x88\x6e"
 		parametersID = "\x37\x67\xa1\xca\x36\xfa\x43\x4d\xb3\xb6\x33\xf0\xaa\x44\xe7\x6b"
@@ -136,7 +136,7 @@ func readAny(path string) (Disk, error) {
 	if _, err := in.ReadAt(end, info.Size()-512); err != nil || string(end) != footer {
 		return Disk{}, errors.Join(fmt.Errorf("%s is no VHD", path), err)
 	}
-	head, err := io.ReadAll(io.NewSectionReader(in, 0, min(64<<10, info.Size()-512)))
+	head, err := io.ReadAll(io.NewSectionReader(in, 0, min(4<<10, info.Size()-512)))
 	return Disk{Bytes: info.Size() - 512, Head: head}, err
 }
 
