@@ -507,6 +507,9 @@ func TestHung(t *testing.T) {
 	h := newFakeHost()
 	b := fakeBench(t, h, nil)
 	b.must("create", b.create())
+	w := h.world()
+	w.ask = 200 * time.Millisecond
+	b.factory = factory(w)
 	h.silent = true
 	b.is(drivers.Timeout)
 	begin := time.Now()

@@ -88,7 +88,7 @@ func (h *fakeHost) world() world {
 		},
 		pace: wait.Pace{First: time.Millisecond, Most: 10 * time.Millisecond},
 
-		patience: 500 * time.Millisecond,
+		ask: 3 * time.Second, patience: 500 * time.Millisecond,
 	}
 }
 

@@ -193,6 +193,9 @@ func TestFrozen(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		b.must("create", b.create())
+		w := local()
+		w.ask = 500 * time.Millisecond
+		b.factory = factory(w)
 		b.must("freeze", syscall.Kill(b.process(), syscall.SIGSTOP))
 		b.is(drivers.Timeout)
 		b.must("remove", b.open().Remove(t.Context()))

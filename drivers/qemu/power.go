@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// askLimit is how long QEMU may take to answer a question. Another command may
-	// be talking to it.
-	askLimit = 3 * time.Second
 	// pressEvery is how often the power button is pressed: early in its boot a
 	// guest does not notice.
 	pressEvery = 15 * time.Second
@@ -81,7 +78,7 @@ func (d *driver) order(ctx context.Context, command string) error {
 
 // talk has a conversation with QEMU.
 func (d *driver) talk(ctx context.Context, fn func(context.Context, *monitor) error) error {
-	ctx, cancel := within(ctx, askLimit, "the answer of QEMU")
+	ctx, cancel := within(ctx, d.world.ask, "the answer of QEMU")
 	defer cancel()
 	conn, err := d.world.dial(ctx, d.path(socketFile))
 	if err != nil {
@@ -265,7 +262,7 @@ func (d *driver) endBy(ctx context.Context, ask bool) error {
 		if len(pids) == 0 {
 			return d.gone(known), nil
 		}
-		if asked && time.Since(begin) < askLimit {
+		if asked && time.Since(begin) < d.world.ask {
 			return false, nil
 		}
 		for _, pid := range pids {

@@ -34,6 +34,7 @@ type world struct {
 	pick func() (int, error)            // a port of 127.0.0.1 that can be listened at
 	pace wait.Pace
 
+	ask      time.Duration // for QEMU to answer; another command may be talking to it
 	patience time.Duration // for a QEMU that was started to take orders
 }
 
@@ -72,7 +73,7 @@ func local() world {
 		free: portFree, pick: pickPort,
 		pace: wait.Pace{First: 20 * time.Millisecond, Most: 500 * time.Millisecond},
 
-		patience: time.Minute,
+		ask: 3 * time.Second, patience: time.Minute,
 	}
 }
 
