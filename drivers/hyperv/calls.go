@@ -58,11 +58,19 @@ func (t *tool) machines(ctx context.Context, ids []string) (map[string]vm, error
 	return all, nil
 }
 
-// networks are the switches, and the ranges that are translated.
+// networks are the switches, the ranges that are translated, and what other networks
+// this computer is on.
 type networks struct {
 	Switches  []vswitch `json:"switches"`
 	Nats      []nat     `json:"nats"`
 	NatsKnown bool      `json:"natsKnown"` // false: the user may not see them
+	Others    []card    `json:"others"`
+}
+
+// card is an address of this computer that is on no switch.
+type card struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // with the prefix
 }
 
 func (t *tool) networks(ctx context.Context) (n networks, err error) {

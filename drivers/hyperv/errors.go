@@ -17,7 +17,8 @@ type callError struct {
 
 func (e *callError) Error() string {
 	in := []string{}
-	for _, word := range []string{cmp.Or(e.f.FQID, e.f.Kind), e.f.Category, e.f.HResult} {
+	// Of an error that the script itself tells, the id is the message again.
+	for _, word := range []string{cmp.Or(e.f.Kind, e.f.FQID), e.f.Category, e.f.HResult} {
 		if word != "" {
 			in = append(in, word)
 		}

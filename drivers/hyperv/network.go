@@ -89,6 +89,14 @@ func (d *driver) natSwitch(n networks, subnet netip.Prefix) (vswitch, bool, erro
 			}
 		}
 	}
+	for _, o := range n.Others {
+		if p, err := netip.ParsePrefix(o.Address); err == nil && p.Overlaps(subnet) && !p.Addr().IsLoopback() {
+			return vswitch{}, false, &drivers.HintError{
+				Err:    fmt.Errorf("this computer has the address %s on %q, which is in the way of %s: %w", p, o.Name, subnet, drivers.ErrConflict),
+				Advice: "give another range with --hyperv-nat",
+			}
+		}
+	}
 	for _, r := range n.Nats {
 		p, err := netip.ParsePrefix(r.Subnet)
 		if err == nil && p.Overlaps(subnet) && r.Name != d.natName(subnet.String()) {
@@ -107,13 +115,13 @@ func (d *driver) chooseSwitch(n networks) (vswitch, error) {
 	for _, s := range n.Switches {
 		switch {
 		case d.cfg.Switch == "" && strings.EqualFold(s.ID, defaultSwitch), d.cfg.Switch != "" && s.Name == d.cfg.Switch:
-			return s, nil
+			return s, d.checkSwitch(s)
 		}
 		names = append(names, fmt.Sprintf("%q (%s)", s.Name, s.Type))
 	}
 	for _, s := range n.Switches {
 		if d.cfg.Switch != "" && strings.EqualFold(s.Name, d.cfg.Switch) {
-			return s, nil
+			return s, d.checkSwitch(s)
 		}
 	}
 	slices.Sort(names)
@@ -129,6 +137,17 @@ func (d *driver) chooseSwitch(n networks) (vswitch, error) {
 	}
 	return vswitch{}, &drivers.OptionError{
 		Option: Name + "-virtual-switch", Err: fmt.Errorf("there is no switch %q; %s", d.cfg.Switch, have), Advice: d.nearestSwitch(n),
+	}
+}
+
+// checkSwitch refuses a switch on which a machine could not be reached.
+func (d *driver) checkSwitch(s vswitch) error {
+	if s.Type != "Private" {
+		return nil
+	}
+	return &drivers.OptionError{
+		Option: Name + "-virtual-switch", Err: fmt.Errorf("%q is a Private switch: this computer cannot reach machines on it", s.Name),
+		Advice: "take an Internal or External switch, or none for the Default Switch",
 	}
 }
 

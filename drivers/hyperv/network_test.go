@@ -33,6 +33,8 @@ func TestNAT(t *testing.T) {
 	refused(t, taken.open().Check(t.Context()), drivers.ErrConflict, "virtual machine m2 has the address 192.168.144.21", "")
 	over := b.machine("m3", b.with("nat", "192.168.0.0/16"))
 	refused(t, over.open().Check(t.Context()), drivers.ErrConflict, "in the way of 192.168.0.0/16", "--hyperv-nat")
+	lan := b.machine("m3", b.with("nat", "192.0.2.0/25"))
+	refused(t, lan.open().Check(t.Context()), drivers.ErrConflict, `192.0.2.7/24 on "Ethernet", which is in the way of 192.0.2.0/25`, "--hyperv-nat")
 	first.remove()
 	if b.count(hypervsim.KindSwitch) != 1 || b.count(hypervsim.KindNat) != 1 {
 		t.Errorf("what another machine uses is gone: %v", b.ledger())
@@ -101,6 +103,9 @@ func TestSwitches(t *testing.T) {
 	must(b.AddSwitch(t.Context(), "Büro $1", "External"))
 	m := b.machine("m1", b.with("virtual-switch", "Büro $"))
 	refused(t, m.open().Check(t.Context()), drivers.ErrOption, `there is no switch "Büro $"; Hyper-V has "Büro $1" (External), "Default Switch" (Internal)`, `did you mean "Büro $1"`)
+	must(b.AddSwitch(t.Context(), "alone", "Private"))
+	m = b.machine("m1", b.with("virtual-switch", "ALONE"))
+	refused(t, m.open().Check(t.Context()), drivers.ErrOption, `"alone" is a Private switch`, "Internal or External")
 	m = b.machine("m1", b.with("virtual-switch", "Büro $1", "vlan-id", "7"))
 	m.create()
 	if st := m.recorded(); st.Switch.Name != "Büro $1" {

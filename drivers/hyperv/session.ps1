@@ -39,6 +39,28 @@ function Test-Rights([bool] $OnlyAdministrators) {
     return [bool]$principal.IsInRole($group)
 }
 
+# A PowerShell whose command was killed goes on with what it is at. The next one waits
+# for that before it decides whether something must be made.
+$script:Turn = New-Object System.Threading.Mutex($false, 'Local\machine-hyperv')
+
+function Wait-Turn {
+    try {
+        $null = $script:Turn.WaitOne()
+    } catch {
+        # The one who had it died: it is ours now.
+        return
+    }
+}
+
+function Complete-Turn {
+    try {
+        $script:Turn.ReleaseMutex()
+    } catch {
+        # It was not had: better out of turn than not at all.
+        return
+    }
+}
+
 # Finding things. Cmdlets take patterns for names, so names are compared here.
 
 # All virtual machines. Some versions of Windows show none to those who may not see
@@ -117,6 +139,10 @@ function Invoke-ListMachines($a) {
     foreach ($id in @($a.ids)) {
         if ($null -ne $id) { $wanted[([string]$id).ToLowerInvariant()] = $true }
     }
+    if ($wanted.Count -eq 0) {
+        Wait-Turn
+        Complete-Turn
+    }
     $table = $null
     $found = @()
     foreach ($vm in @(Get-Machines)) {
@@ -168,8 +194,10 @@ function Invoke-ListSwitches($a) {
     }
     $all = @(Get-NetIPAddress -AddressFamily IPv4 -ErrorAction SilentlyContinue)
     $found = @()
+    $aliases = @{}
     foreach ($vmSwitch in @(Get-VMSwitch)) {
         $alias = 'vEthernet (' + [string]$vmSwitch.Name + ')'
+        $aliases[$alias] = $true
         $addresses = @()
         foreach ($ip in $all) {
             if ($null -ne $ip -and [string]$ip.InterfaceAlias -eq $alias) {
@@ -184,12 +212,17 @@ function Invoke-ListSwitches($a) {
             addresses = $addresses
         }
     }
+    $others = @()
+    foreach ($ip in $all) {
+        if ($null -eq $ip -or $aliases.ContainsKey([string]$ip.InterfaceAlias)) { continue }
+        $others += @{ name = [string]$ip.InterfaceAlias; address = ([string]$ip.IPAddress + '/' + [string]$ip.PrefixLength) }
+    }
     $ranges = @()
     foreach ($nat in $nats) {
         if ($null -eq $nat) { continue }
         $ranges += @{ name = [string]$nat.Name; subnet = [string]$nat.InternalIPInterfaceAddressPrefix }
     }
-    return @{ switches = $found; nats = $ranges; natsKnown = $known }
+    return @{ switches = $found; nats = $ranges; natsKnown = $known; others = $others }
 }
 
 # The name servers that this computer asks, for guests that have no DHCP.
@@ -210,6 +243,15 @@ function Invoke-NameServers($a) {
 # An internal switch, this computer's address on it, and network address translation
 # for it. Each part is made unless it is there.
 function Invoke-MakeNat($a) {
+    Wait-Turn
+    try {
+        return New-Nat $a
+    } finally {
+        Complete-Turn
+    }
+}
+
+function New-Nat($a) {
     $vmSwitch = $null
     foreach ($s in @(Get-VMSwitch)) {
         if ([string]$s.Name -eq [string]$a.name) { $vmSwitch = $s }
@@ -292,7 +334,21 @@ function Invoke-GrowDisk($a) {
 
 # Virtual machines.
 
+# A virtual machine, unless there is one in its folder.
 function Invoke-NewMachine($a) {
+    Wait-Turn
+    try {
+        return New-Machine $a
+    } finally {
+        Complete-Turn
+    }
+}
+
+function New-Machine($a) {
+    $folder = [System.IO.Path]::Combine([string]$a.path, [string]$a.name)
+    foreach ($vm in @(Get-Machines)) {
+        if ([string]$vm.Path -eq $folder) { return @{ id = [string]$vm.Id } }
+    }
     $vm = New-VM -Name ([string]$a.name) -Path ([string]$a.path) -Generation ([int]$a.generation) -MemoryStartupBytes ([int64]$a.memory) -NoVHD
     Set-VM -VM $vm -Notes ([string]$a.notes)
     return @{ id = [string]$vm.Id }
@@ -455,6 +511,8 @@ while ($true) {
         $request = ConvertFrom-Json -InputObject $line
         $id = [int]$request.id
         $value = Invoke-Operation ([string]$request.op) $request.args
+        # What a cmdlet returned besides comes before the value.
+        if ($value -is [array]) { $value = $value[-1] }
         $answer = ConvertTo-Json -InputObject @{ id = $id; ok = $true; value = $value } -Depth 8 -Compress
     } catch {
         $answer = ConvertTo-Json -Depth 8 -Compress -InputObject @{

@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 		mode string
 		err  error
 		made int
-	}{{DieBefore, ErrDied, 0}, {DieAfter, ErrDied, 1}, {KillBefore, ErrKilled, 1}, {KillAfter, ErrKilled, 2}, {Lose, nil, 3}, {Fail, nil, 3}} {
+	}{{DieBefore, ErrDied, 0}, {DieAfter, ErrDied, 1}, {KillBefore, ErrKilled, 1}, {KillAfter, ErrKilled, 1}, {Lose, nil, 1}, {Fail, nil, 1}} {
 		if err := b.Inject(Fault{Op: "newMachine", Nth: 1, Mode: c.mode, Refusal: Refusal{Message: "no"}}); err != nil {
 			t.Fatal(err)
 		}

@@ -159,7 +159,10 @@ func (c *call) listSwitches(arguments) (any, error) {
 	if c.box.cfg.Manager {
 		nats = []*nat{}
 	}
-	return map[string]any{"switches": switches, "nats": nats, "natsKnown": !c.box.cfg.Manager}, nil
+	return map[string]any{"switches": switches, "nats": nats, "natsKnown": !c.box.cfg.Manager, "others": []any{
+		map[string]any{"name": "Loopback Pseudo-Interface 1", "address": "127.0.0.1/8"},
+		map[string]any{"name": "Ethernet", "address": "192.0.2.7/24"},
+	}}, nil
 }
 
 func denied(cmdlet string) *Refusal {
@@ -215,6 +218,11 @@ func (c *call) removeNat(a arguments) (any, error) {
 func (c *call) newMachine(a arguments) (any, error) {
 	if a.Memory < 32<<20 {
 		return nil, refuse("InvalidArgument", "InvalidParameter", "NewVM", "The amount of memory assigned to '%s' is less than the minimum of 32 MB.", a.Name)
+	}
+	for _, m := range c.state.Machines {
+		if m.Path == filepath.Join(a.Path, a.Name) {
+			return map[string]any{"id": m.ID}, nil
+		}
 	}
 	m := &machine{
 		ID: c.state.uuid(), Name: a.Name, Path: filepath.Join(a.Path, a.Name), Generation: a.Generation, State: "Off",
