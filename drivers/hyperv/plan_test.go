@@ -6,9 +6,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
@@ -80,4 +82,29 @@ func hideSum(text string) string {
 		parts[i] = "SUM/" + rest
 	}
 	return strings.Join(parts, at)
+}
+
+// TestFlags demands docker-machine's flags and variables.
+func TestFlags(t *testing.T) {
+	t.Parallel()
+	have := map[string]drivers.Option{}
+	for _, o := range Factory().Options() {
+		have[o.Name] = o
+	}
+	for name, env := range map[string]string{
+		"hyperv-boot2docker-url": "HYPERV_BOOT2DOCKER_URL", "hyperv-virtual-switch": "HYPERV_VIRTUAL_SWITCH", "hyperv-disk-size": "HYPERV_DISK_SIZE",
+		"hyperv-memory": "HYPERV_MEMORY", "hyperv-cpu-count": "HYPERV_CPU_COUNT", "hyperv-static-macaddress": "HYPERV_STATIC_MACADDRESS",
+		"hyperv-vlan-id": "HYPERV_VLAN_ID", "hyperv-disable-dynamic-memory": "HYPERV_DISABLE_DYNAMIC_MEMORY",
+	} {
+		if o, ok := have[name]; !ok || !slices.Contains(o.Env, env) {
+			t.Errorf("--%s with %s: got %+v", name, env, o)
+		}
+	}
+	config, _, err := Factory().Configure(drivers.Values{
+		"hyperv-virtual-switch": {"my switch"}, "hyperv-disk-size": {"20000"}, "hyperv-memory": {"1024"}, "hyperv-cpu-count": {"1"},
+		"hyperv-static-macaddress": {"00155d010203"}, "hyperv-vlan-id": {"0"}, "hyperv-disable-dynamic-memory": {"false"}, "hyperv-boot2docker-url": {""},
+	})
+	if err != nil || !strings.Contains(string(config), `"my switch"`) {
+		t.Errorf("docker-machine's own defaults: %s, %v", config, err)
+	}
 }
