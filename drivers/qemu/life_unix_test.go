@@ -197,6 +197,11 @@ func TestFrozen(t *testing.T) {
 		w.ask = 500 * time.Millisecond
 		b.factory = factory(w)
 		b.must("freeze", syscall.Kill(b.process(), syscall.SIGSTOP))
+		for until := time.Now().Add(10 * time.Second); time.Now().Before(until); { // until the kernel has stopped it
+			if s, err := b.open().Status(t.Context()); err == nil && s.State == drivers.Timeout {
+				break
+			}
+		}
 		b.is(drivers.Timeout)
 		b.must("remove", b.open().Remove(t.Context()))
 	})
