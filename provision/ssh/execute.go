@@ -227,6 +227,9 @@ func (r *running) supervise(ctx context.Context) (int, error) {
 			}
 			return r.code(err)
 		case err := <-r.broken:
+			if s == nil { // it was opened before, and both were there to be taken
+				took(<-r.opened)
+			}
 			if why == nil {
 				end(err)
 			}
