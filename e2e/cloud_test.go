@@ -31,14 +31,13 @@ type provider struct {
 	stays    bool     // a host keeps its address when it is stopped
 	denied   string   // the code with which it refuses who may not do something
 	firewall bool     // it has one before each host
-	subnet   bool     // whose groups are all that is in a subnet
 }
 
 // providers returns all of them, in the order of their use.
 func providers() []provider {
 	return []provider{
 		{name: "ec2", driver: "amazonec2", instance: "instance", denied: "UnauthorizedOperation", firewall: true},
-		{name: "azure", driver: "azure", instance: "virtualMachines", stays: true, denied: "AuthorizationFailed", firewall: true, subnet: true},
+		{name: "azure", driver: "azure", instance: "virtualMachines", stays: true, denied: "AuthorizationFailed", firewall: true},
 		{name: "vsphere", driver: "vmwarevsphere", instance: "vm", stays: true},
 	}
 }

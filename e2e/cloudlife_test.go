@@ -189,12 +189,10 @@ func (f *fleet) closedToOthers(c *cloud, p provider) {
 				expect(swarm, f.ok("inspect", "--format", "{{.Address.Peer}}", other), true)
 			}
 		}
-		if !p.subnet { // what is in the group's network and not in the group
-			neighbour := c.ready.Private.Masked().Addr()
-			for range 250 {
-				neighbour = neighbour.Next()
-			}
-			expect(slices.Concat(management, swarm), neighbour.String(), false)
+		neighbour := c.ready.Private.Masked().Addr() // in the members' network, and no member
+		for range 250 {
+			neighbour = neighbour.Next()
 		}
+		expect(slices.Concat(management, swarm), neighbour.String(), false)
 	}
 }

@@ -9,8 +9,10 @@
 //	disk              the same with -disk
 //
 // The machines of a store share a resource group, and in each location a
-// virtual network, unless others are named. What the driver makes carries the
-// store's tag; what does not carry it is neither changed nor removed.
+// virtual network, unless others are named, and in each virtual network an
+// application security group, whose members reach each other. What the driver
+// makes carries the store's tag; what does not carry it is neither changed nor
+// removed.
 //
 // Names are fixed before anything is made and a PUT by name makes nothing
 // twice, so that a create which was interrupted is simply done again.
@@ -89,7 +91,8 @@ type State struct {
 	SubnetMade   bool   `json:"subnetMade,omitempty"`      // by this machine, in a network that is not ours
 	Set          string `json:"availabilitySet,omitempty"` // id
 	Firewall     string `json:"securityGroup,omitempty"`   // id of the machine's own security group
-	IP           string `json:"publicIP,omitempty"`        // id
+	Members      string `json:"applicationSecurityGroup,omitempty"`
+	IP           string `json:"publicIP,omitempty"` // id
 	NIC          string `json:"networkInterface,omitempty"`
 	Disk         string `json:"disk,omitempty"`
 	VM           string `json:"virtualMachine,omitempty"`

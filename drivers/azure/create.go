@@ -266,13 +266,17 @@ func (d *driver) build(ctx context.Context, a *account, p prepared) error {
 		if n, err = d.ensureNetwork(ctx, a); err != nil {
 			return err
 		}
-		if err := d.ensureFirewall(ctx, a, p.req, n); err != nil {
+		if n.members, err = d.ensureMembers(ctx, a); err != nil {
 			return err
 		}
-		if err := d.ensureIP(ctx, a); err != nil {
-			return err
+		if err = d.wire(ctx, a, p, n); n.members != "" && errors.Is(err, drivers.ErrPermission) {
+			n.members = "" // to make a group is one right, to join it another
+			err = d.wire(ctx, a, p, n)
 		}
-		return d.ensureNIC(ctx, a, n, p.size)
+		if err == nil && n.members == "" {
+			d.noMembers(ctx, p.req, n)
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -285,6 +289,17 @@ func (d *driver) build(ctx context.Context, a *account, p prepared) error {
 		}
 		return d.makeVM(ctx, a, p)
 	})
+}
+
+// wire makes what the machine reaches the network through, and is reached.
+func (d *driver) wire(ctx context.Context, a *account, p prepared, n subnet) error {
+	if err := d.ensureFirewall(ctx, a, p.req, n); err != nil {
+		return err
+	}
+	if err := d.ensureIP(ctx, a); err != nil {
+		return err
+	}
+	return d.ensureNIC(ctx, a, n, p.size)
 }
 
 // makeVM makes the virtual machine with its disk.

@@ -231,6 +231,8 @@ func kindOf(r *refusal) error {
 		return drivers.ErrThrottled
 	case has("DnsRecordInUse", "DnsRecordIsReserved"):
 		return drivers.ErrConflict
+	case strings.Contains(r.message, "cannot be deleted because it is referenced by"):
+		return drivers.ErrInUse // an application security group, by whatever code
 	case has("InUse", "SubnetInUse", "PublicIPAddressCannotBeDeleted", "NicInUse", "AttachDiskWhileBeingDetached", "NetworkSecurityGroupCannotBeDeleted"),
 		has("CannotDelete"), strings.Contains(code, "inuse"):
 		return drivers.ErrInUse

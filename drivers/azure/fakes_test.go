@@ -79,6 +79,7 @@ func optional() []string {
 		"DisksClient.Get", "DisksClient.BeginUpdate", "DisksClient.BeginDelete", "ResourceGroupsClient.CheckExistence", "ResourceGroupsClient.Get",
 		"Client.NewListByResourceGroupPager", "Client.NewListPager", "ResourceGroupsClient.NewListPager",
 		"VirtualNetworksClient.NewListPager", "PublicIPAddressesClient.NewListPager", "SubnetsClient.Get", "SubnetsClient.BeginCreateOrUpdate",
+		"ApplicationSecurityGroupsClient.Get", "ApplicationSecurityGroupsClient.BeginCreateOrUpdate",
 	}
 }
 
@@ -87,6 +88,7 @@ func guarded() []string {
 	return []string{
 		"ResourceSKUsClient.NewListPager", "VirtualMachineImagesClient.Get", "VirtualMachineImagesClient.List", "VirtualMachinesClient.InstanceView",
 		"VirtualMachinesClient.NewListAllPager", "VirtualMachinesClient.RetrieveBootDiagnosticsData", "ResourceGroupsClient.CheckExistence",
+		"ApplicationSecurityGroupsClient.Get", "ApplicationSecurityGroupsClient.BeginCreateOrUpdate",
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -114,63 +115,114 @@ func prefixes(all []netip.Prefix) string {
 	for i, p := range all {
 		words[i] = p.String()
 	}
-	return strings.Join(words, ", ")
+	return joined(words)
 }
+
+func joined(words []string) string { return strings.Join(words, ", ") }
 
 const sshPort = 22
 
-// firewallSpec returns the security group. What it does not name, Azure's own
-// rules decide: all is open inside of the virtual network, and nothing from outside.
-func (d *driver) firewallSpec(req drivers.CreateRequest, n subnet, from []netip.Prefix) armnetwork.SecurityGroup {
-	clients := map[string][]string{"tcp": {strconv.Itoa(sshPort), strconv.Itoa(d.cfg.DockerPort)}}
-	peers, everybody := map[string][]string{}, map[string][]string{}
-	add := func(to map[string][]string, protocol, ports string) {
-		for _, p := range to[protocol] {
-			if p == ports {
-				return
-			}
-		}
-		to[protocol] = append(to[protocol], ports)
+// ports are those of a rule, by protocol.
+type ports map[string][]string
+
+func (p ports) add(protocol, number string) {
+	if !slices.Contains(p[protocol], number) {
+		p[protocol] = append(p[protocol], number)
 	}
+}
+
+func (p ports) addAll(other ports) {
+	for protocol, numbers := range other {
+		for _, n := range numbers {
+			p.add(protocol, n)
+		}
+	}
+}
+
+// source is who a rule is about: addresses, or the members of a group.
+type source struct {
+	prefixes []string
+	group    string
+}
+
+func (s source) empty() bool { return len(s.prefixes) == 0 && s.group == "" }
+
+// firewallSpec returns the security group. Azure's own rules close all to the
+// outside and open all inside of the virtual network: who has nothing to do with
+// the ports that are named here is kept from them there, too.
+func (d *driver) firewallSpec(req drivers.CreateRequest, n subnet, from []netip.Prefix) armnetwork.SecurityGroup {
+	clients, peers, everybody := ports{"tcp": {strconv.Itoa(sshPort), strconv.Itoa(d.cfg.DockerPort)}}, ports{}, ports{}
 	for _, p := range req.OpenPorts {
 		if p.Peers {
-			add(peers, p.Protocol, strconv.Itoa(p.Number))
+			peers.add(p.Protocol, strconv.Itoa(p.Number))
 		} else {
-			add(clients, p.Protocol, strconv.Itoa(p.Number))
+			clients.add(p.Protocol, strconv.Itoa(p.Number))
 		}
 	}
 	for _, s := range d.cfg.OpenPort {
 		p, _ := parsePort(s) // validated
-		add(everybody, p.protocol, p.ports)
+		everybody.add(p.protocol, p.ports)
 	}
-	var v4, v6 []string
-	for _, p := range from {
+	closed := ports{}
+	if len(from) > 0 { // else the virtual network is who the clients are
+		closed.addAll(clients)
+	}
+	closed.addAll(peers)
+	members := source{prefixes: n.prefixes}
+	if n.members != "" {
+		members = source{group: n.members}
+	}
+	v4, v6 := families(from)
+	rules := allow(nil, "clients", clients, source{prefixes: v4})
+	rules = allow(rules, "clients6", clients, source{prefixes: v6})
+	rules = allow(rules, "members", peers, members)
+	rules = allow(rules, "everybody", everybody, source{prefixes: []string{"*"}})
+	return armnetwork.SecurityGroup{
+		Location:   &d.cfg.Location,
+		Tags:       d.tags(),
+		Properties: &armnetwork.SecurityGroupPropertiesFormat{SecurityRules: append(rules, denials(closed)...)},
+	}
+}
+
+// families sorts ranges by their families.
+func families(all []netip.Prefix) (v4, v6 []string) {
+	for _, p := range all {
 		if p.Addr().Is4() {
 			v4 = append(v4, p.String())
 		} else {
 			v6 = append(v6, p.String())
 		}
 	}
-	var rules []*armnetwork.SecurityRule
-	for _, g := range []struct {
-		name  string
-		ports map[string][]string
-		from  []string
-	}{{"clients", clients, v4}, {"clients6", clients, v6}, {"members", peers, n.prefixes}, {"everybody", everybody, []string{"*"}}} {
-		for _, protocol := range []string{"tcp", "udp"} {
-			if len(g.from) > 0 && len(g.ports[protocol]) > 0 {
-				rules = append(rules, rule(g.name+"-"+protocol, int32(100+10*len(rules)), protocol, g.from, g.ports[protocol]))
-			}
-		}
-	}
-	return armnetwork.SecurityGroup{
-		Location:   &d.cfg.Location,
-		Tags:       d.tags(),
-		Properties: &armnetwork.SecurityGroupPropertiesFormat{SecurityRules: rules},
-	}
+	return v4, v6
 }
 
-func rule(name string, priority int32, protocol string, from, ports []string) *armnetwork.SecurityRule {
+// allow adds rules that admit somebody to ports.
+func allow(rules []*armnetwork.SecurityRule, name string, to ports, from source) []*armnetwork.SecurityRule {
+	for _, protocol := range []string{"tcp", "udp"} {
+		if !from.empty() && len(to[protocol]) > 0 {
+			rules = append(rules, rule(name+"-"+protocol, int32(100+10*len(rules)), protocol, from, to[protocol]))
+		}
+	}
+	return rules
+}
+
+// afterAll is the priority of rules that come after all that admit somebody.
+const afterAll = 4000
+
+// denials returns the rules that close ports to the rest of the virtual network.
+func denials(closed ports) (rules []*armnetwork.SecurityRule) {
+	for i, protocol := range []string{"tcp", "udp"} {
+		if len(closed[protocol]) > 0 {
+			r := rule("neighbours-"+protocol, int32(afterAll+10*i), protocol, source{prefixes: []string{"VirtualNetwork"}}, closed[protocol])
+			r.Properties.Access = ptr(armnetwork.SecurityRuleAccessDeny)
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// rule returns a rule that admits somebody.
+func rule(name string, priority int32, protocol string, from source, to []string) *armnetwork.SecurityRule {
 	p := armnetwork.SecurityRuleProtocolTCP
 	if protocol == "udp" {
 		p = armnetwork.SecurityRuleProtocolUDP
@@ -183,15 +235,18 @@ func rule(name string, priority int32, protocol string, from, ports []string) *a
 		SourcePortRange:          ptr("*"),
 		DestinationAddressPrefix: ptr("*"),
 	}
-	if len(from) == 1 {
-		r.SourceAddressPrefix = &from[0]
-	} else {
-		r.SourceAddressPrefixes = pointers(from)
+	switch {
+	case from.group != "":
+		r.SourceApplicationSecurityGroups = []*armnetwork.ApplicationSecurityGroup{{ID: &from.group}}
+	case len(from.prefixes) == 1:
+		r.SourceAddressPrefix = &from.prefixes[0]
+	default:
+		r.SourceAddressPrefixes = pointers(from.prefixes)
 	}
-	if len(ports) == 1 {
-		r.DestinationPortRange = &ports[0]
+	if len(to) == 1 {
+		r.DestinationPortRange = &to[0]
 	} else {
-		r.DestinationPortRanges = pointers(ports)
+		r.DestinationPortRanges = pointers(to)
 	}
 	return &armnetwork.SecurityRule{Name: &name, Properties: r}
 }

@@ -28,7 +28,7 @@ func (d *driver) networkKey() string {
 
 // forgetShared makes the shared things be looked for again.
 func (d *driver) forgetShared(a *account) {
-	for _, key := range []string{d.groupKey(), d.setKey(), d.networkKey()} {
+	for _, key := range []string{d.groupKey(), d.setKey(), d.networkKey(), d.membersKey()} {
 		a.memos.forget(key)
 	}
 }
@@ -160,7 +160,14 @@ func (a *account) exists(ctx context.Context, id string) (there bool, err error)
 		typeNIC:      func() (bool, error) { r, err := a.nic(ctx, p.group, p.name); return r != nil, err },
 		typeIP:       func() (bool, error) { r, err := a.publicIP(ctx, p.group, p.name); return r != nil, err },
 		typeFirewall: func() (bool, error) { r, err := a.firewall(ctx, p.group, p.name); return r != nil, err },
-		typeNetwork:  func() (bool, error) { r, err := a.network(ctx, p.group, p.name); return r != nil, err },
+		typeMembers: func() (bool, error) {
+			r, err := a.members(ctx, p.group, p.name)
+			if missing(err) {
+				err = nil
+			}
+			return r != nil, err
+		},
+		typeNetwork: func() (bool, error) { r, err := a.network(ctx, p.group, p.name); return r != nil, err },
 	}
 	for kind, look := range ask {
 		if same(kind, p.kind) {

@@ -31,6 +31,7 @@ const (
 	typeNIC      = "Microsoft.Network/networkInterfaces"
 	typeIP       = "Microsoft.Network/publicIPAddresses"
 	typeFirewall = "Microsoft.Network/networkSecurityGroups"
+	typeMembers  = "Microsoft.Network/applicationSecurityGroups"
 	typeNetwork  = "Microsoft.Network/virtualNetworks"
 	typeGroup    = "Microsoft.Resources/resourceGroups"
 )

@@ -15,6 +15,7 @@ import (
 type subnet struct {
 	network, id string
 	prefixes    []string
+	members     string // id of the application security group of those who may reach each other; empty: all in the subnet may
 }
 
 func (a *account) network(ctx context.Context, group, name string) (*armnetwork.VirtualNetwork, error) {
@@ -255,7 +256,7 @@ func (d *driver) ensureNIC(ctx context.Context, a *account, n subnet, z size) er
 		return conflict(typeNIC, d.group(), name)
 	}
 	st := &d.state.Value
-	if err := d.claim(&st.NIC, id(a.subscription, st.Group, typeNIC, name)); err != nil || found != nil {
+	if err := d.claim(&st.NIC, id(a.subscription, st.Group, typeNIC, name)); err != nil || found != nil && isMember(found, n.members) {
 		return err
 	}
 	_, err = run(ctx, a, "make network interface "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.InterfacesClientCreateOrUpdateResponse], error) {
@@ -279,6 +280,9 @@ func (d *driver) nicSpec(n subnet, z size) armnetwork.Interface {
 			ID:         &st.IP,
 			Properties: &armnetwork.PublicIPAddressPropertiesFormat{DeleteOption: ptr(armnetwork.DeleteOptionsDelete)},
 		}
+	}
+	if n.members != "" {
+		ip.ApplicationSecurityGroups = []*armnetwork.ApplicationSecurityGroup{{ID: &n.members}}
 	}
 	wall := st.Firewall
 	if d.cfg.NSG != "" {

@@ -24,14 +24,14 @@ func (d *driver) Place(ctx context.Context) (string, error) {
 // kinds returns the types of resources that the driver makes, in the order in
 // which they can be removed.
 func kinds() []string {
-	return []string{typeVM, typeNIC, typeIP, typeDisk, typeFirewall, typeSet, typeNetwork, typeGroup}
+	return []string{typeVM, typeNIC, typeIP, typeDisk, typeFirewall, typeMembers, typeSet, typeNetwork, typeGroup}
 }
 
 // kindNames are the words for them.
 func kindName(kind string) string {
 	names := map[string]string{
 		typeVM: "virtual machine", typeNIC: "network interface", typeIP: "public address", typeDisk: "disk", typeFirewall: "network security group",
-		typeSet: "availability set", typeNetwork: "virtual network", typeGroup: "resource group",
+		typeMembers: "application security group", typeSet: "availability set", typeNetwork: "virtual network", typeGroup: "resource group",
 	}
 	for k, name := range names {
 		if same(k, kind) {
@@ -129,7 +129,7 @@ func (d *driver) Claims(r drivers.Resource) bool {
 	if st.Subscription == "" {
 		return false
 	}
-	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Set, st.Network, groupID(st.Subscription, st.Group)} {
+	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Members, st.Set, st.Network, groupID(st.Subscription, st.Group)} {
 		if id != "" && same(id, r.ID) {
 			return true
 		}
@@ -166,6 +166,6 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 func (d *driver) removers() map[string]func(context.Context, *account, part) error {
 	return map[string]func(context.Context, *account, part) error{
 		typeVM: d.deleteVM, typeNIC: d.removeNIC, typeIP: d.removeIP, typeDisk: d.removeDisk,
-		typeFirewall: d.removeFirewall, typeSet: d.removeSet, typeNetwork: d.removeNetwork,
+		typeFirewall: d.removeFirewall, typeMembers: d.removeMembers, typeSet: d.removeSet, typeNetwork: d.removeNetwork,
 	}
 }

@@ -33,7 +33,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	ctx, cancel := within(ctx, removeLimit, "the removal")
 	defer cancel()
 	removed := map[string]bool{}
-	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Set, st.Subnet, st.Network} {
+	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Members, st.Set, st.Subnet, st.Network} {
 		removed[lower(id)] = true
 	}
 	if !st.Made {
@@ -109,7 +109,7 @@ func (d *driver) removeShared(ctx context.Context, a *account, removed map[strin
 	steps := []struct {
 		id     *string
 		remove func(context.Context, *account, part) error
-	}{{&st.Set, d.removeSet}, {&st.Network, d.removeNetwork}}
+	}{{&st.Set, d.removeSet}, {&st.Network, d.removeNetwork}, {&st.Members, d.removeMembersOf(st.Network)}}
 	if st.SubnetMade {
 		steps[1].id, steps[1].remove = &st.Subnet, d.removeSubnet
 	}
@@ -122,9 +122,9 @@ func (d *driver) removeShared(ctx context.Context, a *account, removed map[strin
 			return err
 		}
 		switch err := r.remove(ctx, a, p); {
-		case inUse(err):
+		case inUse(err), errors.Is(err, errStays):
 			delete(removed, lower(*r.id)) // by another machine
-			if st.SubnetMade {
+			if p.child != "" {
 				d.env.Note(ctx, "subnet "+p.child+" is still used and stays")
 			}
 		case err != nil:

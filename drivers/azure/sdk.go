@@ -58,6 +58,11 @@ type sdk struct {
 		BeginDelete         func(context.Context, string, string, *armnetwork.SecurityGroupsClientBeginDeleteOptions) (*runtime.Poller[armnetwork.SecurityGroupsClientDeleteResponse], error)
 		Get                 func(context.Context, string, string, *armnetwork.SecurityGroupsClientGetOptions) (armnetwork.SecurityGroupsClientGetResponse, error)
 	}
+	asgs struct {
+		BeginCreateOrUpdate func(context.Context, string, string, armnetwork.ApplicationSecurityGroup, *armnetwork.ApplicationSecurityGroupsClientBeginCreateOrUpdateOptions) (*runtime.Poller[armnetwork.ApplicationSecurityGroupsClientCreateOrUpdateResponse], error)
+		BeginDelete         func(context.Context, string, string, *armnetwork.ApplicationSecurityGroupsClientBeginDeleteOptions) (*runtime.Poller[armnetwork.ApplicationSecurityGroupsClientDeleteResponse], error)
+		Get                 func(context.Context, string, string, *armnetwork.ApplicationSecurityGroupsClientGetOptions) (armnetwork.ApplicationSecurityGroupsClientGetResponse, error)
+	}
 	ips struct {
 		BeginCreateOrUpdate func(context.Context, string, string, armnetwork.PublicIPAddress, *armnetwork.PublicIPAddressesClientBeginCreateOrUpdateOptions) (*runtime.Poller[armnetwork.PublicIPAddressesClientCreateOrUpdateResponse], error)
 		BeginDelete         func(context.Context, string, string, *armnetwork.PublicIPAddressesClientBeginDeleteOptions) (*runtime.Poller[armnetwork.PublicIPAddressesClientDeleteResponse], error)
@@ -144,6 +149,13 @@ func connect(subscription string, credential azcore.TokenCredential, o *arm.Clie
 	s.walls.BeginCreateOrUpdate = walls.BeginCreateOrUpdate
 	s.walls.BeginDelete = walls.BeginDelete
 	s.walls.Get = walls.Get
+	asgs, err := armnetwork.NewApplicationSecurityGroupsClient(subscription, credential, o)
+	if err != nil {
+		return s, err
+	}
+	s.asgs.BeginCreateOrUpdate = asgs.BeginCreateOrUpdate
+	s.asgs.BeginDelete = asgs.BeginDelete
+	s.asgs.Get = asgs.Get
 	ips, err := armnetwork.NewPublicIPAddressesClient(subscription, credential, o)
 	if err != nil {
 		return s, err

@@ -48,12 +48,18 @@ func bodies(t *testing.T, values drivers.Values, z size, img image, req drivers.
 		}
 	}
 	n := subnet{network: "/VNET", id: "/SUBNET", prefixes: []string{d.cfg.SubnetPrefix}}
+	if d.cfg.NSG == "" {
+		n.members = "/ASG"
+	}
 	group, name := d.networkName()
 	made := map[string]any{
 		"1 network " + group + "/" + name: d.networkSpec(),
 		"2 firewall":                      d.firewallSpec(req, n, from),
 		"4 interface":                     d.nicSpec(n, z),
 		"6 machine " + d.name():           d.vmSpec(prepared{z, img, []byte("CUSTOM DATA"), req}),
+	}
+	if d.cfg.NSG == "" {
+		made["2 members "+d.membersName()] = d.membersSpec()
 	}
 	if !d.cfg.NoPublicIP {
 		made["3 address"] = d.ipSpec()

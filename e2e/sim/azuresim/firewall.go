@@ -19,6 +19,7 @@ func (c *Cloud) Admits(host string, p sim.Packet) (bool, error) {
 	if !found {
 		return false, sim.ErrUnknown
 	}
+	groups := c.groupsOf(p.From)
 	for _, r := range vm.Properties.NetworkProfile.NetworkInterfaces {
 		nic, _, found := lookup[*networkInterface](c, r.ID)
 		if !found {
@@ -27,17 +28,18 @@ func (c *Cloud) Admits(host string, p sim.Packet) (bool, error) {
 		id, name, _ := cutFold(nic.Properties.IPConfigurations[0].Properties.Subnet.ID, "/subnets/")
 		network, _, _ := lookup[*virtualNetwork](c, id)
 		s := network.subnet(name)
-		if hosts, _ := c.config.Hosts.Networks(); hosts.Contains(p.From) {
+		if hosts, _ := c.config.Hosts.Networks(); hosts.Contains(p.From) && !network.holds(p.From) {
 			p.From = netip.MustParsePrefix(s.Properties.AddressPrefix).Addr().Next()
 		}
-		return c.admits(nic.Properties.NetworkSecurityGroup, network, p) && c.admits(s.Properties.NetworkSecurityGroup, network, p), nil
+		return c.admits(nic.Properties.NetworkSecurityGroup, network, p, groups) && c.admits(s.Properties.NetworkSecurityGroup, network, p, groups), nil
 	}
 	return false, sim.ErrUnknown
 }
 
 // admits applies a group's rules in the order of their priorities, then those
-// that all groups end with. A missing group lets all in.
-func (c *Cloud) admits(r *ref, network *virtualNetwork, p sim.Packet) bool {
+// that all groups end with. A missing group lets all in. The application groups
+// are those that the sender is in.
+func (c *Cloud) admits(r *ref, network *virtualNetwork, p sim.Packet, groups []string) bool {
 	if r == nil {
 		return true
 	}
@@ -48,14 +50,14 @@ func (c *Cloud) admits(r *ref, network *virtualNetwork, p sim.Packet) bool {
 	rules := slices.Clone(g.Properties.SecurityRules)
 	slices.SortFunc(rules, func(a, b *securityRule) int { return a.Properties.Priority - b.Properties.Priority })
 	for _, rule := range rules {
-		if rule.Properties.Direction == "Inbound" && rule.Properties.matches(network, p) {
+		if rule.Properties.Direction == "Inbound" && rule.Properties.matches(network, p, groups) {
 			return rule.Properties.Access == "Allow"
 		}
 	}
 	return network.holds(p.From)
 }
 
-func (r *ruleProperties) matches(network *virtualNetwork, p sim.Packet) bool {
+func (r *ruleProperties) matches(network *virtualNetwork, p sim.Packet, groups []string) bool {
 	port := func(text string) bool {
 		from, to, ranged := strings.Cut(text, "-")
 		if !ranged {
@@ -80,9 +82,11 @@ func (r *ruleProperties) matches(network *virtualNetwork, p sim.Packet) bool {
 		prefix, err := netip.ParsePrefix(text)
 		return err == nil && prefix.Contains(p.From)
 	}
+	member := func(g ref) bool { return slices.Contains(groups, lower(g.ID)) }
 	return (r.Protocol == "*" || strings.EqualFold(r.Protocol, p.Protocol)) &&
 		slices.ContainsFunc(slices.Concat(r.DestinationPortRanges, []string{r.DestinationPortRange}), port) &&
-		slices.ContainsFunc(slices.Concat(r.SourceAddressPrefixes, []string{r.SourceAddressPrefix}), source)
+		(slices.ContainsFunc(r.SourceApplicationSecurityGroups, member) ||
+			slices.ContainsFunc(slices.Concat(r.SourceAddressPrefixes, []string{r.SourceAddressPrefix}), source))
 }
 
 // holds tells whether an address is in a network.

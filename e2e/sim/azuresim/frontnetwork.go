@@ -40,6 +40,15 @@ func (f *Front) networkServers() *networkfake.ServerFactory {
 	s.SecurityGroupsServer.Get = func(ctx context.Context, _, _ string, _ *armnetwork.SecurityGroupsClientGetOptions) (azfake.Responder[armnetwork.SecurityGroupsClientGetResponse], azfake.ErrorResponder) {
 		return atOnce[armnetwork.SecurityGroupsClientGetResponse](ctx, f, nil)
 	}
+	s.ApplicationSecurityGroupsServer.BeginCreateOrUpdate = func(ctx context.Context, _, _ string, body armnetwork.ApplicationSecurityGroup, _ *armnetwork.ApplicationSecurityGroupsClientBeginCreateOrUpdateOptions) (azfake.PollerResponder[armnetwork.ApplicationSecurityGroupsClientCreateOrUpdateResponse], azfake.ErrorResponder) {
+		return long[armnetwork.ApplicationSecurityGroupsClientCreateOrUpdateResponse](ctx, f, body)
+	}
+	s.ApplicationSecurityGroupsServer.BeginDelete = func(ctx context.Context, _, _ string, _ *armnetwork.ApplicationSecurityGroupsClientBeginDeleteOptions) (azfake.PollerResponder[armnetwork.ApplicationSecurityGroupsClientDeleteResponse], azfake.ErrorResponder) {
+		return long[armnetwork.ApplicationSecurityGroupsClientDeleteResponse](ctx, f, nil)
+	}
+	s.ApplicationSecurityGroupsServer.Get = func(ctx context.Context, _, _ string, _ *armnetwork.ApplicationSecurityGroupsClientGetOptions) (azfake.Responder[armnetwork.ApplicationSecurityGroupsClientGetResponse], azfake.ErrorResponder) {
+		return atOnce[armnetwork.ApplicationSecurityGroupsClientGetResponse](ctx, f, nil)
+	}
 	s.PublicIPAddressesServer.BeginCreateOrUpdate = func(ctx context.Context, _, _ string, body armnetwork.PublicIPAddress, _ *armnetwork.PublicIPAddressesClientBeginCreateOrUpdateOptions) (azfake.PollerResponder[armnetwork.PublicIPAddressesClientCreateOrUpdateResponse], azfake.ErrorResponder) {
 		return long[armnetwork.PublicIPAddressesClientCreateOrUpdateResponse](ctx, f, body)
 	}

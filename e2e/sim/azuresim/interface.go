@@ -51,6 +51,9 @@ func (c *Cloud) checkIP(k *call, nic *networkInterface, ip *ipConfiguration, was
 	if err != nil {
 		return err
 	}
+	if err := c.checkMembership(k, nic, p); err != nil {
+		return err
+	}
 	if a := p.PublicIPAddress; a != nil {
 		if _, err := linked[*publicAddress](c, k, &nic.header, a.ID, "join"); err != nil {
 			return err
@@ -208,6 +211,11 @@ func (c *Cloud) users(rec *record) []string {
 		for _, r := range slices.Concat(shown.Properties.NetworkInterfaces, shown.Properties.Subnets) {
 			users = append(users, r.ID)
 		}
+	case *applicationGroup:
+		for _, ip := range c.membersOf(id) {
+			users = append(users, ip.ID)
+		}
+		users = append(users, c.ruledBy(id)...)
 	case *virtualNetwork:
 		for _, s := range m.Properties.Subnets {
 			for _, ip := range c.ipConfigurationsIn(s.ID) {

@@ -88,6 +88,11 @@ func kinds() []*kind {
 		},
 		{typ: "Microsoft.Network/networkSecurityGroups/securityRules", name: networkName, child: (*Cloud).ruleCall},
 		{
+			typ: "Microsoft.Network/applicationSecurityGroups", name: networkName,
+			model: func() model { return &applicationGroup{} }, sdk: func() any { return &armnetwork.ApplicationSecurityGroup{} },
+			check: (*Cloud).checkApplicationGroup, free: (*Cloud).freeApplicationGroup, patch: (*Cloud).patchTags,
+		},
+		{
 			typ: "Microsoft.Network/publicIPAddresses", name: networkName,
 			model: func() model { return &publicAddress{} }, sdk: func() any { return &armnetwork.PublicIPAddress{} },
 			check: (*Cloud).checkPublicAddress, free: (*Cloud).freePublicAddress, view: (*Cloud).viewPublicAddress, patch: (*Cloud).patchTags,

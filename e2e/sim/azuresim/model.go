@@ -87,20 +87,21 @@ type securityRule struct {
 }
 
 type ruleProperties struct {
-	Description                string   `json:"description,omitempty"`
-	Protocol                   string   `json:"protocol,omitempty"`
-	SourcePortRange            string   `json:"sourcePortRange,omitempty"`
-	SourcePortRanges           []string `json:"sourcePortRanges,omitempty"`
-	DestinationPortRange       string   `json:"destinationPortRange,omitempty"`
-	DestinationPortRanges      []string `json:"destinationPortRanges,omitempty"`
-	SourceAddressPrefix        string   `json:"sourceAddressPrefix,omitempty"`
-	SourceAddressPrefixes      []string `json:"sourceAddressPrefixes,omitempty"`
-	DestinationAddressPrefix   string   `json:"destinationAddressPrefix,omitempty"`
-	DestinationAddressPrefixes []string `json:"destinationAddressPrefixes,omitempty"`
-	Access                     string   `json:"access,omitempty"`
-	Priority                   int      `json:"priority,omitempty"`
-	Direction                  string   `json:"direction,omitempty"`
-	ProvisioningState          string   `json:"provisioningState,omitempty"`
+	Description                     string   `json:"description,omitempty"`
+	Protocol                        string   `json:"protocol,omitempty"`
+	SourcePortRange                 string   `json:"sourcePortRange,omitempty"`
+	SourcePortRanges                []string `json:"sourcePortRanges,omitempty"`
+	DestinationPortRange            string   `json:"destinationPortRange,omitempty"`
+	DestinationPortRanges           []string `json:"destinationPortRanges,omitempty"`
+	SourceAddressPrefix             string   `json:"sourceAddressPrefix,omitempty"`
+	SourceAddressPrefixes           []string `json:"sourceAddressPrefixes,omitempty"`
+	SourceApplicationSecurityGroups []ref    `json:"sourceApplicationSecurityGroups,omitempty"`
+	DestinationAddressPrefix        string   `json:"destinationAddressPrefix,omitempty"`
+	DestinationAddressPrefixes      []string `json:"destinationAddressPrefixes,omitempty"`
+	Access                          string   `json:"access,omitempty"`
+	Priority                        int      `json:"priority,omitempty"`
+	Direction                       string   `json:"direction,omitempty"`
+	ProvisioningState               string   `json:"provisioningState,omitempty"`
 }
 
 type publicAddress struct {
@@ -156,6 +157,7 @@ type ipProperties struct {
 	PrivateIPAllocationMethod string           `json:"privateIPAllocationMethod,omitempty"`
 	PrivateIPAddressVersion   string           `json:"privateIPAddressVersion,omitempty"`
 	Subnet                    *ref             `json:"subnet,omitempty"`
+	ApplicationSecurityGroups []ref            `json:"applicationSecurityGroups,omitempty"`
 	PublicIPAddress           *publicReference `json:"publicIPAddress,omitempty"`
 	ProvisioningState         string           `json:"provisioningState,omitempty"`
 }

@@ -13,7 +13,7 @@ func linked[T model](c *Cloud, k *call, by *header, id, linkedAction string) (m 
 	if !found {
 		return m, invalidReference(id, by.ID)
 	}
-	if err := k.mayLink(by.Type+"/write", by.ID, rec.kind.typ+"/join/action", id); linkedAction != "" && err != nil {
+	if err := k.mayLink(by.Type+"/write", by.ID, rec.kind.typ+"/"+linkedAction+"/action", id); linkedAction != "" && err != nil {
 		return m, err
 	}
 	switch {

@@ -18,7 +18,7 @@ func vocabularyOf(part string) any {
 	return &armnetwork.SecurityRule{}
 }
 
-func (c *Cloud) checkSecurityGroup(_ *call, m model, old *record) *armError {
+func (c *Cloud) checkSecurityGroup(k *call, m model, old *record) *armError {
 	g := m.(*securityGroup)
 	if g.Properties == nil {
 		g.Properties = &securityGroupProperties{}
@@ -32,7 +32,7 @@ func (c *Cloud) checkSecurityGroup(_ *call, m model, old *record) *armError {
 		p.SecurityRules = []*securityRule{}
 	}
 	for i, r := range p.SecurityRules {
-		if err := checkRule(g, r); err != nil {
+		if err := c.checkRule(k, g, r); err != nil {
 			return err
 		}
 		for _, o := range p.SecurityRules[:i] {
@@ -48,7 +48,7 @@ func (c *Cloud) checkSecurityGroup(_ *call, m model, old *record) *armError {
 }
 
 // checkRule completes a rule, or refuses it.
-func checkRule(g *securityGroup, r *securityRule) *armError {
+func (c *Cloud) checkRule(k *call, g *securityGroup, r *securityRule) *armError {
 	if !networkName.MatchString(r.Name) {
 		return refuse(400, "InvalidResourceName", "Resource name %s is invalid.", r.Name)
 	}
@@ -81,13 +81,30 @@ func checkRule(g *securityGroup, r *securityRule) *armError {
 	if err := checkPorts(r, "DestinationPortRange", p.DestinationPortRange, p.DestinationPortRanges); err != nil {
 		return err
 	}
-	if err := checkPrefixes(r, "SourceAddressPrefix", p.SourceAddressPrefix, p.SourceAddressPrefixes); err != nil {
+	if err := c.checkSource(k, g, r); err != nil {
 		return err
 	}
 	if err := checkPrefixes(r, "DestinationAddressPrefix", p.DestinationAddressPrefix, p.DestinationAddressPrefixes); err != nil {
 		return err
 	}
 	r.Etag, p.ProvisioningState = `W/"`+newID()+`"`, "Succeeded"
+	return nil
+}
+
+// checkSource refuses a source that is not one of three ways to say who it is.
+func (c *Cloud) checkSource(k *call, g *securityGroup, r *securityRule) *armError {
+	p := r.Properties
+	if len(p.SourceApplicationSecurityGroups) == 0 {
+		return checkPrefixes(r, "SourceAddressPrefix", p.SourceAddressPrefix, p.SourceAddressPrefixes)
+	}
+	if p.SourceAddressPrefix != "" || len(p.SourceAddressPrefixes) > 0 {
+		return refuse(400, "SecurityRuleParameterContainsUnsupportedValue", "Security rule %s must specify either SourceAddressPrefix, SourceAddressPrefixes or SourceApplicationSecurityGroups.", r.Name)
+	}
+	for _, s := range p.SourceApplicationSecurityGroups {
+		if _, err := linked[*applicationGroup](c, k, &g.header, s.ID, "joinNetworkSecurityRule"); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
