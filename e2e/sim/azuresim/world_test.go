@@ -36,6 +36,7 @@ type world struct {
 	networks   *armnetwork.VirtualNetworksClient
 	subnets    *armnetwork.SubnetsClient
 	firewalls  *armnetwork.SecurityGroupsClient
+	asgs       *armnetwork.ApplicationSecurityGroupsClient
 	addresses  *armnetwork.PublicIPAddressesClient
 	interfaces *armnetwork.InterfacesClient
 	machines   *armcompute.VirtualMachinesClient
@@ -96,6 +97,7 @@ func (w *world) clients(cred azcore.TokenCredential) {
 	}
 	w.groups, w.resources, w.providers = r.NewResourceGroupsClient(), r.NewClient(), r.NewProvidersClient()
 	w.networks, w.subnets, w.firewalls = n.NewVirtualNetworksClient(), n.NewSubnetsClient(), n.NewSecurityGroupsClient()
+	w.asgs = n.NewApplicationSecurityGroupsClient()
 	w.addresses, w.interfaces = n.NewPublicIPAddressesClient(), n.NewInterfacesClient()
 	w.machines, w.sets, w.disks = m.NewVirtualMachinesClient(), m.NewAvailabilitySetsClient(), m.NewDisksClient()
 	w.images, w.skus, w.usage = m.NewVirtualMachineImagesClient(), m.NewResourceSKUsClient(), m.NewUsageClient()
