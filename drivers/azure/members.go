@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // The store's machines in a virtual network are the members of an application
@@ -157,29 +158,42 @@ func (d *driver) removeMembers(ctx context.Context, a *account, p part) error {
 var errStays = errors.New("other machines use it")
 
 // removeMembersOf removes the group of the store's machines in a virtual network.
-// Where the network is gone, so are they, and what still seems to use the group
-// was just removed.
+// Where none of them is in the network, what still uses the group is just being
+// removed, or was.
 func (d *driver) removeMembersOf(network string) func(context.Context, *account, part) error {
 	return func(ctx context.Context, a *account, p part) error {
-		return d.patiently(ctx, a, p, func(ctx context.Context, a *account, p part) error {
-			refused := d.removeMembers(ctx, a, p)
+		ctx, cancel := within(ctx, stillUsed, "the release of "+p.name)
+		defer cancel()
+		var refused error
+		err := wait.Until(ctx, a.pace, "the release of "+p.name, func(ctx context.Context) (bool, error) {
+			refused = d.removeMembers(ctx, a, p)
 			if !isCode(refused, http.StatusBadRequest) && !isCode(refused, http.StatusConflict) {
-				return refused
+				return refused == nil, refused
 			}
-			n, err := parseID(network)
-			if err != nil {
-				return errStays // an earlier removal has dealt with the network
-			}
-			found, err := a.network(ctx, n.group, n.name)
-			if err != nil {
-				return err
-			}
-			if found != nil && (inUse(refused) || d.livesIn(found)) {
-				return errStays
-			}
-			return refused
+			return false, d.staysIn(ctx, a, network, refused)
 		})
+		if err != nil && refused != nil && !errors.Is(err, errStays) && !errors.Is(err, refused) {
+			return errors.Join(refused, err)
+		}
+		return err
 	}
+}
+
+// staysIn returns errStays if the group of a virtual network's members was
+// refused to be removed because there are others, by whatever code that is told.
+func (d *driver) staysIn(ctx context.Context, a *account, network string, refused error) error {
+	p, err := parseID(network)
+	if err != nil {
+		return errStays // an earlier removal has dealt with the network
+	}
+	found, err := a.network(ctx, p.group, p.name)
+	if err != nil || found == nil {
+		return err
+	}
+	if inUse(refused) || d.livesIn(found) {
+		return errStays
+	}
+	return nil
 }
 
 // livesIn tells whether a machine of the store is in a virtual network.

@@ -207,17 +207,43 @@ func TestMembersOfOthers(t *testing.T) {
 	}
 }
 
-// TestMembersStillUsed removes a group that seems to be in use for a moment yet.
+// TestMembersStillUsed removes a group that seems to be in use for a moment yet,
+// whatever that is called.
 func TestMembersStillUsed(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, azuresim.Config{})
-	d := swarmOf(t, c, nil, drivers.Env{}, "m1")[0]
-	c.gate.Inject(sim.Fault{Action: "DELETE applicationSecurityGroups", Mode: sim.Fail, Status: 400, Code: "InUseApplicationSecurityGroupCannotBeDeleted", Times: 3})
-	if err := d.Remove(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, code := range []string{"InUseApplicationSecurityGroupCannotBeDeleted", "SomethingElse"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, azuresim.Config{})
+			d := swarmOf(t, c, nil, drivers.Env{}, "m1")[0]
+			c.gate.Inject(sim.Fault{Action: "DELETE applicationSecurityGroups", Mode: sim.Fail, Status: 400, Code: code, Times: 3})
+			if err := d.Remove(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if left := c.list(true); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
 	}
-	if left := c.list(true); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+}
+
+// TestMembersGoTogether removes all machines at once where refusals are no more
+// than codes.
+func TestMembersGoTogether(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string]drivers.Values{"own network": nil, "network of others": theirNetwork(nil)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newFront(t, azuresim.Config{}, &azuresim.FrontConfig{})
+			plantNetwork(t, c)
+			for range 3 {
+				all := swarmOf(t, c, values, drivers.Env{}, "m1", "m2", "m3", "m4", "m5")
+				each(t, all, func(d *driver) error { return d.Remove(t.Context()) })
+				if left := c.list(true); len(left) > 0 {
+					t.Errorf("left behind: %q", left)
+				}
+			}
+		})
 	}
 }
 
