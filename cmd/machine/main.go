@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/cmd/internal/cli"
+	"github.com/hostsmith/machine/cmd/internal/start"
 	"github.com/hostsmith/machine/drivers/all"
 )
 
@@ -23,7 +24,11 @@ var (
 
 func main() { os.Exit(run()) }
 
+// brief is how long a command may go without garbage collections.
+const brief = 50 * time.Millisecond
+
 func run() int {
+	time.AfterFunc(brief, func() { start.Over(os.Getenv("GOGC")) })
 	// What the caller has ignored, such as nohup the hang-up, stays ignored.
 	signals := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 	ctx, stop := context.WithCancel(context.Background())
