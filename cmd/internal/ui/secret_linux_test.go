@@ -85,7 +85,7 @@ func TestSecretOfATerminalIsNotShown(t *testing.T) {
 
 func TestSecretThatIsNotTyped(t *testing.T) {
 	t.Parallel()
-	_, terminal := openTerminal(t)
+	master, terminal := openTerminal(t)
 	fd := int(terminal.Fd())
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
@@ -100,6 +100,21 @@ func TestSecretThatIsNotTyped(t *testing.T) {
 	cancel(signal)
 	if err := <-done; !errors.Is(err, signal) || !shows(t, fd) {
 		t.Errorf("Got %v; it shows what is typed: %v", err, shows(t, fd))
+	}
+	// Who still reads puts the terminal back in the end, which must not be another by then.
+	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Lflag &^= unix.ECHO
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, state); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := master.WriteString("\n"); err != nil {
+		t.Fatal(err)
+	}
+	for !shows(t, fd) {
+		time.Sleep(time.Millisecond)
 	}
 }
 
