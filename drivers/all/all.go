@@ -7,7 +7,10 @@ import (
 	"github.com/hostsmith/machine/drivers/azure"
 	"github.com/hostsmith/machine/drivers/docker"
 	"github.com/hostsmith/machine/drivers/generic"
+	"github.com/hostsmith/machine/drivers/hyperv"
 	"github.com/hostsmith/machine/drivers/none"
+	"github.com/hostsmith/machine/drivers/qemu"
+	"github.com/hostsmith/machine/drivers/virtualbox"
 	"github.com/hostsmith/machine/drivers/vmwarevsphere"
 )
 
@@ -17,6 +20,9 @@ func Table() drivers.Table {
 		docker.New(),
 		generic.New(),
 		none.New(),
+		virtualbox.Factory(),
+		hyperv.Factory(),
+		qemu.Factory(),
 		amazonec2.Factory(),
 		azure.Factory(),
 		vmwarevsphere.Factory(),

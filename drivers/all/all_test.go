@@ -21,7 +21,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: summary %q is not one line without a period", f.Name(), s)
 		}
 	}
-	if want := []string{"docker", "generic", "none", "amazonec2", "azure", "vmwarevsphere"}; !slices.Equal(names, want) {
+	if want := []string{"docker", "generic", "none", "virtualbox", "hyperv", "qemu", "amazonec2", "azure", "vmwarevsphere"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }
