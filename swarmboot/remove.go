@@ -10,7 +10,7 @@ import (
 
 // Remove takes a node out in good order: drain and wait until its tasks have ended (bounded by drainWait),
 // demote, leave, remove from the node list. self is the node's engine, nil when it does not answer; manager is another
-// manager's, nil when self is the last manager. Already out is no error.
+// manager's, nil when self is the last manager. Already out is no error; a self that falls silent meanwhile is done without.
 //
 // Tasks that outlast drainWait end the removal with an error that wraps ErrTasks; a
 // drainWait of 0 does not wait for tasks. An interrupted removal is continued by doing it again.
@@ -66,6 +66,9 @@ type removal struct {
 func (r *removal) look(ctx context.Context) error {
 	i, err := info(ctx, r.self)
 	if err != nil {
+		if r.silent(ctx, err) {
+			return nil
+		}
 		return fmt.Errorf("remove node: %w", err)
 	}
 	w := i.Swarm
@@ -106,6 +109,9 @@ func (r *removal) demote(ctx context.Context) error {
 		}
 		if err == nil && r.self != nil && !r.out {
 			err = r.demoted(ctx)
+			if r.silent(ctx, err) {
+				err = nil
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("demote manager: %w", err)
@@ -127,8 +133,22 @@ func (r *removal) leave(ctx context.Context, force bool) error {
 		return nil
 	}
 	return stepped(ctx, r.step, "leave swarm", func(ctx context.Context) error {
-		return leave(ctx, r.self, force)
+		err := leave(ctx, r.self, force)
+		if r.silent(ctx, err) {
+			return nil
+		}
+		return err
 	})
+}
+
+// silent reports whether err is that self fell silent, as one does whose host is being stopped. A manager
+// can then do without it, as without one that did not answer from the start.
+func (r *removal) silent(ctx context.Context, err error) bool {
+	if err == nil || ctx.Err() != nil || status(err) != 0 || r.manager == nil {
+		return false
+	}
+	r.self = nil
+	return true
 }
 
 func demoteNode(ctx context.Context, manager Engine, id string) error {
