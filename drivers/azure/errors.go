@@ -227,6 +227,8 @@ func kindOf(r *refusal) error {
 	case has("SkuNotAvailable", "AllocationFailed", "ZonalAllocationFailed", "OverconstrainedAllocationRequest", "OverconstrainedZonalAllocationRequest",
 		"NotAvailableForSubscription", "LocationNotAvailableForResourceType", "SpotAllocationFailed"):
 		return drivers.ErrCapacity
+	case has("LocationNotAvailableForResourceGroup"):
+		return drivers.ErrOption
 	case has("TooManyRequests", "SubscriptionRequestsThrottled"), r.status == http.StatusTooManyRequests:
 		return drivers.ErrThrottled
 	case has("DnsRecordInUse", "DnsRecordIsReserved"):
@@ -267,6 +269,8 @@ func (a *account) advise(what string, r *refusal) error {
 		return hint("az vm list-usage --location LOCATION shows the quotas; ask for more in the portal, or use another size or location")
 	case errors.Is(r.kind, drivers.ErrCapacity):
 		return hint("try another --azure-size, --azure-zone or --azure-location")
+	case errors.Is(r.kind, drivers.ErrOption):
+		return hint("az account list-locations --output table shows what --azure-location can be")
 	case r.code == "MissingSubscriptionRegistration":
 		name := namespace.FindString(r.message)
 		if name == "" {

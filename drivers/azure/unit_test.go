@@ -77,6 +77,7 @@ func TestFaults(t *testing.T) {
 		"dns":                {400, `{"error":{"code":"DnsRecordInUse","message":"taken"}}`, drivers.ErrConflict, "taken"},
 		"throttled":          {429, `{"error":{"code":"OperationNotAllowed","message":"slow down"}}`, drivers.ErrThrottled, "slow down"},
 		"missing":            {404, `{"error":{"code":"ResourceNotFound","message":"no vm"}}`, drivers.ErrNotFound, "no vm"},
+		"location":           {400, `{"error":{"code":"LocationNotAvailableForResourceGroup","message":"'mars' is not available"}}`, drivers.ErrOption, "mars"},
 		"a page":             {502, `<html>`, nil, "502"},
 	} {
 		t.Run(name, func(t *testing.T) {
