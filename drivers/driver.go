@@ -55,6 +55,13 @@ type Restarter interface {
 	Restart(ctx context.Context) error
 }
 
+// Emulator is implemented by drivers whose hosts may be emulated in software. All that
+// such a host does takes several times as long, so that it gets more time.
+type Emulator interface {
+	// Emulated tells whether the host is, as it was started last.
+	Emulated() bool
+}
+
 // HostKeySeeder is implemented by drivers whose Create installs
 // CreateRequest.HostKey on the host, so that the first SSH contact is
 // already verified.

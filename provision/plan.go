@@ -62,7 +62,10 @@ func Plan(f Facts, e Engine, t TLS) ([]Step, error) {
 	// What cloud-init failed at is news only on a host that is new to us.
 	lax := e.Gentle || f.Record != nil || f.OurOptions != nil
 	if len(steps) > 0 && (f.CloudInit == "running" || f.CloudInit == "error" && !lax) {
-		steps = append([]Step{cloudInitStep(lax)}, steps...)
+		steps = append([]Step{cloudInitStep(e, lax)}, steps...)
+	}
+	for i := range steps {
+		steps[i].Limit = e.slow(steps[i].Limit)
 	}
 	return steps, nil
 }
@@ -70,14 +73,19 @@ func Plan(f Facts, e Engine, t TLS) ([]Step, error) {
 // minFreeMiB is what an engine and its first image need.
 const minFreeMiB = 512
 
-func cloudInitStep(lax bool) Step {
+// slow is what becomes of a limit on a slow host.
+func (e Engine) slow(limit time.Duration) time.Duration {
+	return limit * time.Duration(max(e.Slowness, 1))
+}
+
+func cloudInitStep(e Engine, lax bool) Step {
 	mode := "strict"
 	if lax {
 		mode = "lax"
 	}
 	return Step{
 		Name:  "wait for cloud-init",
-		Run:   fmt.Sprintf("wait_cloud_init %d %s", int(limitCloudInit.Seconds()), mode),
+		Run:   fmt.Sprintf("wait_cloud_init %d %s", int(e.slow(limitCloudInit).Seconds()), mode),
 		Limit: limitCloudInit + time.Minute,
 	}
 }
@@ -90,7 +98,7 @@ func startStep(f Facts, e Engine, l layout) Step {
 	return Step{
 		Name:   name,
 		Unless: fmt.Sprintf("engine_current %s %d", l.init, e.port()),
-		Run:    fmt.Sprintf("start_engine %s %d %d", l.init, e.port(), int(limitStart.Seconds())),
+		Run:    fmt.Sprintf("start_engine %s %d %d", l.init, e.port(), int(e.slow(limitStart).Seconds())),
 		Limit:  limitStart + time.Minute,
 	}
 }

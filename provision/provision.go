@@ -59,6 +59,7 @@ type Engine struct {
 	NoProxy            string
 	Gentle             bool // the host is the user's own: change as little as possible
 	AllowDowngrade     bool
+	Slowness           int  // how many times as long as usual each step may take; 0: 1
 	Upgrade            bool // bring the engine to Version, or to the newest of its source if Version is empty
 }
 

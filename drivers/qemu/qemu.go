@@ -61,6 +61,7 @@ type driver struct {
 var (
 	_ drivers.Driver        = (*driver)(nil)
 	_ drivers.Killer        = (*driver)(nil)
+	_ drivers.Emulator      = (*driver)(nil)
 	_ drivers.HostKeySeeder = (*driver)(nil)
 	_ drivers.UserDataTaker = (*driver)(nil)
 	_ drivers.ConsoleReader = (*driver)(nil)
@@ -70,6 +71,9 @@ var (
 
 // SeedsHostKey implements drivers.HostKeySeeder.
 func (d *driver) SeedsHostKey() bool { return true }
+
+// Emulated implements drivers.Emulator.
+func (d *driver) Emulated() bool { return d.state.Value.Accel == "tcg" }
 
 // TakesUserData implements drivers.UserDataTaker.
 func (d *driver) TakesUserData() bool { return true }

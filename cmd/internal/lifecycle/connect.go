@@ -24,7 +24,8 @@ const (
 	hostDeadline     = 30 * time.Minute
 	sshDeadline      = 5 * time.Minute
 	ownSSHDeadline   = 30 * time.Second // a host that exists already answers soon or is not there
-	engineDeadline   = time.Minute
+	engineDeadline   = time.Minute      // since the host was last seen to be starting it
+	startingDeadline = 10 * time.Minute // for all of that
 	versionDeadline  = 20 * time.Second // of a single question to an engine
 	leaveDeadline    = 3 * time.Minute  // for the managers to let a node go, its tasks aside
 	lockDeadline     = 30 * time.Minute // for another command on the same swarm, which may upgrade it
@@ -58,7 +59,7 @@ func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 	if x.own() {
 		otherwise = ownSSHDeadline
 	}
-	ctx, cancel := within(ctx, x.m.Wait.SSH, otherwise, "wait for SSH")
+	ctx, cancel := x.within(ctx, x.m.Wait.SSH, otherwise, "wait for SSH")
 	defer cancel()
 	if x.txn != nil {
 		if err := x.seedKnownHost(); err != nil {

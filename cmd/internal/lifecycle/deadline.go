@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/hostsmith/machine/drivers"
 )
 
 // within bounds a phase; the context's cause says what was waited for.
@@ -12,6 +14,22 @@ func within(ctx context.Context, limit, otherwise time.Duration, what string) (c
 		limit = otherwise
 	}
 	return context.WithTimeoutCause(ctx, limit, &DeadlineError{What: what, Limit: limit})
+}
+
+// emulation is how many times as long a host may take for all it does that is emulated.
+const emulation = 4
+
+// slowness is how many times as long as usual the machine may take.
+func (x *machine) slowness() int {
+	if e, ok := x.drv.(drivers.Emulator); ok && e.Emulated() {
+		return emulation
+	}
+	return 1
+}
+
+// within bounds a phase of the machine's; a limit that is given holds as it is.
+func (x *machine) within(ctx context.Context, limit, otherwise time.Duration, what string) (context.Context, context.CancelFunc) {
+	return within(ctx, limit, otherwise*time.Duration(x.slowness()), what)
 }
 
 // DeadlineError is a phase that did not end in its time.

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -52,6 +53,8 @@ type host struct {
 	starts  int            // of the engine
 	fail    map[string]int // exit code by the first words of a step
 	blocked bool           // for other hosts
+	unit    string         // what systemd says of the engine
+	slow    bool           // it is emulated
 	orders  bool           // orders to the engine are events
 }
 
@@ -280,6 +283,11 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 		return 0, ""
 	case mark != "" && strings.Contains(script, "\nevidence "):
 		fmt.Fprintln(x.Stdout, "docker.service: fake evidence of "+h.name)
+		return 0, ""
+	case strings.Contains(x.Command, "-p ActiveState"):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		fmt.Fprintf(x.Stdout, "ActiveState=%s\n", cmp.Or(h.unit, "inactive"))
 		return 0, ""
 	case strings.Contains(x.Command, "boot_id"):
 		h.mu.Lock()

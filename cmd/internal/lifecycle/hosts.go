@@ -33,7 +33,7 @@ func (x *machine) address(st drivers.Status) store.Address {
 
 // await waits until the provider says that the host runs and has an address, and records it.
 func (x *machine) await(ctx context.Context) error {
-	ctx, cancel := within(ctx, x.m.Wait.SSH, sshDeadline, "wait for the host to run")
+	ctx, cancel := x.within(ctx, x.m.Wait.SSH, sshDeadline, "wait for the host to run")
 	defer cancel()
 	var st drivers.Status
 	var last error
@@ -170,6 +170,7 @@ func (x *machine) wanted() provision.Engine {
 		HTTPSProxy:         o.HTTPSProxy,
 		NoProxy:            o.NoProxy,
 		Gentle:             x.own(),
+		Slowness:           x.slowness(),
 	}
 }
 
@@ -271,14 +272,15 @@ func (x *machine) verifyEngine(ctx context.Context, conn *ssh.Client, want provi
 		return err
 	}
 	defer eng.close()
-	waitCtx, cancel := within(ctx, x.m.Wait.Engine, engineDeadline, "wait for the engine")
+	waitCtx, cancel := x.within(ctx, x.m.Wait.Engine, startingDeadline, "wait for the engine")
 	defer cancel()
+	watch := x.watchEngine(conn)
 	var last error
 	err = x.m.Step(waitCtx, "verify the engine over TLS", func(ctx context.Context) error {
 		return poll(ctx, func(ctx context.Context) (bool, error) {
-			ctx, cancel := within(ctx, 0, 5*time.Second, "ask the engine for its version")
+			asking, cancel := within(ctx, 0, 5*time.Second, "ask the engine for its version")
 			defer cancel()
-			v, err := eng.version(ctx)
+			v, err := eng.version(asking)
 			if err == nil {
 				x.rec.Installed.Engine = v.Version
 				return true, nil
@@ -287,11 +289,11 @@ func (x *machine) verifyEngine(ctx context.Context, conn *ssh.Client, want provi
 			if tlsProblem(err) {
 				return false, err
 			}
-			return false, nil
+			return false, watch.hopeless(ctx)
 		})
 	})
 	if err != nil {
-		if last == nil || errors.Is(err, last) {
+		if last == nil || errors.Is(err, last) || errors.Is(err, errEngineFailed) {
 			last = err
 		}
 		if ctx.Err() != nil {

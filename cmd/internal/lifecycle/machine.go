@@ -268,15 +268,15 @@ var errNotContinued = errors.New("not begun, because of another member of the sa
 // settle waits until a member of a swarm whose engine was restarted is ready in it, so that the
 // next one may go without taking the quorum along.
 func (m *Manager) settle(ctx context.Context, name string) error {
-	rec, err := m.Store.Get(name)
-	if err != nil || rec.Swarm.NodeID == "" {
+	x, err := m.view(name)
+	if err != nil || x.rec.Swarm.NodeID == "" {
 		return err
 	}
-	cluster, err := m.Store.Cluster(rec.Swarm.Name)
+	cluster, err := m.Store.Cluster(x.rec.Swarm.Name)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
+	ctx, cancel := x.within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
 	defer cancel()
 	return m.Step(ctx, "wait for the node to be ready", func(ctx context.Context) error {
 		return poll(ctx, func(ctx context.Context) (bool, error) {
@@ -291,7 +291,7 @@ func (m *Manager) settle(ctx context.Context, name string) error {
 				return false, err
 			}
 			defer eng.close()
-			return true, swarmboot.WaitReady(ctx, eng, rec.Swarm.NodeID)
+			return true, swarmboot.WaitReady(ctx, eng, x.rec.Swarm.NodeID)
 		})
 	})
 }

@@ -84,7 +84,7 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 	}
 	each := m.Wait.Swarm
 	if each <= 0 {
-		each = engineGone
+		each = engineGone * time.Duration(f.slowness())
 	}
 	joinCtx, cancel := within(ctx, each*time.Duration(len(f.actions)), 0, "join swarm "+o.Name)
 	defer cancel()
@@ -139,6 +139,15 @@ type forming struct {
 	actions []swarmboot.Action
 
 	dataPathPort int
+}
+
+// slowness is that of the slowest node.
+func (f *forming) slowness() int {
+	slowest := 1
+	for _, n := range f.nodes {
+		slowest = max(slowest, n.slowness())
+	}
+	return slowest
 }
 
 func (f *forming) close() {
@@ -343,7 +352,7 @@ func (m *Manager) preflight(ctx context.Context, f *forming) error {
 		return nil
 	}
 	limit := 45*time.Second + time.Duration(len(hosts))*2*time.Second
-	ctx, cancel := within(ctx, 0, limit, "probe the network between the hosts")
+	ctx, cancel := within(ctx, 0, limit*time.Duration(f.slowness()), "probe the network between the hosts")
 	defer cancel()
 	return m.Step(ctx, "probe the network between the hosts", func(ctx context.Context) error {
 		var fatal []string

@@ -168,7 +168,7 @@ func (m *Manager) inSwarm(ctx context.Context, x *machine, a authority, want fun
 		}
 		return err
 	}
-	wait, cancel := within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
+	wait, cancel := x.within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
 	defer cancel()
 	err = m.Step(wait, "wait for the node to be ready", func(ctx context.Context) error { return swarmboot.WaitReady(ctx, eng, id) })
 	if err != nil {

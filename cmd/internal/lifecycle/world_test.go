@@ -276,6 +276,8 @@ func (d *hostDriver) Status(ctx context.Context) (drivers.Status, error) {
 	return st, err
 }
 
+func (d *hostDriver) Emulated() bool { return d.host != nil && d.host.slow }
+
 // eventLocks asks the world before each write.
 type eventLocks struct {
 	m *Manager
