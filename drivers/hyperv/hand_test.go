@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
@@ -102,8 +103,7 @@ func TestDeaf(t *testing.T) {
 	if err := m.open().Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	no := hypervsim.Refusal{Category: "NotSpecified", FQID: "OperationFailed,StopVM", Message: "The shutdown service is not there."}
-	if err := b.Inject(hypervsim.Fault{Op: opShutDown, Nth: 1, Mode: hypervsim.Fail, Refusal: no}); err != nil {
+	if err := b.Inject(sim.Fault{Action: opShutDown, Nth: 1, Mode: sim.Fail, Code: "OperationFailed,StopVM", Text: "The shutdown service is not there."}); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.open().Stop(t.Context()); err != nil || !m.noted("The shutdown service is not there.") {

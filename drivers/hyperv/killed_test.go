@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
@@ -43,7 +45,7 @@ func play() int {
 		}
 		return box.Serve(context.Background(), os.Stdin, os.Stdout)
 	}()
-	if errors.Is(err, hypervsim.ErrKilled) {
+	if errors.Is(err, computer.ErrKilled) {
 		_ = syscall.Kill(os.Getppid(), syscall.SIGKILL)
 		return 1
 	}
@@ -127,13 +129,13 @@ func openOnDisk(d deed) (drivers.Driver, error) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"newFixedDisk", "convertDisk", "makeNat", "newMachine", "growDisk", "configureMachine", "startMachine"} {
-		for _, mode := range []string{hypervsim.KillBefore, hypervsim.KillAfter} {
-			t.Run(op+" "+mode, func(t *testing.T) {
+		for _, mode := range []sim.Mode{computer.KillBefore, computer.KillAfter} {
+			t.Run(op+" "+string(mode), func(t *testing.T) {
 				t.Parallel()
 				b := newBench(t, hypervsim.Config{})
 				m := b.machine("m1", b.with("nat", "192.168.144.0/24"))
 				d := deed{Config: m.config, Dir: m.env.Dir, Cache: b.cache, Request: birth(t)}
-				if err := b.Inject(hypervsim.Fault{Op: op, Nth: 1, Mode: mode}); err != nil {
+				if err := b.Inject(sim.Fault{Action: op, Nth: 1, Mode: mode}); err != nil {
 					t.Fatal(err)
 				}
 				if out, err := b.do(d); err == nil || !strings.Contains(err.Error(), "killed") {
@@ -146,7 +148,7 @@ func TestKilled(t *testing.T) {
 					t.Errorf("there is %v", b.ledger())
 				}
 				d.Remove = true
-				if err := b.Inject(hypervsim.Fault{Op: "removeMachine", Nth: 1, Mode: mode}); err != nil {
+				if err := b.Inject(sim.Fault{Action: "removeMachine", Nth: 1, Mode: mode}); err != nil {
 					t.Fatal(err)
 				}
 				if out, err := b.do(d); err == nil {

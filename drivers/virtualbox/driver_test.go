@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/host"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
 )
@@ -412,7 +413,7 @@ func TestForgetfulServer(t *testing.T) {
 	b := newBench(t, vboxsim.Config{})
 	m := b.machine("m1", b.with())
 	m.create()
-	if err := b.Inject(vboxsim.Fault{Call: "closemedium", Nth: 1, Mode: vboxsim.Fail, Text: "The given path 'c68f2361-7984-488f-93a6-d09a1c67aedd' is not fully qualified"}); err != nil {
+	if err := b.Inject(sim.Fault{Action: "closemedium", Nth: 1, Mode: sim.Fail, Text: "The given path 'c68f2361-7984-488f-93a6-d09a1c67aedd' is not fully qualified"}); err != nil {
 		t.Fatal(err)
 	}
 	m.remove()

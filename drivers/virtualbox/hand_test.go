@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
 )
 
@@ -92,14 +93,14 @@ func TestLocked(t *testing.T) {
 	b.manage("controlvm", "m1", "poweroff")
 	const words = "The machine 'm1' is already locked by a session (or being locked or unlocked)"
 	for range 3 {
-		if err := b.Inject(vboxsim.Fault{Call: "startvm", Nth: 1, Mode: vboxsim.Fail, Text: words}); err != nil {
+		if err := b.Inject(sim.Fault{Action: "startvm", Nth: 1, Mode: sim.Fail, Text: words}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := m.open().Start(t.Context()); err != nil {
 		t.Errorf("locked for a while: %v", err)
 	}
-	if err := b.Inject(vboxsim.Fault{Call: "unregistervm", Nth: 1, Mode: vboxsim.Fail, Text: "Cannot unregister the machine 'm1' while it is locked"}); err != nil {
+	if err := b.Inject(sim.Fault{Action: "unregistervm", Nth: 1, Mode: sim.Fail, Text: "Cannot unregister the machine 'm1' while it is locked"}); err != nil {
 		t.Fatal(err)
 	}
 	m.remove()

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
 )
 
@@ -100,20 +102,20 @@ func openOnDisk(d deed) (drivers.Driver, error) {
 // demands that another one completes what it did, or takes all of it away.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	for _, f := range []vboxsim.Fault{
-		{Call: "convertfromraw", Nth: 1, Mode: vboxsim.KillAfter},
-		{Call: "createvm", Nth: 1, Mode: vboxsim.KillBefore},
-		{Call: "createvm", Nth: 1, Mode: vboxsim.KillAfter},
-		{Call: "hostonlyif", Nth: 1, Mode: vboxsim.KillBefore},
-		{Call: "hostonlyif", Nth: 1, Mode: vboxsim.KillAfter},
-		{Call: "setextradata", Nth: 2, Mode: vboxsim.KillAfter},
-		{Call: "hostonlyif", Nth: 2, Mode: vboxsim.KillBefore},
-		{Call: "modifyvm", Nth: 1, Mode: vboxsim.KillAfter},
-		{Call: "storageattach", Nth: 1, Mode: vboxsim.KillAfter},
-		{Call: "storageattach", Nth: 2, Mode: vboxsim.KillAfter},
-		{Call: "startvm", Nth: 1, Mode: vboxsim.KillAfter},
+	for _, f := range []sim.Fault{
+		{Action: "convertfromraw", Nth: 1, Mode: computer.KillAfter},
+		{Action: "createvm", Nth: 1, Mode: computer.KillBefore},
+		{Action: "createvm", Nth: 1, Mode: computer.KillAfter},
+		{Action: "hostonlyif", Nth: 1, Mode: computer.KillBefore},
+		{Action: "hostonlyif", Nth: 1, Mode: computer.KillAfter},
+		{Action: "setextradata", Nth: 2, Mode: computer.KillAfter},
+		{Action: "hostonlyif", Nth: 2, Mode: computer.KillBefore},
+		{Action: "modifyvm", Nth: 1, Mode: computer.KillAfter},
+		{Action: "storageattach", Nth: 1, Mode: computer.KillAfter},
+		{Action: "storageattach", Nth: 2, Mode: computer.KillAfter},
+		{Action: "startvm", Nth: 1, Mode: computer.KillAfter},
 	} {
-		t.Run(fmt.Sprintf("%s %d %s", f.Call, f.Nth, f.Mode), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s %d %s", f.Action, f.Nth, f.Mode), func(t *testing.T) {
 			t.Parallel()
 			for _, then := range []string{"create", "remove"} {
 				killed(t, f, then == "create")
@@ -125,7 +127,7 @@ func TestKilled(t *testing.T) {
 			t.Parallel()
 			w := newKillable(t)
 			w.must(false)
-			w.inject(vboxsim.Fault{Call: call, Nth: 1, Mode: vboxsim.KillAfter})
+			w.inject(sim.Fault{Action: call, Nth: 1, Mode: computer.KillAfter})
 			w.dies(true)
 			w.must(true)
 			w.empty()
@@ -133,7 +135,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func killed(t *testing.T, f vboxsim.Fault, completes bool) {
+func killed(t *testing.T, f sim.Fault, completes bool) {
 	t.Helper()
 	w := newKillable(t)
 	w.inject(f)
@@ -177,7 +179,7 @@ func newKillable(t *testing.T) *killable {
 	return &killable{t, b, deed{Config: config, Dir: t.TempDir(), Cache: b.cache, Request: request(t)}}
 }
 
-func (w *killable) inject(f vboxsim.Fault) {
+func (w *killable) inject(f sim.Fault) {
 	w.t.Helper()
 	if err := w.b.Inject(f); err != nil {
 		w.t.Fatal(err)

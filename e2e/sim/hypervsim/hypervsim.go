@@ -13,22 +13,17 @@ package hypervsim
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/gofrs/flock"
 
 	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/host"
 )
 
@@ -51,13 +46,8 @@ type Config struct {
 
 // Box is Hyper-V of one computer.
 type Box struct {
+	*computer.Home[state]
 	cfg Config
-
-	mu    sync.Mutex
-	hook  func(n int, done bool) error
-	seen  int
-	going sync.WaitGroup // shutdowns
-	deaf  map[string]bool
 }
 
 // The kinds of what is in a ledger.
@@ -72,35 +62,17 @@ func New(cfg Config) (*Box, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = 16 << 30
 	}
-	if err := os.MkdirAll(cfg.Home, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of the simulated Hyper-V: %w", err)
-	}
-	return &Box{cfg: cfg, deaf: map[string]bool{}}, nil
+	b := &Box{&computer.Home[state]{Dir: cfg.Home, Name: "hypervsim"}, cfg}
+	b.Read = b.read
+	return b, b.Make()
 }
 
-// Close waits for guests that shut down.
-func (b *Box) Close() { b.going.Wait() }
+func (b *Box) hosts() computer.Hosts { return computer.Hosts{Hosts: b.cfg.Hosts} }
 
-// Observe has hook called before and after each operation, counted from 1 again. If
-// it returns an error before the operation, that fails undone; after it, it fails
-// done. A nil hook ends it.
-func (b *Box) Observe(hook func(n int, done bool) error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.hook, b.seen = hook, 0
-}
-
-// Deafen has the guest of a machine ignore what it is told to do.
-func (b *Box) Deafen(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.deaf[id] = true
-}
-
-func (b *Box) isDeaf(id string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.deaf[id]
+// read completes the state of a computer.
+func (b *Box) read(ctx context.Context, s *state) error {
+	s.complete(b.cfg)
+	return s.refresh(ctx, b.hosts())
 }
 
 // Request is a line from the driver.
@@ -130,12 +102,6 @@ type Refusal struct {
 
 // Error returns PowerShell's words.
 func (r *Refusal) Error() string { return r.Message }
-
-// The ways in which a conversation ends by a fault.
-var (
-	ErrDied   = errors.New("PowerShell dies")
-	ErrKilled = errors.New("the process that asked is killed")
-)
 
 // Serve is a PowerShell with the bootstrap as its command: it takes the script, then
 // answers requests until there are no more.
@@ -196,43 +162,21 @@ func (b *Box) Do(ctx context.Context, line string) (Answer, error) {
 	if err := json.Unmarshal([]byte(line), &q); err != nil {
 		return Answer{}, fmt.Errorf("read a request: %w", err)
 	}
-	b.mu.Lock()
-	b.seen++
-	n, hook := b.seen, b.hook
-	b.mu.Unlock()
-	if hook == nil {
-		hook = func(int, bool) error { return nil }
+	var a Answer
+	err := b.Call(q.Op, []byte(line), func() (err error) {
+		a, err = b.once(ctx, q)
+		return err
+	})
+	var spoiled *computer.Broken
+	if errors.As(err, &spoiled) {
+		no := broken(spoiled.Text)
+		if spoiled.Mode == sim.Fail {
+			no.Message = spoiled.Text
+			no.FQID = cmp.Or(spoiled.Code, no.FQID)
+		}
+		return Answer{ID: q.ID, Error: no}, nil
 	}
-	if err := errors.Join(b.note(line), hook(n, false)); err != nil {
-		return Answer{ID: q.ID, Error: broken(err.Error())}, nil
-	}
-	f, err := b.fault(q.Op)
-	switch {
-	case err != nil:
-		return Answer{}, err
-	case f != nil && f.Mode == Fail:
-		return Answer{ID: q.ID, Error: &f.Refusal}, nil
-	case f != nil && f.Mode == DieBefore:
-		return Answer{}, ErrDied
-	case f != nil && f.Mode == KillBefore:
-		return Answer{}, ErrKilled
-	}
-	a, err := b.once(ctx, q)
-	if err != nil {
-		return a, err
-	}
-	if err := hook(n, true); err != nil {
-		return Answer{ID: q.ID, Error: broken(err.Error())}, nil
-	}
-	switch {
-	case f != nil && f.Mode == Lose:
-		return Answer{ID: q.ID, Error: broken("the answer was lost")}, nil
-	case f != nil && f.Mode == DieAfter:
-		return Answer{}, ErrDied
-	case f != nil && f.Mode == KillAfter:
-		return Answer{}, ErrKilled
-	}
-	return a, nil
+	return a, err
 }
 
 // broken is what a cmdlet says when something inside goes wrong.
@@ -244,7 +188,7 @@ func broken(text string) *Refusal {
 }
 
 func (b *Box) once(ctx context.Context, q Request) (a Answer, err error) {
-	err = b.with(ctx, func(s *state) error {
+	err = b.With(ctx, func(s *state) error {
 		c := &call{box: b, state: s, ctx: ctx, args: q.Args}
 		value, err := c.do(q.Op)
 		var refusal *Refusal
@@ -262,78 +206,12 @@ func (b *Box) once(ctx context.Context, q Request) (a Answer, err error) {
 	return a, err
 }
 
-// with does something with the state on disk while nobody else does.
-func (b *Box) with(ctx context.Context, do func(*state) error) error {
-	lock := flock.New(filepath.Join(b.cfg.Home, "hypervsim.lock"))
-	if err := lock.Lock(); err != nil {
-		return fmt.Errorf("lock the simulated Hyper-V: %w", err)
-	}
-	defer lock.Close()
-	path := filepath.Join(b.cfg.Home, "hypervsim.json")
-	s := &state{}
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(text, s)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the simulated Hyper-V: %w", err)
-	}
-	s.complete(b.cfg)
-	if err := s.refresh(ctx, b.cfg.Hosts); err != nil {
-		return err
-	}
-	if err := do(s); err != nil {
-		return err
-	}
-	now, err := json.MarshalIndent(s, "", " ")
-	if err != nil {
-		return fmt.Errorf("write the simulated Hyper-V: %w", err)
-	}
-	if bytes.Equal(now, text) {
-		return nil
-	}
-	if err := os.WriteFile(path+".new", now, 0o600); err != nil {
-		return fmt.Errorf("write the simulated Hyper-V: %w", err)
-	}
-	return os.Rename(path+".new", path)
-}
-
-// Calls returns the requests since the beginning, in their order. They are in the file
-// hypervsim.calls of the folder as they came, one in each line.
-func (b *Box) Calls() ([]Request, error) {
-	text, err := os.ReadFile(b.callsFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var all []Request
-	for line := range bytes.Lines(text) {
-		var q Request
-		if err := json.Unmarshal(line, &q); err != nil {
-			return nil, fmt.Errorf("read %s: %w", b.callsFile(), err)
-		}
-		all = append(all, q)
-	}
-	return all, nil
-}
-
-func (b *Box) callsFile() string { return filepath.Join(b.cfg.Home, "hypervsim.calls") }
-
-// note adds a request to those that came.
-func (b *Box) note(line string) error {
-	f, err := os.OpenFile(b.callsFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(line + "\n")
-	return errors.Join(err, f.Close())
-}
+// Calls returns the requests since the beginning, in their order.
+func (b *Box) Calls() ([]Request, error) { return computer.Calls[Request](b.Home) }
 
 // Ledger returns all that exists and did not come with Windows.
 func (b *Box) Ledger(ctx context.Context) (all []sim.Resource, err error) {
-	err = b.with(ctx, func(s *state) error {
+	err = b.With(ctx, func(s *state) error {
 		all = s.ledger()
 		return nil
 	})
@@ -342,7 +220,7 @@ func (b *Box) Ledger(ctx context.Context) (all []sim.Resource, err error) {
 
 // Vanish deletes something as its owner would by hand. Disks stay where they are.
 func (b *Box) Vanish(ctx context.Context, kind, id string) error {
-	return b.with(ctx, func(s *state) error { return s.vanish(ctx, b.cfg.Hosts, kind, id) })
+	return b.With(ctx, func(s *state) error { return s.vanish(ctx, b.hosts(), kind, id) })
 }
 
 // Rename gives a machine another name, as in Hyper-V Manager.
@@ -362,8 +240,8 @@ func (b *Box) SetMAC(ctx context.Context, id, mac string) error {
 
 // AddSwitch makes a switch, as in Hyper-V Manager: External, Internal or Private.
 func (b *Box) AddSwitch(ctx context.Context, name, kind string) (id string, err error) {
-	err = b.with(ctx, func(s *state) error {
-		id = s.uuid()
+	err = b.With(ctx, func(s *state) error {
+		id = computer.UUID(&s.Serial)
 		s.Switches = append(s.Switches, &vswitch{ID: id, Name: name, Type: kind, Addresses: []string{}})
 		return nil
 	})
@@ -371,7 +249,7 @@ func (b *Box) AddSwitch(ctx context.Context, name, kind string) (id string, err 
 }
 
 func (b *Box) edit(ctx context.Context, id string, do func(*machine)) error {
-	return b.with(ctx, func(s *state) error {
+	return b.With(ctx, func(s *state) error {
 		m := s.machine(id)
 		if m == nil {
 			return sim.ErrUnknown

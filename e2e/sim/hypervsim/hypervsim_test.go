@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 // converse has a Box answer requests after the script.
@@ -56,11 +59,14 @@ func TestFaults(t *testing.T) {
 	b := newBox(t, Config{})
 	make1 := `{"id":1,"op":"newMachine","args":{"name":"m1","path":"` + t.TempDir() + `","generation":2,"memory":1073741824,"notes":""}}`
 	for i, c := range []struct {
-		mode string
+		mode sim.Mode
 		err  error
 		made int
-	}{{DieBefore, ErrDied, 0}, {DieAfter, ErrDied, 1}, {KillBefore, ErrKilled, 1}, {KillAfter, ErrKilled, 1}, {Lose, nil, 1}, {Fail, nil, 1}} {
-		if err := b.Inject(Fault{Op: "newMachine", Nth: 1, Mode: c.mode, Refusal: Refusal{Message: "no"}}); err != nil {
+	}{
+		{computer.DieBefore, computer.ErrDied, 0}, {computer.DieAfter, computer.ErrDied, 1},
+		{computer.KillBefore, computer.ErrKilled, 1}, {computer.KillAfter, computer.ErrKilled, 1}, {sim.Lose, nil, 1}, {sim.Fail, nil, 1},
+	} {
+		if err := b.Inject(sim.Fault{Action: "newMachine", Nth: 1, Mode: c.mode, Text: "no"}); err != nil {
 			t.Fatal(err)
 		}
 		out, err := converse(t, b, good, make1)
@@ -132,7 +138,7 @@ func TestListen(t *testing.T) {
 	if got := ask(); got != "answer" {
 		t.Error(got)
 	}
-	if err := b.Inject(Fault{Nth: 1, Mode: KillBefore}); err != nil {
+	if err := b.Inject(sim.Fault{Nth: 1, Mode: computer.KillBefore}); err != nil {
 		t.Fatal(err)
 	}
 	if got := ask(); got != "kill" {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 // call is one operation.
@@ -182,7 +184,7 @@ func (c *call) makeNat(a arguments) (any, error) {
 		}
 	}
 	if v == nil {
-		v = &vswitch{ID: c.state.uuid(), Name: a.Name, Type: "Internal", Notes: a.Notes, Addresses: []string{}}
+		v = &vswitch{ID: computer.UUID(&c.state.Serial), Name: a.Name, Type: "Internal", Notes: a.Notes, Addresses: []string{}}
 		c.state.Switches = append(c.state.Switches, v)
 	}
 	if c.box.cfg.Manager {
@@ -225,7 +227,7 @@ func (c *call) newMachine(a arguments) (any, error) {
 		}
 	}
 	m := &machine{
-		ID: c.state.uuid(), Name: a.Name, Path: filepath.Join(a.Path, a.Name), Generation: a.Generation, State: "Off",
+		ID: computer.UUID(&c.state.Serial), Name: a.Name, Path: filepath.Join(a.Path, a.Name), Generation: a.Generation, State: "Off",
 		Notes: a.Notes, Memory: a.Memory, Processors: 1, MAC: "000000000000", SecureBoot: true,
 	}
 	if err := os.MkdirAll(filepath.Dir(m.settings()), 0o700); err != nil {

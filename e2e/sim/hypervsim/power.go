@@ -78,12 +78,12 @@ func (c *call) shutDownMachine(a arguments) (any, error) {
 	case m.State == "Off":
 	case m.State != "Running":
 		return nil, refuse("InvalidOperation", "InvalidState", "StopVM", "'%s' failed to change state. The operation cannot be performed while the object is in its current state.", m.Name)
-	case c.box.isDeaf(m.ID):
+	case c.box.Deaf(m.ID):
 	case hosts == nil:
 		m.State = "Off"
 	case m.Launched:
 		ctx, id := context.WithoutCancel(c.ctx), m.ID
-		c.box.going.Go(func() { _ = hosts.Stop(ctx, id, false) }) // whether it did is seen by whether it runs
+		c.box.Go(func() { _ = hosts.Stop(ctx, id, false) }) // whether it did is seen by whether it runs
 	}
 	return none{}, nil
 }
@@ -98,7 +98,7 @@ func (c *call) turnOffMachine(a arguments) (any, error) {
 
 func (c *call) cut(m *machine) error {
 	if m.State == "Running" || m.State == "Paused" {
-		if err := c.halt(m, true); err != nil {
+		if err := c.box.hosts().Cut(c.ctx, m.ID, m.Launched); err != nil {
 			return err
 		}
 	}
@@ -114,5 +114,5 @@ func (c *call) removeMachine(a arguments) (any, error) {
 	if err := c.cut(m); err != nil {
 		return nil, err
 	}
-	return none{}, c.state.drop(c.ctx, c.box.cfg.Hosts, m)
+	return none{}, c.state.drop(c.ctx, c.box.hosts(), m)
 }

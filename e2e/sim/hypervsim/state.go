@@ -3,7 +3,6 @@ package hypervsim
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/e2e/sim"
-	"github.com/hostsmith/machine/e2e/sim/host"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 // defaultSwitch is the id that Windows gives to its Default Switch.
@@ -67,12 +66,6 @@ func (s *state) complete(cfg Config) {
 	}
 }
 
-// uuid returns an id that is the same for the same history.
-func (s *state) uuid() string {
-	s.Serial++
-	return fmt.Sprintf("51300000-0000-4000-8000-%012x", s.Serial)
-}
-
 func (s *state) machine(id string) *machine {
 	for _, m := range s.Machines {
 		if strings.EqualFold(m.ID, id) {
@@ -92,19 +85,16 @@ func (s *state) vswitch(id string) *vswitch {
 }
 
 // refresh notes which guests have shut themselves down.
-func (s *state) refresh(ctx context.Context, hosts host.Hosts) error {
-	if hosts == nil {
-		return nil
-	}
+func (s *state) refresh(ctx context.Context, hosts computer.Hosts) error {
 	for _, m := range s.Machines {
-		if m.State != "Running" || !m.Launched {
+		if m.State != "Running" {
 			continue
 		}
-		running, err := hosts.Running(ctx, m.ID)
+		down, err := hosts.Down(ctx, m.ID, m.Launched)
 		if err != nil {
-			return fmt.Errorf("host of %s: %w", m.Name, err)
+			return err
 		}
-		if !running {
+		if down {
 			m.State = "Off"
 		}
 	}
@@ -128,7 +118,7 @@ func (s *state) ledger() []sim.Resource {
 	return all
 }
 
-func (s *state) vanish(ctx context.Context, hosts host.Hosts, kind, id string) error {
+func (s *state) vanish(ctx context.Context, hosts computer.Hosts, kind, id string) error {
 	switch kind {
 	case KindMachine:
 		m := s.machine(id)
@@ -156,11 +146,9 @@ func (s *state) dropSwitch(id string) {
 }
 
 // drop removes a machine and its settings.
-func (s *state) drop(ctx context.Context, hosts host.Hosts, m *machine) error {
-	if hosts != nil && m.Launched {
-		if err := hosts.Remove(ctx, m.ID); err != nil {
-			return fmt.Errorf("remove the host of %s: %w", m.Name, err)
-		}
+func (s *state) drop(ctx context.Context, hosts computer.Hosts, m *machine) error {
+	if err := hosts.Drop(ctx, m.ID, m.Launched); err != nil {
+		return err
 	}
 	s.Machines = slices.DeleteFunc(s.Machines, func(x *machine) bool { return x == m })
 	_ = os.Remove(m.settings())
@@ -187,15 +175,17 @@ func (s *state) lease(m *machine, pool netip.Prefix) netip.Addr {
 	if a, err := netip.ParseAddr(m.Lease); err == nil && pool.Contains(a) {
 		return a
 	}
-	a := pool.Masked().Addr()
+	lower := pool.Masked().Addr()
 	for range 20 {
-		a = a.Next()
+		lower = lower.Next()
 	}
-	for ; pool.Contains(a); a = a.Next() {
-		if !taken[a.String()] {
-			m.Lease = a.String()
-			return a
-		}
+	upper := lower
+	for next := upper.Next(); pool.Contains(next); next = next.Next() {
+		upper = next
 	}
-	return netip.Addr{}
+	a := computer.Address(lower, upper, taken)
+	if a.IsValid() {
+		m.Lease = a.String()
+	}
+	return a
 }

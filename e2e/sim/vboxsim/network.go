@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 func (c *call) hostOnlyIf(args []string) Answer {
@@ -77,7 +79,7 @@ func (c *call) hostOnlyNet(args []string) Answer {
 		if at >= 0 {
 			return fail("NS_ERROR_INVALID_ARG", "VirtualBox", "Host-only network '"+name+"' already exists")
 		}
-		c.state.Nets = append(c.state.Nets, &hostNet{name, c.state.uuid(), o.values["--netmask"], o.values["--lower-ip"], o.values["--upper-ip"], false})
+		c.state.Nets = append(c.state.Nets, &hostNet{name, computer.UUID(&c.state.Serial), o.values["--netmask"], o.values["--lower-ip"], o.values["--upper-ip"], false})
 		return Answer{}
 	case "modify", "remove":
 		if at < 0 {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
-	"github.com/hostsmith/machine/e2e/sim/host"
 )
 
 func (c *call) startVM(args []string) Answer {
@@ -77,22 +75,11 @@ func (c *call) boot(m *machine) error {
 		return err
 	}
 	if path := m.Settings["--uartmode1"]; path != "" && m.State != "saved" {
-		if err := os.WriteFile(path, []byte("Welcome to "+g.hostname+"\r\n"), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte("Welcome to "+g.Hostname+"\r\n"), 0o600); err != nil {
 			return err
 		}
 	}
-	hosts := c.box.cfg.Hosts
-	if hosts == nil {
-		return nil
-	}
-	if m.Launched {
-		return hosts.Start(c.ctx, m.UUID)
-	}
-	if err := hosts.Launch(c.ctx, host.Spec{ID: m.UUID, Hostname: g.hostname, Private: g.address, User: "debian", UserData: g.userData}); err != nil {
-		return fmt.Errorf("launch the host of %s: %w", m.Name, err)
-	}
-	m.Launched = true
-	return nil
+	return c.box.hosts().Boot(c.ctx, m.UUID, &m.Launched, g)
 }
 
 func (c *call) controlVM(args []string) Answer {
@@ -147,26 +134,18 @@ func (c *call) controlVM(args []string) Answer {
 	return Answer{}
 }
 
-func (c *call) halt(m *machine) error {
-	if hosts := c.box.cfg.Hosts; hosts != nil && m.Launched {
-		return hosts.Stop(c.ctx, m.UUID, true)
-	}
-	return nil
-}
+func (c *call) halt(m *machine) error { return c.box.hosts().Cut(c.ctx, m.UUID, m.Launched) }
 
 // press is the power button. The guest shuts down in its own time.
 func (c *call) press(m *machine) Answer {
-	c.box.mu.Lock()
-	deaf := c.box.deaf[m.UUID]
-	c.box.mu.Unlock()
 	hosts := c.box.cfg.Hosts
 	switch {
-	case deaf:
+	case c.box.Deaf(m.UUID):
 	case hosts == nil:
 		m.State = "poweroff"
 	case m.Launched:
 		ctx, id := context.WithoutCancel(c.ctx), m.UUID
-		c.box.going.Go(func() { _ = hosts.Stop(ctx, id, false) }) // whether it did is seen by whether it runs
+		c.box.Go(func() { _ = hosts.Stop(ctx, id, false) }) // whether it did is seen by whether it runs
 	}
 	return Answer{}
 }

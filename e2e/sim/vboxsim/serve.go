@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
+
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 // Socket is where the programs in front of a home find the process that has its
 // hosts.
-func Socket(home string) string { return filepath.Join(home, "vboxsim.sock") }
+func Socket(home string) string { return computer.Socket(home, "vboxsim") }
 
 // question is a call that another process makes.
 type question struct {
@@ -29,7 +30,7 @@ func (b *Box) Serve(ctx context.Context, l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		b.going.Go(func() { b.answer(ctx, conn) })
+		b.Go(func() { b.answer(ctx, conn) })
 	}
 }
 

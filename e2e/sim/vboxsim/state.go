@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/hostsmith/machine/e2e/sim"
-	"github.com/hostsmith/machine/e2e/sim/host"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 // state is all that a VirtualBox home holds.
@@ -86,18 +85,6 @@ type dhcp struct {
 	Enabled                         bool
 }
 
-func (s *state) complete() {
-	if s.Extra == nil {
-		s.Extra = map[string]string{}
-	}
-}
-
-// uuid returns an id that is the same for the same history.
-func (s *state) uuid() string {
-	s.Serial++
-	return fmt.Sprintf("51300000-0000-4000-8000-%012x", s.Serial)
-}
-
 func (s *state) machine(id string) *machine {
 	for _, m := range s.Machines {
 		if m.UUID == id {
@@ -162,19 +149,16 @@ func (m *machine) lost() bool {
 func (m *machine) running() bool { return m.State == "running" || m.State == "paused" }
 
 // refresh notes which guests have shut themselves down.
-func (s *state) refresh(ctx context.Context, hosts host.Hosts) error {
-	if hosts == nil {
-		return nil
-	}
+func (s *state) refresh(ctx context.Context, hosts computer.Hosts) error {
 	for _, m := range s.Machines {
-		if m.State != "running" || !m.Launched {
+		if m.State != "running" {
 			continue
 		}
-		running, err := hosts.Running(ctx, m.UUID)
+		down, err := hosts.Down(ctx, m.UUID, m.Launched)
 		if err != nil {
-			return fmt.Errorf("host of %s: %w", m.Name, err)
+			return err
 		}
-		if !running {
+		if down {
 			m.State = "poweroff"
 		}
 	}
@@ -202,7 +186,7 @@ func (s *state) ledger() []sim.Resource {
 	return all
 }
 
-func (s *state) vanish(ctx context.Context, hosts host.Hosts, kind, id string) error {
+func (s *state) vanish(ctx context.Context, hosts computer.Hosts, kind, id string) error {
 	switch kind {
 	case KindMachine:
 		m := s.machine(id)
@@ -238,11 +222,9 @@ func (s *state) vanish(ctx context.Context, hosts host.Hosts, kind, id string) e
 
 // drop unregisters a machine. With wipe its disks and settings are deleted; the
 // media of its drives stay known in either case.
-func (s *state) drop(ctx context.Context, hosts host.Hosts, m *machine, wipe bool) error {
-	if hosts != nil && m.Launched {
-		if err := hosts.Remove(ctx, m.UUID); err != nil {
-			return fmt.Errorf("remove the host of %s: %w", m.Name, err)
-		}
+func (s *state) drop(ctx context.Context, hosts computer.Hosts, m *machine, wipe bool) error {
+	if err := hosts.Drop(ctx, m.UUID, m.Launched); err != nil {
+		return err
 	}
 	s.Machines = slices.DeleteFunc(s.Machines, func(x *machine) bool { return x == m })
 	for _, slot := range m.Slots {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 // vdi is what a simulated disk's file holds. It begins like a real one's.
@@ -140,7 +142,7 @@ func (c *call) open(path, kind, setUUID string) (*medium, *Answer) {
 		if !isISO(path) {
 			return refuse(fail("VBOX_E_IPRT_ERROR", "Medium", "Could not get the storage format of the medium '"+path+"' (VERR_NOT_SUPPORTED)"))
 		}
-		m.UUID = c.state.uuid()
+		m.UUID = computer.UUID(&c.state.Serial)
 	} else if d, err := readVDI(path); err == nil {
 		m.Format = "VDI"
 		if setUUID != "" {
@@ -151,7 +153,7 @@ func (c *call) open(path, kind, setUUID string) (*medium, *Answer) {
 		}
 		m.UUID = d.UUID
 	} else if format := formatOf(path); format != "" {
-		m.Format, m.UUID = format, c.state.uuid()
+		m.Format, m.UUID = format, computer.UUID(&c.state.Serial)
 	} else {
 		return refuse(fail("VBOX_E_IPRT_ERROR", "Medium", "Could not get the storage format of the medium '"+path+"' (VERR_NOT_SUPPORTED)"))
 	}
@@ -248,7 +250,7 @@ func (c *call) cloneMedium(args []string) Answer {
 			"VBoxManage: error: VDI: cannot create image '" + to + "' (VERR_ALREADY_EXISTS)\n" +
 			"VBoxManage: error: Details: code VBOX_E_FILE_ERROR (0x80bb0004), component MediumWrap, interface IMedium\n"}
 	}
-	d := vdi{UUID: c.state.uuid(), MiB: 1, Of: filepath.Base(from.Path)}
+	d := vdi{UUID: computer.UUID(&c.state.Serial), MiB: 1, Of: filepath.Base(from.Path)}
 	if err := writeVDI(to, d); err != nil {
 		return fail("VBOX_E_FILE_ERROR", "Medium", err.Error())
 	}
@@ -298,7 +300,7 @@ func (c *call) convertFromRaw(args []string) Answer {
 	if _, err := os.Stat(to); err == nil {
 		return plain(1, "Cannot create the disk image \"%s\": VERR_ALREADY_EXISTS", to)
 	}
-	d := vdi{UUID: c.state.uuid(), MiB: max(1, info.Size()>>20), Of: filepath.Base(from)}
+	d := vdi{UUID: computer.UUID(&c.state.Serial), MiB: max(1, info.Size()>>20), Of: filepath.Base(from)}
 	if err := writeVDI(to, d); err != nil {
 		return plain(1, "%v", err)
 	}

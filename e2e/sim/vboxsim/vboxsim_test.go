@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostsmith/machine/e2e/sim"
+	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/host"
 )
 
@@ -208,7 +210,7 @@ func TestServed(t *testing.T) {
 		t.Errorf("host runs: %v, %v", running, err)
 	}
 	ask("controlvm", "m", "acpipowerbutton")
-	b.going.Wait() // also for the answers
+	b.Close() // also for the answers
 	if a := ask("list", "runningvms"); a.Stdout != "" {
 		t.Errorf("runs after the power button: %s", a.Stdout)
 	}
@@ -227,7 +229,7 @@ func TestServed(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	b := newBox(t, Config{})
-	for _, f := range []Fault{{Call: "list", Nth: 2, Mode: Fail, Text: "no"}, {Call: "createvm", Nth: 1, Mode: Lose}, {Nth: 4, Mode: KillBefore}} {
+	for _, f := range []sim.Fault{{Action: "list", Nth: 2, Mode: sim.Fail, Text: "no"}, {Action: "createvm", Nth: 1, Mode: sim.Lose}, {Nth: 4, Mode: computer.KillBefore}} {
 		if err := b.Inject(f); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hostsmith/machine/e2e/sim/computer"
 )
 
 const since = "2026-11-21T03:02:06.997000000"
@@ -24,7 +26,7 @@ func (c *call) createVM(args []string) Answer {
 		return Answer{Stdout: "Usage - Create a new virtual machine:\n", Exit: 1}
 	}
 	if id == "" {
-		id = c.state.uuid()
+		id = computer.UUID(&c.state.Serial)
 	}
 	if !uuidText.MatchString(id) {
 		return c.syntax(2, "Invalid UUID '%s'", id)
@@ -81,7 +83,7 @@ func (c *call) unregisterVM(args []string) Answer {
 		return fail("VBOX_E_INVALID_OBJECT_STATE", "Machine", "Cannot unregister the machine '"+m.Name+"' while it is locked")
 	}
 	wipe, lost := o.values["--delete"] != "" || o.values["--delete-all"] != "", m.lost()
-	if err := c.state.drop(c.ctx, c.box.cfg.Hosts, m, wipe && !lost); err != nil {
+	if err := c.state.drop(c.ctx, c.box.hosts(), m, wipe && !lost); err != nil {
 		return fail("NS_ERROR_FAILURE", "Machine", err.Error())
 	}
 	if wipe && lost {

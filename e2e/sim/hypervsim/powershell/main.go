@@ -19,13 +19,14 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
 func main() {
 	err := run(context.Background(), os.Args[1:], os.Getenv("HYPERVSIM_HOME"))
 	switch {
-	case errors.Is(err, hypervsim.ErrKilled):
+	case errors.Is(err, computer.ErrKilled):
 		_ = syscall.Kill(os.Getppid(), syscall.SIGKILL)
 		os.Exit(1)
 	case err != nil:
@@ -75,7 +76,7 @@ func through(ctx context.Context, socket string) error {
 	for {
 		line, err := lines.ReadString('\n')
 		if strings.TrimSpace(line) == hypervsim.KillLine {
-			return hypervsim.ErrKilled
+			return computer.ErrKilled
 		}
 		if _, werr := io.WriteString(os.Stdout, line); werr != nil {
 			return werr
