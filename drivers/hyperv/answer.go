@@ -3,7 +3,6 @@ package hyperv
 import (
 	"encoding/json"
 	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
@@ -135,41 +134,6 @@ func (v vm) hasMAC(mac string) bool {
 		}
 	}
 	return false
-}
-
-// The marks that notes carry.
-const (
-	markStore   = "machine-store"
-	markName    = "machine-name"
-	markCreator = "machine-creator"
-	markIP      = "machine-ip"
-)
-
-// marks writes marks as notes, in pairs of key and value. Those without a value are
-// left out.
-func marks(pairs ...string) string {
-	var words []string
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			words = append(words, pairs[i]+"="+url.QueryEscape(pairs[i+1]))
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-// parseMarks reads the marks among notes.
-func parseMarks(notes string) map[string]string {
-	all := map[string]string{}
-	for _, word := range strings.Fields(notes) {
-		key, value, ok := strings.Cut(word, "=")
-		if !ok || !strings.HasPrefix(key, "machine-") {
-			continue
-		}
-		if text, err := url.QueryUnescape(value); err == nil {
-			all[key] = text
-		}
-	}
-	return all
 }
 
 // inFolder tells whether a path of Windows is folder or in it.

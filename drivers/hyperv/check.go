@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // Check implements drivers.Driver.
@@ -13,7 +15,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, askLimit, "check Hyper-V")
+	ctx, cancel := wait.Within(ctx, askLimit, "check Hyper-V")
 	defer cancel()
 	if d.world.arch != "amd64" && d.cfg.Boot2DockerURL != "" {
 		return fmt.Errorf("boot2docker on %s: %w: its ISO is for amd64", d.world.arch, drivers.ErrUnsupported)
@@ -21,7 +23,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if _, err := d.image(); err != nil {
 		return err
 	}
-	if _, err := d.ownUserData(drivers.CreateRequest{}); err != nil {
+	if _, err := localvm.UserData(d.env, Name+"-userdata", d.cfg.UserData, nil); err != nil {
 		return err
 	}
 	host, err := t.probe(ctx)
@@ -96,7 +98,7 @@ func (d *driver) checkNetwork(ctx context.Context, t *tool, host probe, all map[
 		}
 		for _, v := range all {
 			if v.ID != d.state.Value.ID && v.hasMAC(mac) {
-				return fmt.Errorf("MAC address %s: %w: virtual machine %s has it", colons(mac), drivers.ErrConflict, v.Name)
+				return fmt.Errorf("MAC address %s: %w: virtual machine %s has it", localvm.Colons(mac), drivers.ErrConflict, v.Name)
 			}
 		}
 	}

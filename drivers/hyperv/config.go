@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // Config is what a user can choose.
@@ -93,7 +94,7 @@ func (c Config) validateNetwork(refuse func(option string, err error, advice str
 		refuse("ip", fmt.Errorf("%s is not in %s", a, subnet), "")
 	case a == gatewayOf(subnet):
 		refuse("ip", fmt.Errorf("%s is this computer's own address on the network", a), "")
-	case a == subnet.Addr() || a == lastOf(subnet):
+	case a == subnet.Addr() || a == localvm.LastOf(subnet):
 		refuse("ip", fmt.Errorf("%s is no address for a machine", a), "")
 	}
 }
@@ -117,14 +118,6 @@ func parseSubnet(text string) (netip.Prefix, error) {
 // gatewayOf returns the address of this computer in a subnet.
 func gatewayOf(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
 
-// lastOf returns the broadcast address of a subnet.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().As4()
-	n := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-	n |= ^uint32(0) >> p.Bits()
-	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-}
-
 // parseMAC reads a MAC address with or without separators, and returns it as Hyper-V
 // writes it: 00155D010203. Empty stays empty.
 func parseMAC(text string) (string, error) {
@@ -142,13 +135,4 @@ func parseMAC(text string) (string, error) {
 		return "", fmt.Errorf("%s is no address", text)
 	}
 	return strings.ToUpper(plain), nil
-}
-
-// colons writes 00155D010203 as 00:15:5d:01:02:03.
-func colons(mac string) string {
-	var parts []string
-	for i := 0; i+1 < len(mac); i += 2 {
-		parts = append(parts, strings.ToLower(mac[i:i+2]))
-	}
-	return strings.Join(parts, ":")
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
@@ -53,7 +54,7 @@ func conformant(b *bench, more drivers.Values) drivertest.World {
 		Factory: factory(b.world),
 		Values:  values,
 		Env:     b.env(),
-		Request: birth(b.t),
+		Request: vmtest.Request(),
 		Bad: map[string][]string{
 			"hyperv-nat":               {"192.168.144.1/24", "x", "fd00::/64", "10.0.0.0/31"},
 			"hyperv-ip":                {"10.0.0.1"},

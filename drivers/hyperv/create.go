@@ -2,7 +2,6 @@ package hyperv
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/lockfile"
 	"github.com/hostsmith/machine/drivers/internal/seed"
 )
@@ -45,7 +45,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 
 // make makes the virtual machine.
 func (d *driver) make(ctx context.Context, t *tool, req drivers.CreateRequest, all map[string]vm) error {
-	own, err := d.ownUserData(req)
+	own, err := localvm.UserData(d.env, Name+"-userdata", d.cfg.UserData, req.UserData)
 	if err != nil {
 		return err
 	}
@@ -88,20 +88,13 @@ func (d *driver) intend() error {
 		return fmt.Errorf("%w --%s-static-macaddress: %w", drivers.ErrOption, Name, err)
 	}
 	if mac == "" {
-		mac = newMAC()
+		mac = localvm.NewMAC("00155D")
 	}
 	*st = State{Name: d.env.Machine, Folder: folder, Generation: 2, User: d.cfg.SSHUser, MAC: mac, Subnet: d.cfg.NAT}
 	if d.cfg.Boot2DockerURL != "" {
 		st.Generation, st.User = 1, "docker"
 	}
 	return d.state.Save()
-}
-
-// newMAC returns a random address of Microsoft's range.
-func newMAC() string {
-	var b [3]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("00155D%X", b[:])
 }
 
 // folder makes the machine's folder and returns its name in Windows.
@@ -253,14 +246,14 @@ func (d *driver) register(ctx context.Context, t *tool, all map[string]vm, folde
 func (d *driver) checkMAC(all map[string]vm) error {
 	for _, v := range all {
 		if v.hasMAC(d.state.Value.MAC) {
-			return fmt.Errorf("MAC address %s: %w: virtual machine %s has it", colons(d.state.Value.MAC), drivers.ErrConflict, v.Name)
+			return fmt.Errorf("MAC address %s: %w: virtual machine %s has it", localvm.Colons(d.state.Value.MAC), drivers.ErrConflict, v.Name)
 		}
 	}
 	return nil
 }
 
 func (d *driver) marks() string {
-	return marks(markStore, d.env.StoreID, markName, d.env.Machine, markCreator, d.env.Creator, markIP, d.state.Value.Address)
+	return localvm.Marks(localvm.MarkStore, d.env.StoreID, localvm.MarkName, d.env.Machine, localvm.MarkCreator, d.env.Creator, localvm.MarkIP, d.state.Value.Address)
 }
 
 // plan says all that the virtual machine has.
@@ -296,7 +289,7 @@ func (d *driver) cable() cable {
 // writeSeed makes the disk that tells the guest who it is.
 func (d *driver) writeSeed(ctx context.Context, t *tool, img cloudimage.Image, req drivers.CreateRequest, own []byte) error {
 	st := &d.state.Value
-	net := seed.Interface{MAC: colons(st.MAC), DHCP: true}
+	net := seed.Interface{MAC: localvm.Colons(st.MAC), DHCP: true}
 	if st.Address != "" {
 		subnet, err := parseSubnet(st.Subnet)
 		if err != nil {
@@ -311,7 +304,7 @@ func (d *driver) writeSeed(ctx context.Context, t *tool, img cloudimage.Image, r
 			return err
 		}
 		net = seed.Interface{
-			MAC: colons(st.MAC), Addresses: []netip.Prefix{netip.PrefixFrom(addr, subnet.Bits())},
+			MAC: localvm.Colons(st.MAC), Addresses: []netip.Prefix{netip.PrefixFrom(addr, subnet.Bits())},
 			Gateway: gatewayOf(subnet), DNS: servers,
 		}
 	}
@@ -327,23 +320,4 @@ func (d *driver) writeSeed(ctx context.Context, t *tool, img cloudimage.Image, r
 		return fmt.Errorf("make the seed disk: %w", err)
 	}
 	return nil
-}
-
-// ownUserData returns the user's own user data.
-func (d *driver) ownUserData(req drivers.CreateRequest) ([]byte, error) {
-	if d.cfg.UserData == "" {
-		return req.UserData, nil
-	}
-	if req.UserData != nil {
-		return nil, &drivers.OptionError{Option: Name + "-userdata", Err: errors.New("user data is given twice"), Advice: "leave it or --userdata out"}
-	}
-	path := d.cfg.UserData
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		path = filepath.Join(d.env.Getenv("HOME"), rest)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &drivers.OptionError{Option: Name + "-userdata", Err: err}
-	}
-	return data, nil
 }

@@ -1,7 +1,6 @@
 package hyperv
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // formats are those that Windows turns into a disk by itself, as it is asked here.
@@ -73,7 +73,7 @@ func (d *driver) makeDisk(ctx context.Context, t *tool, img *cloudimage.Image, r
 	if err != nil {
 		return err
 	}
-	return d.env.Step(ctx, "copy the image", func(ctx context.Context) error { return copyDisk(ctx, base.Path, d.diskFile()) })
+	return d.env.Step(ctx, "copy the image", func(ctx context.Context) error { return localvm.CopyDisk(ctx, base.Path, d.diskFile()) })
 }
 
 // base returns the image as VHDX, which is made once and shared.
@@ -152,7 +152,7 @@ func (d *driver) convertRaw(ctx context.Context, t *tool, in io.Reader, size int
 	if err != nil {
 		return err
 	}
-	err = copyAll(ctx, out, in)
+	err = localvm.CopyAll(ctx, out, in)
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}
@@ -162,53 +162,10 @@ func (d *driver) convertRaw(ctx context.Context, t *tool, in io.Reader, size int
 	return d.convert(ctx, t, fixed, to)
 }
 
-// copyAll copies until the end, or that of ctx.
-func copyAll(ctx context.Context, out io.Writer, in io.Reader) error {
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		if _, err := io.CopyN(out, in, 64*mebi); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-// copyDisk makes the machine's disk of the base, complete or not at all.
-func copyDisk(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return fmt.Errorf("copy the image: %w", err)
-	}
-	defer in.Close()
-	part := to + ".part"
-	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("copy the image: %w", err)
-	}
-	err = copyAll(ctx, out, in)
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(part, to)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("copy the image: %w", err), os.Remove(part))
-	}
-	return nil
-}
-
-// formatMe is what boot2docker looks for at the beginning of a disk: it formats the
-// disk and takes over the key.
-const formatMe = "boot2docker, please format-me"
-
 // blankDisk makes the disk of a boot2docker machine. It is small, as it grows later.
 func (d *driver) blankDisk(ctx context.Context, t *tool, key string) error {
 	var archive strings.Builder
-	if err := formatMeArchive(&archive, key); err != nil {
+	if err := localvm.WriteBoot2Docker(&archive, key); err != nil {
 		return err
 	}
 	part := strings.TrimSuffix(d.diskFile(), ".vhdx") + "-new.vhdx"
@@ -219,27 +176,4 @@ func (d *driver) blankDisk(ctx context.Context, t *tool, key string) error {
 		return fmt.Errorf("make the disk: %w", err)
 	}
 	return os.Rename(part, d.diskFile())
-}
-
-func formatMeArchive(out io.Writer, key string) error {
-	w := tar.NewWriter(out)
-	for _, f := range []struct {
-		name, body string
-		mode       int64
-		kind       byte
-	}{
-		{formatMe, formatMe, 0o644, tar.TypeReg},
-		{".ssh", "", 0o700, tar.TypeDir},
-		{".ssh/authorized_keys", key + "\n", 0o644, tar.TypeReg},
-		{".ssh/authorized_keys2", key + "\n", 0o644, tar.TypeReg},
-	} {
-		h := &tar.Header{Name: f.name, Mode: f.mode, Typeflag: f.kind, Size: int64(len(f.body))}
-		if err := w.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.WriteString(w, f.body); err != nil {
-			return err
-		}
-	}
-	return w.Close()
 }

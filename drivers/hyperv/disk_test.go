@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
@@ -62,8 +63,8 @@ func TestConversions(t *testing.T) {
 			}
 			done := len(b.changes())
 			m := b.machine("m1", b.with("image", image))
-			m.create()
-			disk := must(hypervsim.ReadDisk(filepath.Join(m.recorded().Folder, diskName)))
+			m.Create()
+			disk := must(hypervsim.ReadDisk(filepath.Join(saved(m).Folder, diskName)))
 			if !bytes.HasPrefix(disk.Head, c.head) || disk.Bytes != 20000<<20 {
 				t.Errorf("the disk has %d bytes and begins with %q", disk.Bytes, disk.Head[:min(len(disk.Head), 20)])
 			}
@@ -76,7 +77,7 @@ func TestConversions(t *testing.T) {
 			if got := strings.Join(ops, " "); got != c.ops {
 				t.Errorf("did %q, want %q", got, c.ops)
 			}
-			b.machine("m2", b.with("image", image)).create() // which converts nothing
+			b.machine("m2", b.with("image", image)).Create() // which converts nothing
 			for _, q := range b.changes()[done:] {
 				if q.Op == "convertDisk" || q.Op == "newFixedDisk" {
 					ops = append(ops, q.Op)
@@ -97,7 +98,7 @@ func TestImages(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hypervsim.Config{})
 	image := func(name string) (string, error) {
-		img, err := b.machine("m1", b.with("image", name)).open().image()
+		img, err := b.machine("m1", b.with("image", name)).Open().image()
 		return img.Format, err
 	}
 	for name, want := range map[string]string{"debian-12": "raw", "debian-13": "raw", "flatcar": "vhdx"} {
@@ -106,9 +107,9 @@ func TestImages(t *testing.T) {
 		}
 	}
 	_, err := image("ubuntu-24.04")
-	refused(t, err, drivers.ErrOption, "ubuntu-24.04 is a qcow2 image, which Hyper-V cannot read", "install qemu-img")
+	vmtest.Refused(t, err, drivers.ErrOption, "ubuntu-24.04 is a qcow2 image, which Hyper-V cannot read", "install qemu-img")
 	_, err = image("debian-1")
-	refused(t, err, drivers.ErrOption, "debian-1", "")
+	vmtest.Refused(t, err, drivers.ErrOption, "debian-1", "")
 	b.world.look = func(program string) (string, error) { return program, nil }
 	for _, name := range []string{"ubuntu-24.04", "rocky-9", "alpine-3.24"} {
 		if got, err := image(name); err != nil || got != "qcow2" {
@@ -116,32 +117,32 @@ func TestImages(t *testing.T) {
 		}
 	}
 	own := filepath.Join(t.TempDir(), "own.img")
-	write(t, own, "QFI\xfb\x00\x00\x00\x03"+strings.Repeat("\x00", 1<<20), 0o600)
+	vmtest.Write(t, own, "QFI\xfb\x00\x00\x00\x03"+strings.Repeat("\x00", 1<<20), 0o600)
 	b.world.look = func(string) (string, error) { return "", os.ErrNotExist }
 	m := b.machine("m1", b.with("image", own))
-	refused(t, m.open().Create(t.Context(), birth(t)), drivers.ErrOption, "qemu-img is not on PATH", "winget")
+	vmtest.Refused(t, m.Open().Create(t.Context(), vmtest.Request()), drivers.ErrOption, "qemu-img is not on PATH", "winget")
 }
 
 func TestBoot2Docker(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hypervsim.Config{})
 	iso := filepath.Join(t.TempDir(), "boot2docker.iso")
-	write(t, iso, strings.Repeat("\x00", 32769)+"CD001\x01"+strings.Repeat("\x00", 8192), 0o600)
+	vmtest.Write(t, iso, strings.Repeat("\x00", 32769)+"CD001\x01"+strings.Repeat("\x00", 8192), 0o600)
 	m := b.machine("m1", b.with("boot2docker-url", iso))
-	d := m.open()
+	d := m.Open()
 	if d.SeedsHostKey() || d.TakesUserData() {
 		t.Error("boot2docker reads no seed")
 	}
-	m.create()
-	st := m.recorded()
+	m.Create()
+	st := saved(m)
 	disk := must(hypervsim.ReadDisk(filepath.Join(st.Folder, diskName)))
-	if !bytes.HasPrefix(disk.Head, []byte(formatMe)) || !bytes.Contains(disk.Head, []byte("ssh-ed25519 AAAA")) {
+	if !bytes.HasPrefix(disk.Head, []byte("boot2docker, please format-me")) || !bytes.Contains(disk.Head, []byte("ssh-ed25519 AAAA")) {
 		t.Errorf("the disk begins with %q", disk.Head[:100])
 	}
-	if st.Generation != 1 || m.status().User != "docker" || len(m.open().Images()) != 1 {
-		t.Errorf("%+v, %+v", st, m.status())
+	if st.Generation != 1 || m.Status().User != "docker" || len(m.Open().Images()) != 1 {
+		t.Errorf("%+v, %+v", st, m.Status())
 	}
-	m.remove()
+	m.Remove()
 	if left := b.ledger(); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim/host"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
@@ -19,24 +20,24 @@ func TestLife(t *testing.T) {
 	hosts := host.NewMemory()
 	b := newBench(t, hypervsim.Config{Hosts: hosts})
 	m := b.machine("m1", b.with())
-	m.create()
-	s := m.status()
+	m.Create()
+	s := m.Status()
 	want := drivers.Status{State: drivers.Running, Host: "10.77.0.20", SSHPort: 22, User: "machine"}
 	if s != want {
 		t.Errorf("got %+v, want %+v", s, want)
 	}
-	st := m.recorded()
+	st := saved(m)
 	spec, ok := hosts.Spec(st.ID)
 	if !ok || spec.Private.String() != "10.77.0.20" || spec.Hostname != "m1" || !strings.Contains(string(spec.UserData), "ssh_keys") {
 		t.Errorf("the guest got %+v", spec)
 	}
-	if err := m.open().Stop(t.Context()); err != nil || m.status().State != drivers.Stopped {
+	if err := m.Open().Stop(t.Context()); err != nil || m.Status().State != drivers.Stopped {
 		t.Errorf("stop: %v", err)
 	}
-	if err := m.open().Start(t.Context()); err != nil || m.status() != want {
-		t.Errorf("start: %v, %+v", err, m.status())
+	if err := m.Open().Start(t.Context()); err != nil || m.Status() != want {
+		t.Errorf("start: %v, %+v", err, m.Status())
 	}
-	m.remove()
+	m.Remove()
 	if left := b.ledger(); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
@@ -54,14 +55,14 @@ func TestListOfFifty(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hypervsim.Config{})
 	m := b.machine("m1", b.with())
-	m.create()
+	m.Create()
 	before := must(b.Calls())
 	starts := b.starts
 	f := factory(b.world)
 	var g sync.WaitGroup
 	for range 50 {
 		g.Go(func() {
-			d, err := f.Open(m.config, nil, m.state, nil, m.env)
+			d, err := f.Open(m.Config, nil, m.State, nil, m.Env)
 			if err == nil {
 				_, err = d.Status(t.Context())
 			}
@@ -99,15 +100,15 @@ func TestHost(t *testing.T) {
 			if c.cfg.NoRights {
 				b.by("probe", "{}", nil)
 			}
-			refused(t, m.open().Check(t.Context()), c.kind, c.words, c.advice)
-			err := m.open().Create(t.Context(), birth(t))
-			if !errors.Is(err, c.kind) || hintOf(err) == "" {
-				t.Errorf("create: %v (%s)", err, hintOf(err))
+			vmtest.Refused(t, m.Open().Check(t.Context()), c.kind, c.words, c.advice)
+			err := m.Open().Create(t.Context(), vmtest.Request())
+			if !errors.Is(err, c.kind) || vmtest.HintOf(err) == "" {
+				t.Errorf("create: %v (%s)", err, vmtest.HintOf(err))
 			}
 			if name != "server" && name != "no hypervisor" {
 				// What cannot be asked is not gone.
-				m.state = []byte(`{"id":"x","folder":"` + m.env.Dir + `/hyperv","name":"m1"}`)
-				if err := m.open().Remove(t.Context()); err == nil || errors.Is(err, drivers.ErrNotFound) {
+				m.State = []byte(`{"id":"x","folder":"` + m.Env.Dir + `/hyperv","name":"m1"}`)
+				if err := m.Open().Remove(t.Context()); err == nil || errors.Is(err, drivers.ErrNotFound) {
 					t.Errorf("remove: %v", err)
 				}
 			}
@@ -115,8 +116,8 @@ func TestHost(t *testing.T) {
 	}
 	b := newBench(t, hypervsim.Config{Memory: 3 << 30})
 	m, n := b.machine("m1", b.with()), b.machine("m2", b.with())
-	m.create()
-	refused(t, n.open().Create(t.Context(), birth(t)), drivers.ErrCapacity, "Not enough memory in the system", "--hyperv-memory")
+	m.Create()
+	vmtest.Refused(t, n.Open().Create(t.Context(), vmtest.Request()), drivers.ErrCapacity, "Not enough memory in the system", "--hyperv-memory")
 }
 
 func TestNameTaken(t *testing.T) {
@@ -126,17 +127,17 @@ func TestNameTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := b.machine("m1", b.with())
-	refused(t, m.open().Check(t.Context()), drivers.ErrConflict, "Hyper-V has a virtual machine M1 already", "another name")
-	refused(t, m.open().Create(t.Context(), birth(t)), drivers.ErrConflict, "Hyper-V has a virtual machine M1 already", "another name")
-	m.remove()
+	vmtest.Refused(t, m.Open().Check(t.Context()), drivers.ErrConflict, "Hyper-V has a virtual machine M1 already", "another name")
+	vmtest.Refused(t, m.Open().Create(t.Context(), vmtest.Request()), drivers.ErrConflict, "Hyper-V has a virtual machine M1 already", "another name")
+	m.Remove()
 	if b.count(hypervsim.KindMachine) != 1 {
 		t.Error("what is not ours is gone")
 	}
 	mac := b.machine("m2", b.with("static-macaddress", "00-00-5d-00-00-01"))
-	mac.create()
+	mac.Create()
 	other := b.machine("m3", b.with("static-macaddress", "00:00:5D:00:00:01"))
-	refused(t, other.open().Check(t.Context()), drivers.ErrConflict, "virtual machine m2 has it", "")
-	refused(t, other.open().Create(t.Context(), birth(t)), drivers.ErrConflict, "virtual machine m2 has it", "")
+	vmtest.Refused(t, other.Open().Check(t.Context()), drivers.ErrConflict, "virtual machine m2 has it", "")
+	vmtest.Refused(t, other.Open().Create(t.Context(), vmtest.Request()), drivers.ErrConflict, "virtual machine m2 has it", "")
 }
 
 // TestNastyFolder keeps machines in a folder whose name would be something else in a
@@ -145,16 +146,16 @@ func TestNastyFolder(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hypervsim.Config{})
 	m := b.machine("m1", b.with())
-	m.env.Dir = filepath.Join(t.TempDir(), strings.ReplaceAll(nasty, "/", ""))
-	if err := os.MkdirAll(m.env.Dir, 0o700); err != nil {
+	m.Env.Dir = filepath.Join(t.TempDir(), strings.ReplaceAll(nasty, "/", ""))
+	if err := os.MkdirAll(m.Env.Dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	m.create()
-	if got := m.status().State; got != drivers.Running {
+	m.Create()
+	if got := m.Status().State; got != drivers.Running {
 		t.Error(got)
 	}
-	m.remove()
-	if left := must(os.ReadDir(m.env.Dir)); len(left) > 0 {
+	m.Remove()
+	if left := must(os.ReadDir(m.Env.Dir)); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
 }
@@ -165,7 +166,7 @@ func TestLinux(t *testing.T) {
 	b := newBench(t, hypervsim.Config{})
 	b.vars["WSL_DISTRO_NAME"] = "Debian"
 	drive := filepath.Join(t.TempDir(), "c")
-	write(t, filepath.Join(drive, "Users", "Jürgen B", "x"), "", 0o600)
+	vmtest.Write(t, filepath.Join(drive, "Users", "Jürgen B", "x"), "", 0o600)
 	b.world.run = func(_ context.Context, program string, args ...string) (string, error) {
 		switch path := args[1]; {
 		case program != "wslpath":
@@ -178,8 +179,8 @@ func TestLinux(t *testing.T) {
 			return `\\wsl.localhost\Debian` + strings.ReplaceAll(path, "/", `\`) + "\n", nil
 		}
 	}
-	d := b.machine("m1", b.with()).open()
-	refused(t, d.Check(t.Context()), drivers.ErrUnsupported, "lies in a file system of Linux", "--storage-path /mnt/c/")
+	d := b.machine("m1", b.with()).Open()
+	vmtest.Refused(t, d.Check(t.Context()), drivers.ErrUnsupported, "lies in a file system of Linux", "--storage-path /mnt/c/")
 	got := must(d.windowsPath(t.Context(), filepath.Join(drive, "Users", "Jürgen B", ".docker", "disk.vhdx"))) // not there yet
 	if want := `C:\Users\Jürgen B\.docker\disk.vhdx`; got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -199,7 +200,7 @@ func TestNoWindows(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, hypervsim.Config{})
 	b.vars["PATH"] = "/nonexistent"
-	refused(t, b.machine("m1", b.with()).open().Check(t.Context()), drivers.ErrUnreachable, "Hyper-V is a part of Windows", "-d qemu")
+	vmtest.Refused(t, b.machine("m1", b.with()).Open().Check(t.Context()), drivers.ErrUnreachable, "Hyper-V is a part of Windows", "-d qemu")
 	b.world.os = "windows"
-	refused(t, b.machine("m1", b.with()).open().Check(t.Context()), drivers.ErrUnreachable, "find powershell.exe", "System32")
+	vmtest.Refused(t, b.machine("m1", b.with()).Open().Check(t.Context()), drivers.ErrUnreachable, "find powershell.exe", "System32")
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 )
 
 // TestMeaning has failures as PowerShell tells them, also in the language of another
@@ -40,7 +42,7 @@ func TestMeaning(t *testing.T) {
 		"anything else": {failure{Category: "ObjectNotFound", FQID: "ObjectNotFound,Microsoft.HyperV.PowerShell.Commands.StartVM", Message: "?"}, nil, ""},
 	} {
 		err := newCallError("op", c.f)
-		if hint := hintOf(err); c.kind != nil && !errors.Is(err, c.kind) || !strings.Contains(hint, c.advice) || c.advice == "" && hint != "" {
+		if hint := vmtest.HintOf(err); c.kind != nil && !errors.Is(err, c.kind) || !strings.Contains(hint, c.advice) || c.advice == "" && hint != "" {
 			t.Errorf("%s: got %v (%s), want %v", name, err, hint, c.kind)
 		}
 		if c.kind == nil && errors.Is(err, drivers.ErrNotFound) {
@@ -92,7 +94,7 @@ func TestMAC(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
-	if got := colons(newMAC()); !strings.HasPrefix(got, "00:15:5d:") || len(got) != 17 {
+	if got := localvm.Colons(localvm.NewMAC("00155D")); !strings.HasPrefix(got, "00:15:5d:") || len(got) != 17 {
 		t.Errorf("%q", got)
 	}
 }

@@ -4,7 +4,6 @@ package hyperv
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
@@ -24,11 +24,11 @@ import (
 // TestMain makes this program a powershell.exe, or a process that makes or removes a
 // machine and may be killed, if it is started as one.
 func TestMain(m *testing.M) {
-	switch {
-	case filepath.Base(os.Args[0]) == "powershell.exe":
+	if filepath.Base(os.Args[0]) == "powershell.exe" {
 		os.Exit(play())
-	case os.Getenv("HYPERV_TEST_ACT") != "":
-		os.Exit(act(os.Getenv("HYPERV_TEST_ACT")))
+	}
+	if code, asked := vmtest.Act(context.Background(), elsewhere); asked {
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }
@@ -75,53 +75,11 @@ func startWith(path, variable string) (*process, error) {
 	return startCommand(func(c *exec.Cmd) { c.Env = append(os.Environ(), variable) }, path)
 }
 
-// deed is what a process does with a machine.
-type deed struct {
-	Config  json.RawMessage
-	Dir     string
-	Cache   string
-	Request drivers.CreateRequest
-	Remove  bool
-}
-
-func act(file string) int {
-	var d deed
-	text, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(text, &d)
-	}
-	var m drivers.Driver
-	if err == nil {
-		m, err = openOnDisk(d)
-	}
-	if err == nil && d.Remove {
-		err = m.Remove(context.Background())
-	} else if err == nil {
-		err = m.Create(context.Background(), d.Request)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// openOnDisk opens a machine whose state is a file.
-func openOnDisk(d deed) (drivers.Driver, error) {
+// elsewhere is the factory of a process of its own.
+func elsewhere() drivers.Factory {
 	w := local()
 	w.os, w.arch = "linux", "amd64"
-	path := filepath.Join(d.Dir, "state.json")
-	state, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	save := func(state json.RawMessage) error {
-		if err := os.WriteFile(path+".new", state, 0o600); err != nil {
-			return err
-		}
-		return os.Rename(path+".new", path)
-	}
-	return factory(w).Open(d.Config, nil, state, save, drivers.Env{Machine: "m1", StoreID: testStore, Creator: "machine/1.0", Dir: d.Dir, Cache: d.Cache, Getenv: os.Getenv})
+	return factory(w)
 }
 
 // TestKilled kills the process at operations that change something, before and after,
@@ -134,7 +92,7 @@ func TestKilled(t *testing.T) {
 				t.Parallel()
 				b := newBench(t, hypervsim.Config{})
 				m := b.machine("m1", b.with("nat", "192.168.144.0/24"))
-				d := deed{Config: m.config, Dir: m.env.Dir, Cache: b.cache, Request: birth(t)}
+				d := vmtest.Deed{Config: m.Config, Dir: m.Env.Dir, Cache: b.cache}
 				if err := b.Inject(sim.Fault{Action: op, Nth: 1, Mode: mode}); err != nil {
 					t.Fatal(err)
 				}
@@ -169,23 +127,8 @@ func TestKilled(t *testing.T) {
 }
 
 // do has a process of its own do a deed.
-func (b *bench) do(d deed) (string, error) {
-	text, err := json.Marshal(d)
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(d.Dir, "deed.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return "", err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	c := exec.CommandContext(b.t.Context(), self)
-	c.Env = append(os.Environ(), "HYPERV_TEST_ACT="+file, "HYPERVSIM_HOME="+b.home, "PATH="+filepath.Dir(powershell(b.t)))
-	out, err := c.CombinedOutput()
-	return string(out), err
+func (b *bench) do(d vmtest.Deed) (string, error) {
+	return d.Run(b.t, "HYPERVSIM_HOME="+b.home, "PATH="+filepath.Dir(powershell(b.t)))
 }
 
 // TestDataIsData sends what would break out of any quoting through a real process, and

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // defaultSwitch is the id that Windows gives to its Default Switch on every computer.
@@ -48,7 +49,7 @@ func (d *driver) ensureSwitch(ctx context.Context, t *tool) (vswitch, error) {
 	}
 	name := d.natName(subnet.String())
 	s, err = t.makeNat(ctx, makeNatArgs{
-		Name: name, Notes: marks(markStore, d.env.StoreID, markCreator, d.env.Creator),
+		Name: name, Notes: localvm.Marks(localvm.MarkStore, d.env.StoreID, localvm.MarkCreator, d.env.Creator),
 		Gateway: gatewayOf(subnet).String(), Bits: subnet.Bits(), Subnet: subnet.String(),
 	})
 	if err != nil {
@@ -176,7 +177,7 @@ func (d *driver) chooseAddress(all map[string]vm, folder string) error {
 	own, _ := d.ours(all, folder)
 	taken := map[netip.Addr]string{gatewayOf(subnet): "this computer"}
 	for _, v := range all {
-		if a, err := netip.ParseAddr(parseMarks(v.Notes)[markIP]); err == nil && v.ID != own.ID {
+		if a, err := netip.ParseAddr(localvm.ParseMarks(v.Notes)[localvm.MarkIP]); err == nil && v.ID != own.ID {
 			taken[a] = "virtual machine " + v.Name
 		}
 	}
@@ -207,7 +208,7 @@ func (d *driver) chooseAddress(all map[string]vm, folder string) error {
 // people give by hand, and then among these.
 func firstFree(subnet netip.Prefix, taken map[netip.Addr]string) (netip.Addr, bool) {
 	const skip, most = 20, 1 << 12
-	free := func(a netip.Addr) bool { return subnet.Contains(a) && a != lastOf(subnet) && taken[a] == "" }
+	free := func(a netip.Addr) bool { return subnet.Contains(a) && a != localvm.LastOf(subnet) && taken[a] == "" }
 	var early []netip.Addr
 	a := subnet.Masked().Addr().Next()
 	for i := 1; i < most && subnet.Contains(a); i, a = i+1, a.Next() {

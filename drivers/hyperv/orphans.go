@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // The kinds of what a store makes.
@@ -44,8 +46,8 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	}
 	var all []drivers.Resource
 	for _, id := range slices.Sorted(maps.Keys(vms)) {
-		if m := parseMarks(vms[id].Notes); m[markStore] == d.env.StoreID {
-			all = append(all, drivers.Resource{Kind: kindMachine, ID: id, Name: vms[id].Name, Machine: m[markName]})
+		if m := localvm.ParseMarks(vms[id].Notes); m[localvm.MarkStore] == d.env.StoreID {
+			all = append(all, drivers.Resource{Kind: kindMachine, ID: id, Name: vms[id].Name, Machine: m[localvm.MarkName]})
 		}
 	}
 	n, err := t.networks(ctx)
@@ -77,7 +79,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "remove "+r.Kind+" "+cmp.Or(r.Name, r.ID))
+	ctx, cancel := wait.Within(ctx, removeLimit, "remove "+r.Kind+" "+cmp.Or(r.Name, r.ID))
 	defer cancel()
 	return d.locked(ctx, "removal", func(ctx context.Context) error {
 		if r.Kind != kindMachine {
@@ -91,7 +93,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 		if !found {
 			return nil
 		}
-		if parseMarks(v.Notes)[markStore] != d.env.StoreID {
+		if localvm.ParseMarks(v.Notes)[localvm.MarkStore] != d.env.StoreID {
 			return fmt.Errorf("remove %s %s: %w: %w", r.Kind, v.Name, errNotOurs, drivers.ErrConflict)
 		}
 		if err := t.do(ctx, opRemove, r.ID); err != nil && !gone(err) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
@@ -32,16 +33,16 @@ func TestOperations(t *testing.T) {
 			must(b.AddSwitch(t.Context(), "lab (old)", "External"))
 			if name == "boot2docker" {
 				iso := filepath.Join(t.TempDir(), "boot2docker.iso")
-				write(t, iso, strings.Repeat("\x00", 32769)+"CD001\x01"+strings.Repeat("\x00", 8192), 0o600)
+				vmtest.Write(t, iso, strings.Repeat("\x00", 32769)+"CD001\x01"+strings.Repeat("\x00", 8192), 0o600)
 				options = []string{"boot2docker-url", iso}
 			}
 			m := b.machine("m1", b.with(options...))
-			m.create()
-			st := m.recorded()
-			if err := m.open().Stop(t.Context()); err != nil {
+			m.Create()
+			st := saved(m)
+			if err := m.Open().Stop(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			m.remove()
+			m.Remove()
 			var got bytes.Buffer
 			for _, q := range b.changes() {
 				got.WriteString(q.Op + " ")
@@ -51,7 +52,7 @@ func TestOperations(t *testing.T) {
 				got.WriteByte('\n')
 			}
 			text := got.String()
-			for from, to := range map[string]string{m.env.Dir: "DIR", b.cache: "CACHE"} {
+			for from, to := range map[string]string{m.Env.Dir: "DIR", b.cache: "CACHE"} {
 				text = strings.ReplaceAll(text, from, to)
 			}
 			if name != "docker" {
@@ -60,7 +61,7 @@ func TestOperations(t *testing.T) {
 			text = hideSum(text)
 			file := filepath.Join("testdata", "operations", name+".txt")
 			if *update {
-				write(t, file, text, 0o644)
+				vmtest.Write(t, file, text, 0o644)
 			}
 			want, err := os.ReadFile(file)
 			if err != nil {

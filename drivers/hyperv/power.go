@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -66,7 +67,7 @@ func (d *driver) Start(ctx context.Context) error {
 
 // run makes the virtual machine run unless it does.
 func (d *driver) run(ctx context.Context, t *tool) error {
-	bounded, cancel := within(ctx, startLimit, "start virtual machine "+d.state.Value.Name)
+	bounded, cancel := wait.Within(ctx, startLimit, "start virtual machine "+d.state.Value.Name)
 	defer cancel()
 	v, err := d.settled(bounded, t)
 	if err != nil {
@@ -142,7 +143,7 @@ func (d *driver) prepare(ctx context.Context, t *tool, v vm) error {
 	switch {
 	case own == nil:
 		return &drivers.HintError{
-			Err:    fmt.Errorf("virtual machine %s was edited by hand: it has no network adapter with the MAC address %s", v.Name, colons(st.MAC)),
+			Err:    fmt.Errorf("virtual machine %s was edited by hand: it has no network adapter with the MAC address %s", v.Name, localvm.Colons(st.MAC)),
 			Advice: "give its adapter this static MAC address in Hyper-V Manager, under advanced features, or make the machine anew",
 		}
 	case own.Switch != "" && !strings.EqualFold(own.SwitchID, st.Switch.ID):
@@ -174,7 +175,7 @@ func (d *driver) awaitAddress(ctx context.Context, t *tool, v vm) error {
 	if st.Address != "" || v.address(st.MAC) != "" && stateOf(v.State) == drivers.Running {
 		return nil
 	}
-	bounded, cancel := within(ctx, d.world.patience, "the address")
+	bounded, cancel := wait.Within(ctx, d.world.patience, "the address")
 	defer cancel()
 	return d.env.Step(bounded, "wait for the address of "+st.Name, func(bounded context.Context) error {
 		err := wait.Until(bounded, d.world.pace, "an address", func(ctx context.Context) (bool, error) {
@@ -203,7 +204,7 @@ func (d *driver) explainAddress(ctx context.Context, t *tool, err error) error {
 		}
 	}
 	const guest = "; if the guest has one, it does not tell: install the package hyperv-daemons there (linux-cloud-tools-virtual on Ubuntu); look at it with vmconnect"
-	advice := "does the network behind this External switch have a DHCP server, and does it serve this MAC address " + colons(st.MAC) + "?" + guest
+	advice := "does the network behind this External switch have a DHCP server, and does it serve this MAC address " + localvm.Colons(st.MAC) + "?" + guest
 	switch {
 	case strings.EqualFold(st.Switch.ID, defaultSwitch):
 		advice = "the Default Switch gives addresses once Windows' service Internet Connection Sharing (SharedAccess) runs; a restart of Windows mends it often. " +
@@ -250,7 +251,7 @@ func (d *driver) Stop(ctx context.Context) error {
 
 // shutDown asks the guest to shut down. why says why it did not in time.
 func (d *driver) shutDown(ctx context.Context, t *tool) (why, err error) {
-	grace, cancel := within(ctx, time.Duration(d.cfg.Grace)*time.Second, "the shutdown")
+	grace, cancel := wait.Within(ctx, time.Duration(d.cfg.Grace)*time.Second, "the shutdown")
 	defer cancel()
 	var asked time.Time
 	var refused error
@@ -285,7 +286,7 @@ func (d *driver) Kill(ctx context.Context) error {
 
 // cut powers the virtual machine off unless it is.
 func (d *driver) cut(ctx context.Context, t *tool) error {
-	ctx, cancel := within(ctx, offLimit, "power off "+d.state.Value.Name)
+	ctx, cancel := wait.Within(ctx, offLimit, "power off "+d.state.Value.Name)
 	defer cancel()
 	return wait.Until(ctx, d.world.pace, "the power to be off", func(ctx context.Context) (bool, error) {
 		v, err := d.look(ctx, t)

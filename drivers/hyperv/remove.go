@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -32,7 +32,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "remove virtual machine "+st.Name)
+	ctx, cancel := wait.Within(ctx, removeLimit, "remove virtual machine "+st.Name)
 	defer cancel()
 	return d.locked(ctx, "removal", func(ctx context.Context) error {
 		if err := d.removeMachine(ctx, t); err != nil {
@@ -91,7 +91,7 @@ func (d *driver) removeFolder(ctx context.Context, folder string) error {
 	if filepath.Base(folder) != "hyperv" || !filepath.IsAbs(folder) {
 		return fmt.Errorf("remove %s: it is no folder of this machine: %w", folder, drivers.ErrConflict)
 	}
-	ctx, cancel := within(ctx, mergeLimit, "remove the machine's files")
+	ctx, cancel := wait.Within(ctx, mergeLimit, "remove the machine's files")
 	defer cancel()
 	var last error
 	err := wait.Until(ctx, d.world.pace, "Hyper-V to let go of them", func(context.Context) (bool, error) {
@@ -144,7 +144,7 @@ func (d *driver) owned(n networks) []lan {
 	there := map[string]bool{}
 	for _, s := range n.Switches {
 		there[s.Name] = true
-		if parseMarks(s.Notes)[markStore] == d.env.StoreID && strings.HasPrefix(s.Name, d.natPrefix()) {
+		if localvm.ParseMarks(s.Notes)[localvm.MarkStore] == d.env.StoreID && strings.HasPrefix(s.Name, d.natPrefix()) {
 			all = append(all, lan{ID: s.ID, Name: s.Name})
 		}
 	}
@@ -156,20 +156,14 @@ func (d *driver) owned(n networks) []lan {
 	return all
 }
 
-// removeKnown removes the files that a machine without a record had, and the folder if
-// nothing else is in it.
+// removeKnown removes the files that a machine without a record had.
 func removeKnown(folder, name string) error {
 	if filepath.Base(folder) != "hyperv" {
 		return nil
 	}
-	for _, file := range []string{diskName, diskName + ".part", seedName} {
-		if err := os.Remove(filepath.Join(folder, file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove files of %s: %w", name, err)
-		}
+	var paths []string
+	for _, file := range []string{diskName, diskName + localvm.Part, seedName, name} {
+		paths = append(paths, filepath.Join(folder, file))
 	}
-	if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
-		return fmt.Errorf("remove files of %s: %w", name, err)
-	}
-	_ = os.Remove(folder) // another's files may be in it
-	return nil
+	return localvm.RemoveFiles(folder, name, paths...)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // script is the PowerShell side of a session. It is the same for all, and comes
@@ -200,7 +201,7 @@ func (s *session) await(l *live, id int, op string, limit time.Duration, late <-
 			}
 		case <-late:
 			s.end(l)
-			return answer{}, &lateError{what: "PowerShell's " + op, limit: limit}
+			return answer{}, &wait.LateError{What: "PowerShell's " + op, Limit: limit}
 		}
 	}
 }
@@ -297,16 +298,3 @@ func ascii(text string) string {
 	}
 	return b.String()
 }
-
-// within bounds a phase of the work.
-func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, &lateError{what: what, limit: limit})
-}
-
-// lateError says which phase took too long.
-type lateError struct {
-	what  string
-	limit time.Duration
-}
-
-func (e *lateError) Error() string { return e.what + " took longer than " + e.limit.String() }

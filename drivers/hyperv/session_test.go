@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 	"github.com/hostsmith/machine/e2e/sim/hypervsim"
 )
 
@@ -76,7 +79,7 @@ func TestSessionDeath(t *testing.T) {
 		return start > 1
 	}))
 	err := s.call(t.Context(), quiet(), time.Minute, "probe", none{}, nil)
-	refused(t, err, nil, "PowerShell ended before it answered probe: its last words", "Get-VM")
+	vmtest.Refused(t, err, nil, "PowerShell ended before it answered probe: its last words", "Get-VM")
 	var n int
 	if err := s.call(t.Context(), quiet(), time.Minute, "probe", none{}, &n); err != nil || n != 7 || starts.Load() != 2 {
 		t.Errorf("%v, %d, started %d times", err, n, starts.Load())
@@ -100,7 +103,7 @@ func TestSessionLimit(t *testing.T) {
 	if err := s.call(t.Context(), quiet(), time.Minute, "probe", none{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	var late *lateError
+	var late *wait.LateError
 	if err := s.call(t.Context(), quiet(), 20*time.Millisecond, "convertDisk", none{}, nil); !errors.As(err, &late) {
 		t.Errorf("got %v", err)
 	}
@@ -265,7 +268,7 @@ func FuzzParseAnswer(f *testing.F) {
 		if a.Value != nil && json.Unmarshal(a.Value, &found) == nil {
 			for _, v := range found.Machines {
 				_ = v.address("")
-				_ = parseMarks(v.Notes)
+				_ = localvm.ParseMarks(v.Notes)
 				if stateOf(v.State) == drivers.None {
 					t.Errorf("%q is no state", v.State)
 				}
@@ -277,8 +280,8 @@ func FuzzParseAnswer(f *testing.F) {
 func FuzzMarks(f *testing.F) {
 	f.Add("0123", "m 1 = x", "1.0")
 	f.Fuzz(func(t *testing.T, store, name, creator string) {
-		got := parseMarks("a note of mine\n" + marks(markStore, store, markName, name, markCreator, creator))
-		if got[markStore] != store || got[markName] != name || got[markCreator] != creator {
+		got := localvm.ParseMarks("a note of mine\n" + localvm.Marks(localvm.MarkStore, store, localvm.MarkName, name, localvm.MarkCreator, creator))
+		if got[localvm.MarkStore] != store || got[localvm.MarkName] != name || got[localvm.MarkCreator] != creator {
 			t.Errorf("got %q of %q, %q, %q", got, store, name, creator)
 		}
 	})

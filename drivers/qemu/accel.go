@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers/internal/lockfile"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // probeX86 is a boot sector, see probe/boot.s.
@@ -138,10 +139,10 @@ func (d *driver) try(ctx context.Context, binary, accel string) (verdict, error)
 	if err := os.WriteFile(file, guest, 0o600); err != nil {
 		return verdict{}, fmt.Errorf("try out %s: %w", accel, err)
 	}
-	limited, cancel := within(ctx, probeLimit, "a guest that has nothing to do")
+	limited, cancel := wait.Within(ctx, probeLimit, "a guest that has nothing to do")
 	defer cancel()
 	a, err := d.world.run(limited, binary, p.probeArgs(file)...)
-	var late *lateError
+	var late *wait.LateError
 	switch {
 	case ctx.Err() != nil:
 		return verdict{}, context.Cause(ctx)

@@ -2,14 +2,17 @@ package qemu
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // TestProbe has the real QEMU run the guests that accelerators are tried out with.
@@ -61,7 +64,7 @@ func TestProbeTellsApart(t *testing.T) {
 	if err := os.WriteFile(file, guest, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := within(t.Context(), 2*time.Second, "the test")
+	ctx, cancel := wait.Within(t.Context(), 2*time.Second, "the test")
 	defer cancel()
 	if a, err := execute(ctx, binary, plan{Arch: "amd64", Accel: "tcg"}.probeArgs(file)...); err == nil {
 		t.Errorf("it ended: %+v", a)
@@ -89,5 +92,70 @@ func TestBootSector(t *testing.T) {
 	}
 	if !bytes.Equal(made, probeX86) {
 		t.Error("probe/boot.bin is not what probe/boot.s makes")
+	}
+}
+
+// TestAccelerator tries an accelerator out once, and says why it is not used.
+func TestAccelerator(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		probe  answer
+		values drivers.Values
+		want   string
+		note   string
+	}{
+		"runs":         {probe: answer{exit: probeExit}, want: "kvm"},
+		"says why":     {probe: answer{exit: 134, stderr: "qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69\nqemu-system-x86_64: ../../target/i386/kvm/kvm.c:3183: kvm_buf_set_msrs: Assertion `ret == cpu->kvm_msr_buf->nmsrs' failed.\n"}, want: "tcg", note: "kvm runs no guest here: failed to set MSR 0x10a to 0x69; the machine is emulated (tcg), which is slow"},
+		"says nothing": {probe: answer{exit: 1}, want: "tcg", note: "kvm runs no guest here: QEMU ended with code 1; the machine is emulated (tcg), which is slow"},
+		"asked for":    {probe: answer{exit: 1}, values: drivers.Values{"qemu-accel": {"kvm"}}, want: "kvm"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newFakeHost()
+			h.probe = c.probe
+			tries := 0
+			w := h.world()
+			run := w.run
+			w.run = func(ctx context.Context, path string, args ...string) (answer, error) {
+				if slices.Contains(args, "-no-reboot") {
+					tries++
+				}
+				return run(ctx, path, args...)
+			}
+			b := fakeBench(t, h, c.values)
+			b.factory = factory(w)
+			b.must("create", b.create())
+			if got := after(h.only(t).args, "-accel"); got != c.want {
+				t.Errorf("accelerator is %s, want %s", got, c.want)
+			}
+			if c.note != "" && !slices.Contains(b.notes, c.note) {
+				t.Errorf("notes are %q", b.notes)
+			}
+			b.must("kill", b.open().Kill(t.Context()))
+			b.must("start", b.open().Start(t.Context()))
+			if told := len(b.notes); told > 1 {
+				t.Errorf("notes are %q", b.notes)
+			}
+			if want := map[bool]int{true: 1}[c.values == nil]; tries != want {
+				t.Errorf("tried out %d times, want %d", tries, want)
+			}
+		})
+	}
+}
+
+// TestVerdicts believes what was seen since this computer was started.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "accel.json")
+	if err := os.WriteFile(path, []byte(`{"boot":"a","of":{"kvm x":{"runs":true}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v := readVerdicts(path, "a"); !v.Of["kvm x"].Runs {
+		t.Errorf("got %v", v)
+	}
+	for _, boot := range []string{"b", ""} {
+		if v := readVerdicts(path, boot); len(v.Of) != 0 {
+			t.Errorf("after another start: %v", v)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // Config is what a user can choose.
@@ -150,19 +151,10 @@ func (c Config) address() (netip.Prefix, error) {
 	switch {
 	case err != nil:
 		return netip.Prefix{}, nil // it is refused by itself
-	case !lan.Contains(a) || a == lan.Addr() || a == lastOf(lan):
+	case !lan.Contains(a) || a == lan.Addr() || a == localvm.LastOf(lan):
 		return netip.Prefix{}, fmt.Errorf("%s is no address for a machine in %s", a, lan)
 	}
 	return netip.PrefixFrom(a, lan.Bits()), nil
-}
-
-// lastOf returns the broadcast address of a network.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 // published is a port of the guest that is reachable on this computer.

@@ -3,7 +3,6 @@ package qemu
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/seed"
 )
 
@@ -55,7 +55,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 // begin records who the machine will be.
 func (d *driver) begin(req drivers.CreateRequest) error {
 	d.state.Value = State{
-		UUID: newUUID(), Arch: d.guestArch(), User: d.cfg.SSHUser, EngineGuest: enginePort,
+		UUID: localvm.NewUUID(), Arch: d.guestArch(), User: d.cfg.SSHUser, EngineGuest: enginePort,
 		NATMAC: mac(d.env.StoreID, d.env.Machine, "nat"), LANMAC: mac(d.env.StoreID, d.env.Machine, "lan"),
 	}
 	for _, p := range req.OpenPorts {
@@ -65,14 +65,6 @@ func (d *driver) begin(req drivers.CreateRequest) error {
 		}
 	}
 	return d.state.Save()
-}
-
-// newUUID is a random one, version 4.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // make makes the machine's files. What is there already is complete, or made again.

@@ -166,7 +166,7 @@ func (d *driver) guestArch() string {
 // await waits until a QEMU that was started takes orders. If it ends instead, its
 // own words are the error.
 func (d *driver) await(ctx context.Context, c child) error {
-	ctx, cancel := within(ctx, d.world.patience, "the start of QEMU")
+	ctx, cancel := wait.Within(ctx, d.world.patience, "the start of QEMU")
 	defer cancel()
 	err := wait.Until(ctx, d.world.pace, "QEMU", func(ctx context.Context) (bool, error) {
 		status, err := d.query(ctx)
@@ -181,7 +181,7 @@ func (d *driver) await(ctx context.Context, c child) error {
 		}
 		return false, nil
 	})
-	var late *lateError
+	var late *wait.LateError
 	if errors.As(err, &late) {
 		return fmt.Errorf("start QEMU: process %d takes no orders: %w; it says: %s", c.pid, err, words(d.logged()))
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // lockPID does with a pid file what QEMU does. The lock ends with the process.
@@ -287,7 +288,7 @@ func TestSaid(t *testing.T) {
 		for option, value := range map[string]string{"qemu-cpu": "no-such-cpu", "qemu-machine": "no-such-machine", "qemu-extra-arg": "-no-such-option"} {
 			b := lifeBench(t, testImage(t), drivers.Values{option: {value}})
 			d := b.open()
-			d.state.Value = State{UUID: newUUID(), Arch: "amd64", Firmware: bios, NATMAC: mac("a", "b", "c"), LANMAC: mac("a", "b", "d"), Accel: "tcg", EngineGuest: 2376, Made: true}
+			d.state.Value = State{UUID: localvm.NewUUID(), Arch: "amd64", Firmware: bios, NATMAC: mac("a", "b", "c"), LANMAC: mac("a", "b", "d"), Accel: "tcg", EngineGuest: 2376, Made: true}
 			b.must("prepare", errors.Join(os.MkdirAll(b.env.Dir, 0o700), os.WriteFile(d.path(seedFile), make([]byte, 512), 0o600)))
 			if out, err := exec.Command("qemu-img", "create", "-q", "-f", "qcow2", d.path(diskFile), "1M").CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)

@@ -78,7 +78,7 @@ func (d *driver) order(ctx context.Context, command string) error {
 
 // talk has a conversation with QEMU.
 func (d *driver) talk(ctx context.Context, fn func(context.Context, *monitor) error) error {
-	ctx, cancel := within(ctx, d.world.ask, "the answer of QEMU")
+	ctx, cancel := wait.Within(ctx, d.world.ask, "the answer of QEMU")
 	defer cancel()
 	conn, err := d.world.dial(ctx, d.path(socketFile))
 	if err != nil {
@@ -188,7 +188,7 @@ func (d *driver) Stop(ctx context.Context) error {
 // shutDown presses the power button until the guest has shut down. It reports false
 // if that takes too long.
 func (d *driver) shutDown(ctx context.Context, grace time.Duration) (bool, error) {
-	limited, cancel := within(ctx, grace, "the shutdown")
+	limited, cancel := wait.Within(ctx, grace, "the shutdown")
 	defer cancel()
 	var pressed time.Time
 	known := map[int]bool{}
@@ -240,7 +240,7 @@ func (d *driver) end(ctx context.Context) error { return d.endBy(ctx, true) }
 func (d *driver) endAll(ctx context.Context) error { return d.endBy(ctx, false) }
 
 func (d *driver) endBy(ctx context.Context, ask bool) error {
-	ctx, cancel := within(ctx, endLimit, "the end of QEMU")
+	ctx, cancel := wait.Within(ctx, endLimit, "the end of QEMU")
 	defer cancel()
 	begin, known := time.Now(), map[int]bool{}
 	pids, _, err := d.pids(ctx)

@@ -30,9 +30,7 @@
 package qemu
 
 import (
-	"context"
 	"path/filepath"
-	"time"
 
 	"github.com/hostsmith/machine/drivers"
 )
@@ -132,16 +130,3 @@ func files() []string {
 const newSuffix = ".new"
 
 func (d *driver) path(file string) string { return filepath.Join(d.env.Dir, file) }
-
-// within bounds a phase of the work.
-func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, &lateError{what: what, limit: limit})
-}
-
-// lateError says which phase took too long.
-type lateError struct {
-	what  string
-	limit time.Duration
-}
-
-func (e *lateError) Error() string { return e.what + " took longer than " + e.limit.String() }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/lockfile"
 )
 
@@ -57,7 +58,7 @@ func (all register) take(subnet netip.Prefix, uuid string, me entry, wanted neti
 	for range firstHost {
 		a = a.Next()
 	}
-	for last := lastOf(subnet); a != last && subnet.Contains(a); a = a.Next() {
+	for last := localvm.LastOf(subnet); a != last && subnet.Contains(a); a = a.Next() {
 		if _, ok := taken[a]; !ok {
 			return choose(a)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // binary returns the path of QEMU.
@@ -87,7 +88,7 @@ func earliest(host string) (major, minor int) {
 
 // checkVersion returns why this QEMU cannot be used.
 func (d *driver) checkVersion(ctx context.Context, binary string) error {
-	ctx, cancel := within(ctx, 30*time.Second, "the answer of "+binary)
+	ctx, cancel := wait.Within(ctx, 30*time.Second, "the answer of "+binary)
 	defer cancel()
 	out, err := d.tool(ctx, "ask QEMU for its version", binary, "--version")
 	if err != nil {

@@ -8,12 +8,13 @@ import (
 	"net/netip"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // pool returns the addresses that a DHCP server of ours gives away: as
 // docker-machine's, the upper part of the last 256.
 func pool(cidr netip.Prefix) (lower, upper netip.Addr) {
-	upper = lastOf(cidr).Prev()
+	upper = localvm.LastOf(cidr).Prev()
 	size := 155
 	if cidr.Bits() > 24 {
 		size = 1 << (31 - cidr.Bits()) // the upper half
@@ -87,7 +88,7 @@ func (d *driver) replaceDHCP(ctx context.Context, t *tool, n network, cidr netip
 func (d *driver) chooseAddress(ctx context.Context, t *tool, n network, cidr netip.Prefix, all map[string]vm) (netip.Addr, error) {
 	taken := map[netip.Addr]string{cidr.Addr(): "this computer"}
 	for _, v := range all {
-		if a, err := netip.ParseAddr(v.Marks["machine-ip"]); err == nil && v.UUID != d.state.Value.UUID {
+		if a, err := netip.ParseAddr(v.Marks[localvm.MarkIP]); err == nil && v.UUID != d.state.Value.UUID {
 			taken[a] = "virtual machine " + v.Name
 		}
 	}
@@ -133,12 +134,12 @@ func firstFree(cidr netip.Prefix, taken func(netip.Addr) bool) (netip.Addr, bool
 	for range skip {
 		a = a.Next()
 	}
-	for i, start := 0, a; i < most && cidr.Contains(start) && start != lastOf(cidr); i, start = i+1, start.Next() {
+	for i, start := 0, a; i < most && cidr.Contains(start) && start != localvm.LastOf(cidr); i, start = i+1, start.Next() {
 		if !taken(start) {
 			return start, true
 		}
 	}
-	for i, start := 0, from; i < skip && cidr.Contains(start) && start != lastOf(cidr); i, start = i+1, start.Next() {
+	for i, start := 0, from; i < skip && cidr.Contains(start) && start != localvm.LastOf(cidr); i, start = i+1, start.Next() {
 		if !taken(start) {
 			return start, true
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // maxProcessors is what -1 processors are at most.
@@ -18,7 +20,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, askLimit, "check VirtualBox")
+	ctx, cancel := wait.Within(ctx, askLimit, "check VirtualBox")
 	defer cancel()
 	if err := d.checkArch(v); err != nil {
 		return err
@@ -29,7 +31,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if _, err := d.image(v); err != nil {
 		return err
 	}
-	if _, err := d.ownUserData(drivers.CreateRequest{}); err != nil {
+	if _, err := localvm.UserData(d.env, Name+"-userdata", d.cfg.UserData, nil); err != nil {
 		return err
 	}
 	if dir, _, err := d.cfg.share(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // Config is what a user can choose.
@@ -110,7 +111,7 @@ func (c Config) cidr() (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%s is not IPv4", p)
 	case p.Bits() < 8 || p.Bits() > 29:
 		return netip.Prefix{}, fmt.Errorf("%s is no usable size of a network", p)
-	case p.Addr() == p.Masked().Addr() || p.Addr() == lastOf(p):
+	case p.Addr() == p.Masked().Addr() || p.Addr() == localvm.LastOf(p):
 		return netip.Prefix{}, fmt.Errorf("%s is the network's own address, not one of this computer on it", p)
 	}
 	return p, nil
@@ -128,7 +129,7 @@ func (c Config) checkIP(cidr netip.Prefix) error {
 		return fmt.Errorf("%s is not in the host-only network %s", a, cidr.Masked())
 	case a == cidr.Addr():
 		return fmt.Errorf("%s is this computer's own address on the network", a)
-	case a == cidr.Masked().Addr() || a == lastOf(cidr):
+	case a == cidr.Masked().Addr() || a == localvm.LastOf(cidr):
 		return fmt.Errorf("%s is no address for a machine", a)
 	}
 	return nil
@@ -155,12 +156,4 @@ func (c Config) share() (dir, name string, err error) {
 		return "", "", fmt.Errorf("%q is no name of a shared folder", name)
 	}
 	return dir, name, nil
-}
-
-// lastOf returns the broadcast address of a network.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().As4()
-	n := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-	n |= ^uint32(0) >> p.Bits()
-	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
 )
@@ -49,7 +50,7 @@ func conformant(b *bench, more drivers.Values) drivertest.World {
 		Factory: factory(b.world),
 		Values:  values,
 		Env:     b.env(),
-		Request: request(b.t),
+		Request: vmtest.Request(),
 		Bad: map[string][]string{
 			"virtualbox-hostonly-cidr":         {"192.168.56.0/24"},
 			"virtualbox-ip":                    {"10.0.0.1"},

@@ -2,10 +2,8 @@ package virtualbox
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
@@ -87,28 +85,4 @@ func (d *driver) patient(ctx context.Context, call func(context.Context) error) 
 		}
 		return true, err
 	})
-}
-
-// newUUID returns a random UUID.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// newMAC returns a random address of VirtualBox's range, without colons.
-func newMAC() string {
-	var b [3]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return fmt.Sprintf("080027%X", b[:])
-}
-
-// colons writes 080027AABBCC as 08:00:27:aa:bb:cc.
-func colons(mac string) string {
-	var parts []string
-	for i := 0; i+1 < len(mac); i += 2 {
-		parts = append(parts, strings.ToLower(mac[i:i+2]))
-	}
-	return strings.Join(parts, ":")
 }

@@ -2,16 +2,16 @@ package virtualbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // Create implements drivers.Driver.
@@ -45,7 +45,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 
 // make makes the virtual machine.
 func (d *driver) make(ctx context.Context, t *tool, v version, req drivers.CreateRequest, all map[string]vm) error {
-	own, err := d.ownUserData(req)
+	own, err := localvm.UserData(d.env, Name+"-userdata", d.cfg.UserData, req.UserData)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (d *driver) make(ctx context.Context, t *tool, v version, req drivers.Creat
 		return err
 	}
 	return d.env.Step(ctx, "make virtual machine "+p.Name, func(ctx context.Context) error {
-		ctx, cancel := within(ctx, configLimit, "make virtual machine "+p.Name)
+		ctx, cancel := wait.Within(ctx, configLimit, "make virtual machine "+p.Name)
 		defer cancel()
 		return d.locked(ctx, "creation", func(ctx context.Context) error {
 			all, err := d.register(ctx, t, p)
@@ -104,8 +104,8 @@ func (d *driver) intend() error {
 	}
 	home := d.ownHome()
 	*st = State{
-		Home: home, UUID: newUUID(), Disk: newUUID(), Name: d.env.Machine, Folder: folder, Arch: d.world.arch,
-		User: d.cfg.SSHUser, NATMAC: newMAC(), MAC: newMAC(), CIDR: d.cfg.HostOnlyCIDR,
+		Home: home, UUID: localvm.NewUUID(), Disk: localvm.NewUUID(), Name: d.env.Machine, Folder: folder, Arch: d.world.arch,
+		User: d.cfg.SSHUser, NATMAC: localvm.NewMAC("080027"), MAC: localvm.NewMAC("080027"), CIDR: d.cfg.HostOnlyCIDR,
 		DHCP: d.cfg.dhcp(), Forwarded: d.cfg.Access == accessForwarded,
 	}
 	if d.cfg.Boot2DockerURL != "" {
@@ -170,7 +170,7 @@ func (d *driver) makeDisk(ctx context.Context, t *tool, p plan, file cloudimage.
 	if err != nil {
 		return err
 	}
-	return d.env.Step(ctx, "copy the image", func(ctx context.Context) error { return copyDisk(ctx, base.Path, p.disk()) })
+	return d.env.Step(ctx, "copy the image", func(ctx context.Context) error { return localvm.CopyDisk(ctx, base.Path, p.disk()) })
 }
 
 // checkName refuses a name that another virtual machine has. VirtualBox would bear
@@ -278,23 +278,4 @@ func (d *driver) choosePorts(all map[string]vm) error {
 	}
 	st.EnginePort, err = choose(st.EnginePort)
 	return err
-}
-
-// ownUserData returns the user's own user data.
-func (d *driver) ownUserData(req drivers.CreateRequest) ([]byte, error) {
-	if d.cfg.UserData == "" {
-		return req.UserData, nil
-	}
-	if req.UserData != nil {
-		return nil, &drivers.OptionError{Option: Name + "-userdata", Err: errors.New("user data is given twice"), Advice: "leave it or --userdata out"}
-	}
-	path := d.cfg.UserData
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		path = filepath.Join(d.env.Getenv("HOME"), rest)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &drivers.OptionError{Option: Name + "-userdata", Err: err}
-	}
-	return data, nil
 }

@@ -1,11 +1,9 @@
 package virtualbox
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // image returns the image that the options name. VirtualBox reads many formats; the
@@ -156,56 +155,11 @@ func below(path, folder string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// copyDisk makes the machine's disk of the base, complete or not at all.
-func copyDisk(ctx context.Context, from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return fmt.Errorf("copy the image: %w", err)
-	}
-	defer in.Close()
-	return writeFile(to, func(out *os.File) error {
-		for {
-			if err := context.Cause(ctx); err != nil {
-				return err
-			}
-			if _, err := io.CopyN(out, in, 64<<20); err == io.EOF {
-				return nil
-			} else if err != nil {
-				return fmt.Errorf("copy the image: %w", err)
-			}
-		}
-	})
-}
-
-// writeFile makes a file, complete or not at all.
-func writeFile(path string, write func(*os.File) error) error {
-	part := path + ".part"
-	out, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	err = write(out)
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(part, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(part))
-	}
-	return nil
-}
-
-// formatMe is what boot2docker looks for at the beginning of a disk: it formats the
-// disk and takes over the key.
-const formatMe = "boot2docker, please format-me"
-
 // blankDisk makes the disk of a boot2docker machine. It is small, as it grows later.
 func blankDisk(ctx context.Context, t *tool, path, key string) error {
 	raw, part := path+".raw", path+".new"
-	if err := writeFile(raw, func(out *os.File) error {
-		if err := formatMeArchive(out, key); err != nil {
+	if err := localvm.WriteFile(raw, func(out *os.File) error {
+		if err := localvm.WriteBoot2Docker(out, key); err != nil {
 			return err
 		}
 		return out.Truncate(16 << 20)
@@ -219,27 +173,4 @@ func blankDisk(ctx context.Context, t *tool, path, key string) error {
 		return fmt.Errorf("make the disk: %w", err)
 	}
 	return errors.Join(os.Rename(part, path), os.Remove(raw))
-}
-
-func formatMeArchive(out io.Writer, key string) error {
-	w := tar.NewWriter(out)
-	for _, f := range []struct {
-		name, body string
-		mode       int64
-		kind       byte
-	}{
-		{formatMe, formatMe, 0o644, tar.TypeReg},
-		{".ssh", "", 0o700, tar.TypeDir},
-		{".ssh/authorized_keys", key + "\n", 0o644, tar.TypeReg},
-		{".ssh/authorized_keys2", key + "\n", 0o644, tar.TypeReg},
-	} {
-		h := &tar.Header{Name: f.name, Mode: f.mode, Typeflag: f.kind, Size: int64(len(f.body))}
-		if err := w.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.WriteString(w, f.body); err != nil {
-			return err
-		}
-	}
-	return w.Close()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/seed"
 )
 
@@ -123,9 +124,9 @@ func (d *driver) writeSeed(p plan, img cloudimage.Image, req drivers.CreateReque
 	s := seed.Seed{
 		Instance: p.UUID, Hostname: p.Machine, User: d.state.Value.User, Keys: []string{req.AuthorizedKey},
 		HostKey: req.HostKey, UserData: own, Busybox: img.Busybox,
-		Network: []seed.Interface{{MAC: colons(p.NATMAC), DHCP: true}},
+		Network: []seed.Interface{{MAC: localvm.Colons(p.NATMAC), DHCP: true}},
 	}
-	second := seed.Interface{MAC: colons(p.MAC), DHCP: true, NoRoute: true}
+	second := seed.Interface{MAC: localvm.Colons(p.MAC), DHCP: true, NoRoute: true}
 	if p.Address != "" {
 		cidr, err := netip.ParsePrefix(d.state.Value.CIDR)
 		if err != nil {
@@ -135,7 +136,7 @@ func (d *driver) writeSeed(p plan, img cloudimage.Image, req drivers.CreateReque
 		if err != nil {
 			return err
 		}
-		second = seed.Interface{MAC: colons(p.MAC), Addresses: []netip.Prefix{netip.PrefixFrom(addr, cidr.Bits())}}
+		second = seed.Interface{MAC: localvm.Colons(p.MAC), Addresses: []netip.Prefix{netip.PrefixFrom(addr, cidr.Bits())}}
 	}
 	s.Network = append(s.Network, second)
 	kind := img.Seed

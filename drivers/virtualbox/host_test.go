@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
 )
 
@@ -27,7 +28,7 @@ func TestHost(t *testing.T) {
 		"no modules": {cfg: vboxsim.Config{NoKernel: true}, kind: drivers.ErrUnsupported, words: "kernel modules are not loaded", advice: "vboxconfig"},
 		"range":      {pairs: []string{"hostonly-cidr", "192.168.99.1/24"}, kind: drivers.ErrOption, words: "no host-only network in 192.168.99.0/24, but 192.168.56.0/21", advice: "networks.conf"},
 		"range allowed": {pairs: []string{"hostonly-cidr", "10.9.0.1/16"}, world: func(b *bench) {
-			write(t, b.world.networks, "# ours\n* 192.168.56.0/21 10.9.0.0/16 # and more\n* fe80::/10\n", 0o600)
+			vmtest.Write(t, b.world.networks, "# ours\n* 192.168.56.0/21 10.9.0.0/16 # and more\n* fe80::/10\n", 0o600)
 		}},
 		"range of Windows":    {pairs: []string{"hostonly-cidr", "192.168.99.1/24"}, world: func(b *bench) { b.world.os = "windows"; b.vars["VBOX_INSTALL_PATH"] = windowsTool(b) }},
 		"range before 6.1.28": {cfg: vboxsim.Config{Version: "6.1.26r145957"}, pairs: []string{"hostonly-cidr", "192.168.99.1/24"}},
@@ -51,14 +52,14 @@ func TestHost(t *testing.T) {
 			if c.world != nil {
 				c.world(b)
 			}
-			err := b.machine("m1", b.with(c.pairs...)).open().Check(t.Context())
+			err := b.machine("m1", b.with(c.pairs...)).Open().Check(t.Context())
 			if c.words == "" {
 				if err != nil {
 					t.Error(err)
 				}
 				return
 			}
-			refused(t, err, c.kind, c.words, c.advice)
+			vmtest.Refused(t, err, c.kind, c.words, c.advice)
 		})
 	}
 }
@@ -66,6 +67,6 @@ func TestHost(t *testing.T) {
 // windowsTool returns a folder with a VBoxManage.exe.
 func windowsTool(b *bench) string {
 	dir := filepath.Join(b.vars["HOME"], "windows")
-	write(b.t, filepath.Join(dir, "VBoxManage.exe"), "", 0o755)
+	vmtest.Write(b.t, filepath.Join(dir, "VBoxManage.exe"), "", 0o755)
 	return dir
 }

@@ -4,7 +4,6 @@ package virtualbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm/vmtest"
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/computer"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
@@ -22,11 +22,11 @@ import (
 // TestMain makes this program a VBoxManage, or a process that makes or removes a
 // machine and may be killed, if it is started as one.
 func TestMain(m *testing.M) {
-	switch {
-	case filepath.Base(os.Args[0]) == "VBoxManage":
+	if filepath.Base(os.Args[0]) == "VBoxManage" {
 		os.Exit(manage())
-	case os.Getenv("VIRTUALBOX_TEST_ACT") != "":
-		os.Exit(act(os.Getenv("VIRTUALBOX_TEST_ACT")))
+	}
+	if code, asked := vmtest.Act(context.Background(), elsewhere); asked {
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }
@@ -48,54 +48,12 @@ func manage() int {
 	return a.Exit
 }
 
-// deed is what a process does with a machine.
-type deed struct {
-	Config  json.RawMessage
-	Dir     string
-	Cache   string
-	Request drivers.CreateRequest
-	Remove  bool
-}
-
-func act(file string) int {
-	var d deed
-	text, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(text, &d)
-	}
-	var m drivers.Driver
-	if err == nil {
-		m, err = openOnDisk(d)
-	}
-	if err == nil && d.Remove {
-		err = m.Remove(context.Background())
-	} else if err == nil {
-		err = m.Create(context.Background(), d.Request)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// openOnDisk opens a machine whose state is a file.
-func openOnDisk(d deed) (drivers.Driver, error) {
+// elsewhere is the factory of a process of its own.
+func elsewhere() drivers.Factory {
 	w := local()
 	w.os, w.arch, w.networks = "linux", "amd64", "/nonexistent"
 	w.addrs = func() ([]hostAddr, error) { return nil, nil }
-	path := filepath.Join(d.Dir, "state.json")
-	state, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	save := func(state json.RawMessage) error {
-		if err := os.WriteFile(path+".new", state, 0o600); err != nil {
-			return err
-		}
-		return os.Rename(path+".new", path)
-	}
-	return factory(w).Open(d.Config, nil, state, save, drivers.Env{Machine: "m1", StoreID: testStore, Creator: "machine/1.0", Dir: d.Dir, Cache: d.Cache, Getenv: os.Getenv})
+	return factory(w)
 }
 
 // TestKilled kills the process at calls that change something, before and after, and
@@ -158,7 +116,7 @@ func killed(t *testing.T, f sim.Fault, completes bool) {
 type killable struct {
 	t    *testing.T
 	b    *bench
-	deed deed
+	deed vmtest.Deed
 }
 
 func newKillable(t *testing.T) *killable {
@@ -176,7 +134,7 @@ func newKillable(t *testing.T) *killable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &killable{t, b, deed{Config: config, Dir: t.TempDir(), Cache: b.cache, Request: request(t)}}
+	return &killable{t, b, vmtest.Deed{Config: config, Dir: t.TempDir(), Cache: b.cache}}
 }
 
 func (w *killable) inject(f sim.Fault) {
@@ -187,25 +145,14 @@ func (w *killable) inject(f sim.Fault) {
 }
 
 // process has another process create or remove the machine.
-func (w *killable) process(remove bool) ([]byte, error) {
+func (w *killable) process(remove bool) (string, error) {
 	w.t.Helper()
 	w.deed.Remove = remove
-	text, err := json.Marshal(w.deed)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	file := filepath.Join(w.t.TempDir(), "deed.json")
-	write(w.t, file, string(text), 0o600)
-	self, err := os.Executable()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	c := exec.CommandContext(w.t.Context(), self)
-	c.Env = append(os.Environ(), "VIRTUALBOX_TEST_ACT="+file, "GORACE=atexit_sleep_ms=0") // or each call takes a second
+	var env []string
 	for k, v := range w.b.vars {
-		c.Env = append(c.Env, k+"="+v)
+		env = append(env, k+"="+v)
 	}
-	return c.CombinedOutput()
+	return w.deed.Run(w.t, env...)
 }
 
 func (w *killable) must(remove bool) {

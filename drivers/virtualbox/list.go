@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // vm is what the long list of virtual machines says of one.
@@ -86,7 +87,7 @@ func parseVM(lines []string) (vm, bool) {
 		describing = line == "Description:"
 		v.read(line, &at)
 	}
-	v.Marks = parseMarks(strings.Join(description, "\n"))
+	v.Marks = localvm.ParseMarks(strings.Join(description, "\n"))
 	return v, v.UUID != ""
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // The kinds of what a store makes.
@@ -44,8 +46,8 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	}
 	var all []drivers.Resource
 	for _, id := range slices.Sorted(maps.Keys(vms)) {
-		if v := vms[id]; v.Marks["machine-store"] == d.env.StoreID {
-			all = append(all, drivers.Resource{Kind: kindMachine, ID: id, Name: v.Name, Machine: v.Marks["machine-name"]})
+		if v := vms[id]; v.Marks[localvm.MarkStore] == d.env.StoreID {
+			all = append(all, drivers.Resource{Kind: kindMachine, ID: id, Name: v.Name, Machine: v.Marks[localvm.MarkName]})
 		}
 	}
 	marks, err := d.marks(ctx, t)
@@ -86,7 +88,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "remove "+r.Kind+" "+cmp.Or(r.Name, r.ID))
+	ctx, cancel := wait.Within(ctx, removeLimit, "remove "+r.Kind+" "+cmp.Or(r.Name, r.ID))
 	defer cancel()
 	return d.locked(ctx, "removal", func(ctx context.Context) error {
 		if r.Kind != kindMachine {
@@ -100,7 +102,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 		if !found {
 			return nil
 		}
-		if v.Marks["machine-store"] != d.env.StoreID {
+		if v.Marks[localvm.MarkStore] != d.env.StoreID {
 			return fmt.Errorf("remove %s %s: %w: %w", r.Kind, v.Name, errNotOurs, drivers.ErrConflict)
 		}
 		folder := filepath.Dir(filepath.Dir(v.Config))
@@ -114,21 +116,11 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	})
 }
 
-// removeKnown removes the files that a machine without a record had, and the folder
-// if nothing else is in it.
+// removeKnown removes the files that a machine without a record had.
 func removeKnown(folder, name string) error {
 	if filepath.Base(folder) != "virtualbox" {
 		return nil
 	}
 	p := plan{Folder: folder}
-	for _, path := range []string{p.seed(), p.console(), p.disk() + ".part"} {
-		if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("remove files of %s: %w", name, err)
-		}
-	}
-	if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
-		return fmt.Errorf("remove files of %s: %w", name, err)
-	}
-	_ = os.Remove(folder) // another's files may be in it
-	return nil
+	return localvm.RemoveFiles(folder, name, p.seed(), p.console(), p.disk()+localvm.Part, filepath.Join(folder, name))
 }

@@ -3,11 +3,12 @@ package virtualbox
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // The controllers of disks.
@@ -120,11 +121,7 @@ func attach(n network) []string {
 
 // marks are what the description says.
 func (p plan) marks() string {
-	text := fmt.Sprintf("machine-store=%s machine-name=%s machine-creator=%s", url.QueryEscape(p.Store), url.QueryEscape(p.Machine), url.QueryEscape(p.Creator))
-	if p.Address != "" {
-		text += " machine-ip=" + p.Address
-	}
-	return text
+	return localvm.Marks(localvm.MarkStore, p.Store, localvm.MarkName, p.Machine, localvm.MarkCreator, p.Creator, localvm.MarkIP, p.Address)
 }
 
 // controller is the name and the making of the disks' controller.

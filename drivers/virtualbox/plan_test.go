@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/e2e/sim/vboxsim"
 )
 
@@ -38,24 +39,24 @@ func TestCommands(t *testing.T) {
 				c.world(&b.world)
 			}
 			m := b.machine("m1", b.with(c.pairs...))
-			if err := m.open().Check(t.Context()); err != nil {
+			if err := m.Open().Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			m.create()
-			if err := m.open().Stop(t.Context()); err != nil {
+			m.Create()
+			if err := m.Open().Stop(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := m.open().Start(t.Context()); err != nil {
+			if err := m.Open().Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			was := m.recorded()
-			m.remove()
+			was := saved(m)
+			m.Remove()
 			calls, err := b.Calls()
 			if err != nil {
 				t.Fatal(err)
 			}
 			hide := strings.NewReplacer(was.UUID, "UUID", was.Disk, "DISK", was.Folder, "FOLDER", was.MAC, "MAC2", was.NATMAC, "MAC1",
-				colons(was.MAC), "MAC2", b.cache, "CACHE", filepath.Dir(b.cache), "DIR")
+				localvm.Colons(was.MAC), "MAC2", b.cache, "CACHE", filepath.Dir(b.cache), "DIR")
 			var text strings.Builder
 			for _, args := range calls {
 				if hidden(args) {

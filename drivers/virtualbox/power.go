@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -54,7 +55,7 @@ func (d *driver) Start(ctx context.Context) error {
 
 // run makes the virtual machine run unless it does.
 func (d *driver) run(ctx context.Context, t *tool, v version) error {
-	bounded, cancel := within(ctx, startLimit, "what VirtualBox does with "+d.state.Value.Name)
+	bounded, cancel := wait.Within(ctx, startLimit, "what VirtualBox does with "+d.state.Value.Name)
 	defer cancel()
 	state, err := d.settled(bounded, t)
 	if err != nil {
@@ -78,7 +79,7 @@ func (d *driver) run(ctx context.Context, t *tool, v version) error {
 
 // start does what makes the virtual machine run, and waits for its address.
 func (d *driver) start(ctx context.Context, t *tool, do func(context.Context) error, boots bool) error {
-	bounded, cancel := within(ctx, startLimit, "start virtual machine "+d.state.Value.Name)
+	bounded, cancel := wait.Within(ctx, startLimit, "start virtual machine "+d.state.Value.Name)
 	defer cancel()
 	err := d.env.Step(bounded, "start virtual machine "+d.state.Value.Name, func(ctx context.Context) error {
 		return d.locked(ctx, "start", do)
@@ -233,11 +234,11 @@ func (d *driver) learnAddress(ctx context.Context, t *tool, booted bool) error {
 	if !st.DHCP || st.Address != "" && !booted {
 		return nil
 	}
-	bounded, cancel := within(ctx, leaseLimit, "the DHCP server")
+	bounded, cancel := wait.Within(ctx, leaseLimit, "the DHCP server")
 	defer cancel()
 	return d.env.Step(bounded, "wait for the address of "+st.Name, func(bounded context.Context) error {
 		var address string
-		err := wait.Until(bounded, d.world.pace, "a DHCP lease for "+colons(st.MAC), func(ctx context.Context) (bool, error) {
+		err := wait.Until(bounded, d.world.pace, "a DHCP lease for "+localvm.Colons(st.MAC), func(ctx context.Context) (bool, error) {
 			address = d.lease(ctx, t)
 			return address != "", nil
 		})
@@ -287,7 +288,7 @@ func (d *driver) Stop(ctx context.Context) error {
 
 // shutDown presses the power button and tells whether the guest went down in time.
 func (d *driver) shutDown(ctx context.Context, t *tool) (off bool, err error) {
-	grace, cancel := within(ctx, time.Duration(d.cfg.Grace)*time.Second, "the shutdown")
+	grace, cancel := wait.Within(ctx, time.Duration(d.cfg.Grace)*time.Second, "the shutdown")
 	defer cancel()
 	var pressed time.Time
 	err = wait.Until(grace, d.world.pace, "the shutdown", func(ctx context.Context) (bool, error) {
@@ -321,7 +322,7 @@ func (d *driver) cut(ctx context.Context, t *tool) error {
 }
 
 func (d *driver) cutByID(ctx context.Context, t *tool, uuid string) error {
-	ctx, cancel := within(ctx, offLimit, "power off "+uuid)
+	ctx, cancel := wait.Within(ctx, offLimit, "power off "+uuid)
 	defer cancel()
 	return wait.Until(ctx, d.world.pace, "the power to be off", func(ctx context.Context) (bool, error) {
 		info, err := t.info(ctx, uuid)

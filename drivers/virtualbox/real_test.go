@@ -82,21 +82,21 @@ func TestReal(t *testing.T) {
 				b.world.arch = "arm64" // it can be made here, and not run
 			}
 			m := b.machine("m1", b.with(append(pairs, "disk-size", "100")...))
-			if err := m.open().Check(t.Context()); err != nil && name != "arm" {
+			if err := m.Open().Check(t.Context()); err != nil && name != "arm" {
 				t.Fatal(err)
 			}
-			m.create()
-			if s := m.status(); s.State != drivers.Running || s.Peer+s.Host == "" {
+			m.Create()
+			if s := m.Status(); s.State != drivers.Running || s.Peer+s.Host == "" {
 				t.Errorf("%+v", s)
 			}
-			if err := m.open().Kill(t.Context()); err != nil {
+			if err := m.Open().Kill(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := m.open().Start(t.Context()); err != nil {
+			if err := m.Open().Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			folder := m.recorded().Folder
-			m.remove()
+			folder := saved(m).Folder
+			m.Remove()
 			for _, list := range []string{"vms", "hdds", "dvds"} {
 				a, err := execute(t.Context(), path, []string{"list", list}, append(os.Environ(), "VBOX_USER_HOME="+home, r.server()))
 				if text := strings.TrimSpace(a.stdout); err != nil || strings.Contains(text, "UUID") || strings.Contains(text, "m1") {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 const removeLimit = 10 * time.Minute
@@ -28,7 +29,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "remove virtual machine "+st.Name)
+	ctx, cancel := wait.Within(ctx, removeLimit, "remove virtual machine "+st.Name)
 	defer cancel()
 	return d.locked(ctx, "removal", func(ctx context.Context) error {
 		if err := d.unregister(ctx, t, st.UUID, st.Folder); err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 const sshPort = 22
@@ -60,7 +61,7 @@ func (d *driver) reach(s drivers.Status, address string) drivers.Status {
 // one that Guest Additions tell. Empty: neither is known yet.
 func (d *driver) lease(ctx context.Context, t *tool) string {
 	st := &d.state.Value
-	out, err := t.run(ctx, "dhcpserver", "findlease", "--network", st.Network.internal(), "--mac-address", colons(st.MAC))
+	out, err := t.run(ctx, "dhcpserver", "findlease", "--network", st.Network.internal(), "--mac-address", localvm.Colons(st.MAC))
 	if err == nil {
 		for _, r := range parseRecords(out, "IP Address") {
 			if a, err := netip.ParseAddr(r["IP Address"]); err == nil && r["State"] != "expired" && r["State"] != "released" {

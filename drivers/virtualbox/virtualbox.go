@@ -145,16 +145,3 @@ func (h *homes) group(home string, t *tool) *batch.Group[string, vm] {
 	}
 	return g
 }
-
-// within bounds a phase of the work.
-func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, &lateError{what: what, limit: limit})
-}
-
-// lateError says which phase took too long.
-type lateError struct {
-	what  string
-	limit time.Duration
-}
-
-func (e *lateError) Error() string { return e.what + " took longer than " + e.limit.String() }

@@ -2,7 +2,6 @@ package virtualbox
 
 import (
 	"net/netip"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -156,21 +155,6 @@ func parseExtraData(out string) map[string]string {
 		}
 	}
 	return all
-}
-
-// parseMarks reads the marks in a virtual machine's description.
-func parseMarks(description string) map[string]string {
-	marks := map[string]string{}
-	for _, word := range strings.Fields(description) {
-		key, value, ok := strings.Cut(word, "=")
-		if !ok || !strings.HasPrefix(key, "machine-") {
-			continue
-		}
-		if text, err := url.QueryUnescape(value); err == nil {
-			marks[key] = text
-		}
-	}
-	return marks
 }
 
 // prefixOf returns an address with the prefix that a mask such as 255.255.255.0

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // recorded is a call of VBoxManage as it was recorded.
@@ -327,7 +328,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		parseExtraData(out)
-		parseMarks(out)
+		localvm.ParseMarks(out)
 		_ = newCallError([]string{"x"}, answer{stderr: out, exit: 1}).Error()
 	})
 }

@@ -40,3 +40,16 @@ func Until(ctx context.Context, p Pace, what string, ask func(context.Context) (
 		pause = min(pause*3/2+1, max(most, p.First))
 	}
 }
+
+// Within bounds a phase of the work. What ends it is a LateError.
+func Within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, &LateError{What: what, Limit: limit})
+}
+
+// LateError says which phase took too long.
+type LateError struct {
+	What  string
+	Limit time.Duration
+}
+
+func (e *LateError) Error() string { return e.What + " took longer than " + e.Limit.String() }

@@ -1,0 +1,135 @@
+package localvm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
+)
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	if id := localvm.NewUUID(); !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id) || id == localvm.NewUUID() {
+		t.Errorf("UUID %q", id)
+	}
+	if mac := localvm.NewMAC("080027"); !regexp.MustCompile(`^080027[0-9A-F]{6}$`).MatchString(mac) || mac == localvm.NewMAC("080027") {
+		t.Errorf("MAC address %q", mac)
+	}
+	if got := localvm.Colons("080027AABBCC"); got != "08:00:27:aa:bb:cc" {
+		t.Error(got)
+	}
+	for network, want := range map[string]string{
+		"192.168.56.1/24": "192.168.56.255", "10.9.0.1/16": "10.9.255.255", "10.0.0.9/29": "10.0.0.15", "10.1.2.3/32": "10.1.2.3", "0.0.0.0/0": "255.255.255.255",
+	} {
+		if got := localvm.LastOf(netip.MustParsePrefix(network)); got.String() != want {
+			t.Errorf("%s: %s", network, got)
+		}
+	}
+}
+
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	text := localvm.Marks(localvm.MarkStore, "01ab", localvm.MarkName, "m 1=ü&x", localvm.MarkIP, "")
+	if strings.Contains(text, localvm.MarkIP) || strings.Count(text, " ") != 1 {
+		t.Errorf("marks are %q", text)
+	}
+	got := localvm.ParseMarks("my notes, k=v\n" + text + "\nmachine-bad=%zz machine-alone")
+	if len(got) != 2 || got[localvm.MarkStore] != "01ab" || got[localvm.MarkName] != "m 1=ü&x" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestCopyDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	if err := os.WriteFile(from, []byte("content"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	cause := errors.New("enough")
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if err := localvm.CopyDisk(ended, from, to); !errors.Is(err, cause) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := filepath.Glob(to + "*"); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if err := localvm.CopyDisk(t.Context(), from, to); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(to)
+	if data, rerr := os.ReadFile(to); err != nil || rerr != nil || string(data) != "content" || info.Mode().Perm() != 0o600 {
+		t.Errorf("%q, %v, %v", data, err, rerr)
+	}
+}
+
+func TestBoot2Docker(t *testing.T) {
+	t.Parallel()
+	var disk bytes.Buffer
+	if err := localvm.WriteBoot2Docker(&disk, "ssh-ed25519 AAAA"); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(disk.Bytes(), []byte("boot2docker, please format-me\x00")) || bytes.Count(disk.Bytes(), []byte("ssh-ed25519 AAAA\n")) != 2 {
+		t.Errorf("the disk begins with %q", disk.Bytes()[:100])
+	}
+}
+
+func TestUserData(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "own"), []byte("#cloud-config\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := drivers.Env{Getenv: func(string) string { return home }}
+	for _, c := range []struct {
+		path, requested, want string
+		refused               bool
+	}{
+		{"", "", "", false},
+		{"", "asked", "asked", false},
+		{"~/own", "", "#cloud-config\n", false},
+		{filepath.Join(home, "own"), "asked", "", true},
+		{filepath.Join(home, "none"), "", "", true},
+	} {
+		var requested []byte
+		if c.requested != "" {
+			requested = []byte(c.requested)
+		}
+		got, err := localvm.UserData(env, "x-userdata", c.path, requested)
+		if string(got) != c.want || errors.Is(err, drivers.ErrOption) != c.refused {
+			t.Errorf("%q and %q: %q, %v", c.path, c.requested, got, err)
+		}
+	}
+}
+
+func TestRemoveFiles(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "machine")
+	mine, theirs := filepath.Join(folder, "mine"), filepath.Join(folder, "theirs")
+	for _, dir := range []string{mine, theirs} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := localvm.RemoveFiles(folder, "m1", mine, filepath.Join(folder, "never was")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(theirs); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(os.Remove(theirs), localvm.RemoveFiles(folder, "m1", mine)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is there: %v", err)
+	}
+}

@@ -1,0 +1,104 @@
+package qemu
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+func TestCreateStatus(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost()
+	b := fakeBench(t, h, nil)
+	b.must("create", b.create())
+	got := b.is(drivers.Running)
+	want := drivers.Status{State: drivers.Running, Host: "127.0.0.1", Peer: "192.168.86.11", User: "machine", SSHPort: 40001, EnginePort: 40002}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	args := strings.Join(h.only(t).args, " ")
+	for _, part := range []string{"-accel kvm", "hostfwd=tcp:127.0.0.1:40001-:22,hostfwd=tcp:127.0.0.1:40002-:2376", "file=efivars.fd", "mcast=239.192."} {
+		if !strings.Contains(args, part) {
+			t.Errorf("%s is not in %s", part, args)
+		}
+	}
+	disk, err := os.ReadFile(b.open().path(diskFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(disk), "create -q -f qcow2 -F qcow2 -b "+b.env.Cache) || !strings.HasSuffix(string(disk), " 20971520000") {
+		t.Errorf("disk was made by %s", disk)
+	}
+	images := b.open().Images()
+	if len(images) != 1 || !isFile(images[0]) {
+		t.Errorf("images in use are %q", images)
+	}
+	if data, err := b.open().Console(t.Context()); err != nil || string(data) != "Linux version 6.1\n" {
+		t.Errorf("console is %q, %v", data, err)
+	}
+	for _, file := range []string{seedFile, varsFile} {
+		if info, err := os.Stat(b.open().path(file)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", file, info, err)
+		}
+	}
+}
+
+// TestImageOfDisk keeps the record of what the disk is based on, also when create goes
+// on with another image under the same name.
+func TestImageOfDisk(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost()
+	image := testImage(t)
+	b := fakeBench(t, h, drivers.Values{"qemu-image": {image}})
+	b.must("create", b.create())
+	before := b.open().Images()
+	d := b.open()
+	d.state.Value.Made = false
+	b.must("save", d.state.Save())
+	changed := make([]byte, 1024)
+	copy(changed, "QFI\xfb\x00\x00\x00\x03")
+	b.must("change the image", os.WriteFile(image, changed, 0o600))
+	b.must("create again", b.create())
+	if after := b.open().Images(); !slices.Equal(before, after) {
+		t.Errorf("images were %q, are %q", before, after)
+	}
+}
+
+// TestEnginePortOfRequest forwards the port that the engine will have.
+func TestEnginePortOfRequest(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost()
+	b := fakeBench(t, h, nil)
+	b.req.OpenPorts = []drivers.Port{{Number: 7946, Protocol: "tcp", Peers: true}, {Number: 4789, Protocol: "udp"}, {Number: 2390, Protocol: "tcp"}}
+	b.must("create", b.create())
+	if args := strings.Join(h.only(t).args, " "); !strings.Contains(args, "-:2390") {
+		t.Errorf("2390 is not in %s", args)
+	}
+}
+
+// TestDirectKernel boots copies, so that the machine does not depend on where they were.
+func TestDirectKernel(t *testing.T) {
+	t.Parallel()
+	h := newFakeHost()
+	dir := t.TempDir()
+	k, i := filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initrd.img")
+	for path, text := range map[string]string{k: "kernel", i: "initrd"} {
+		if err := os.WriteFile(path, []byte(text), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := fakeBench(t, h, drivers.Values{"qemu-kernel": {k}, "qemu-initrd": {i}})
+	b.must("check", b.open().Check(t.Context()))
+	b.must("create", b.create())
+	args := h.only(t).args
+	if after(args, "-kernel") != kernelFile || after(args, "-initrd") != initrdFile {
+		t.Errorf("args are %q", args)
+	}
+	if data, err := os.ReadFile(b.open().path(kernelFile)); err != nil || string(data) != "kernel" {
+		t.Errorf("copy is %q, %v", data, err)
+	}
+}
