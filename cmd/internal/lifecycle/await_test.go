@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
@@ -74,9 +75,10 @@ func TestAwaitTellsTheLastErrorAtItsDeadline(t *testing.T) {
 	w := newWorld(t, "m1")
 	w.create(CreateRequest{Names: []string{"m1"}})
 	d := &told{first: []func(*drivers.Status) error{answers(drivers.ErrUnreachable)}, keep: true}
-	err := w.withTold(d, func(x *machine) error {
+	err := w.withTold(d, func(x *machine) (err error) {
 		x.m.Wait.SSH = 500 * time.Millisecond
-		return x.await(t.Context())
+		synctest.Test(t, func(t *testing.T) { err = x.await(t.Context()) })
+		return err
 	})
 	if !errors.Is(err, context.DeadlineExceeded) || ReasonOf(err).ID != "PROVIDER_UNREACHABLE" || d.asked < 2 {
 		t.Errorf("asked %d times: %v", d.asked, err)

@@ -160,11 +160,11 @@ func TestListEndsAtItsTimeout(t *testing.T) {
 	createURL(t, m, names, "tcp://"+ln.Addr().String())
 	createURL(t, m, []string{"alive"}, stubEngine(t, m, versionAPI))
 	start := time.Now()
-	rows, err := m.List(t.Context(), ListRequest{Timeout: 3 * time.Second})
+	rows, err := m.List(t.Context(), ListRequest{Timeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %s", took)
 	}
 	states := map[State]int{}

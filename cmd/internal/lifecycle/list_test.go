@@ -125,7 +125,7 @@ func TestListOfASlowProvider(t *testing.T) {
 	m := w.manager()
 	start := time.Now()
 	rows, err := m.List(t.Context(), ListRequest{Timeout: 200 * time.Millisecond})
-	if err != nil || len(rows) != 2 || time.Since(start) > 10*time.Second {
+	if err != nil || len(rows) != 2 || time.Since(start) > time.Minute {
 		t.Fatalf("rows %+v, %v after %s", rows, err, time.Since(start))
 	}
 	for _, r := range rows {

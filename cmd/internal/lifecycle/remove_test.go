@@ -160,7 +160,7 @@ func TestTasksHoldTheRemoval(t *testing.T) {
 	w.swarm([]string{"m1"}, []string{"w1"})
 	w.hosts["w1"].engine.AddTask("web", 1, time.Hour)
 	m := w.manager()
-	m.Wait.Drain = 300 * time.Millisecond
+	m.Wait.Drain = 2 * time.Second
 	_, err := m.Remove(t.Context(), RemoveRequest{Names: []string{"w1"}})
 	if !errors.Is(err, swarmboot.ErrTasks) || !strings.Contains(err.Error(), "web.1") {
 		t.Errorf("got %v", err)

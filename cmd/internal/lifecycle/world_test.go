@@ -39,6 +39,8 @@ type world struct {
 	steps   []string // "m1: create the host", in the order of their beginnings
 	onStep  func(step string)
 	onEvent func(what string) error // before each write, provider call and step on a host
+
+	following sync.Mutex // what was listed first must not be what hosts become last
 }
 
 func newWorld(t *testing.T, names ...string) *world {
@@ -130,6 +132,8 @@ func (w *world) takeSteps(text string) (found []string) {
 
 // follow brings the hosts to what the provider has: made, running, stopped or gone.
 func (w *world) follow() {
+	w.following.Lock()
+	defer w.following.Unlock()
 	resources, err := w.provider.Resources(w.t.Context())
 	if err != nil {
 		w.t.Error(err)
