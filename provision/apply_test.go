@@ -216,7 +216,7 @@ func waitFor(t *testing.T, file string) {
 
 func TestApplyLimit(t *testing.T) {
 	eachShell(t, func(t *testing.T, r shell) {
-		steps := []Step{{Name: "slow", Run: "echo so far; sleep 30", Limit: 500 * time.Millisecond, Hint: "wait"}}
+		steps := []Step{{Name: "slow", Run: "echo so far; sleep 30", Limit: 2 * time.Second, Hint: "wait"}}
 		err := Apply(t.Context(), r, steps, new(journal).step)
 		var step *StepError
 		if !errors.As(err, &step) || step.Code != -1 || !strings.Contains(step.Output, "so far") || step.Hint() != "wait" {

@@ -32,7 +32,7 @@ func TestWaitLocks(t *testing.T) {
 		freed := make(chan error, 1)
 		fd := int(f.Fd())
 		go func() {
-			<-time.After(1500 * time.Millisecond)
+			<-time.After(3 * time.Second)
 			freed <- syscall.Flock(fd, syscall.LOCK_UN)
 		}()
 		got, code = r.run(t, "wait_locks 20 "+file+"\necho after; true", "")

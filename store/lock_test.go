@@ -97,7 +97,7 @@ func TestLockSharedWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	why := errors.New("waited long enough")
-	ctx, stop := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, why)
+	ctx, stop := context.WithTimeoutCause(t.Context(), time.Second, why)
 	defer stop()
 	_, err = s.LockShared(ctx, "machine second")
 	if !errors.Is(err, ErrLocked) || !errors.Is(err, why) || !strings.Contains(err.Error(), "machine first") {

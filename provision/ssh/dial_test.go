@@ -25,35 +25,45 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 var errOutOfTime = errors.New("the phase is over")
 
+// soon is far less than what the tests' hosts would have one wait, and much for a loaded machine.
+const soon = 15 * time.Second
+
+// deadline is a context whose deadline passes when pass is called.
+func deadline(t *testing.T) (ctx context.Context, pass func()) {
+	t.Helper()
+	inner, cancel := context.WithCancelCause(t.Context())
+	return passing{inner}, func() { cancel(errOutOfTime) }
+}
+
+type passing struct{ context.Context }
+
+func (p passing) Err() error {
+	if p.Context.Err() != nil {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
 // states collects what Waiting is told.
 type states struct {
+	on   func(ssh.State) // is told too; may be nil
 	mu   sync.Mutex
-	all  []ssh.State
 	text []string
 }
 
 func (s *states) add(state ssh.State, detail string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.all = append(s.all, state)
 	s.text = append(s.text, string(state)+"|"+detail)
+	if s.on != nil {
+		s.on(state)
+	}
 }
 
 func (s *states) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.text, "; ")
-}
-
-func (s *states) has(state ssh.State) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, x := range s.all {
-		if x == state {
-			return true
-		}
-	}
-	return false
 }
 
 // peer is a TCP server that does no more than fn, which ends when the test does.
@@ -91,23 +101,17 @@ func TestDialReadyWaitsForTheServer(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{Stopped: true})
 	target := server.Target()
-	var told states
+	told := states{on: func(state ssh.State) {
+		if state == ssh.Refused {
+			server.Start()
+		}
+	}}
 	target.Waiting = told.add
-	started := make(chan time.Time, 1)
-	timer := time.AfterFunc(700*time.Millisecond, func() {
-		server.Start()
-		started <- time.Now()
-	})
-	defer timer.Stop()
 	c, err := ssh.DialReady(within(t, 20*time.Second), target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	// 100 ms between attempts, and slack for a loaded machine.
-	if late := time.Since(<-started); late > 1500*time.Millisecond {
-		t.Errorf("logged in %s after the server was up", late)
-	}
 	if got, want := told.String(), "connection refused|; ready|"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}
@@ -139,7 +143,7 @@ func TestNotReady(t *testing.T) {
 		text   string
 	}{
 		{"refused", refused, ssh.Refused, ": connection refused"},
-		{"silent", peer(t, silent), ssh.Banner, "no SSH banner: no progress within 150ms"},
+		{"silent", peer(t, silent), ssh.Banner, "no SSH banner: no progress within 500ms"},
 		{"hangs up", peer(t, hangUp), ssh.Banner, "no SSH banner: "},
 		{"not SSH", peer(t, func(_ context.Context, conn net.Conn) {
 			fmt.Fprint(conn, "HTTP/1.1 400 Bad Request\r\nX-SSH-Like: SSH-2.0\r\n\r\n")
@@ -155,13 +159,19 @@ func TestNotReady(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var told states
+			ctx, pass := deadline(t)
+			told := states{on: func(state ssh.State) {
+				if state == test.want {
+					pass()
+				}
+			}}
 			test.target.Waiting = told.add
-			limit := 600 * time.Millisecond
-			if test.want == ssh.Unresolved {
-				limit = 3 * time.Second // name servers may be slow to say no
+			banner := soon
+			if test.name == "silent" {
+				banner = 500 * time.Millisecond
 			}
-			_, err := ssh.DialPatience(within(t, limit), test.target, 5*time.Second, 150*time.Millisecond, true)
+			began := time.Now()
+			_, err := ssh.DialPatience(ctx, test.target, soon, banner, true)
 			var got *ssh.NotReadyError
 			if !errors.As(err, &got) {
 				t.Fatalf("got %v, want a NotReadyError", err)
@@ -175,14 +185,11 @@ func TestNotReady(t *testing.T) {
 			if text := err.Error(); !strings.Contains(text, test.text) || !strings.Contains(text, test.target.Host+":") || !strings.Contains(text, "; waited ") {
 				t.Errorf("got %q, want %q in it", text, test.text)
 			}
-			if got.Waited < limit-100*time.Millisecond || got.Waited > limit+2*time.Second {
+			if got.Waited <= 0 || got.Waited > time.Since(began) {
 				t.Errorf("waited %s", got.Waited)
 			}
 			if got.Hint() == "" {
 				t.Error("no hint")
-			}
-			if test.name != "stays silent after the banner" && !told.has(test.want) {
-				t.Errorf("told %q", told.String())
 			}
 		})
 	}
@@ -200,7 +207,7 @@ func TestDialMakesOneAttempt(t *testing.T) {
 	if strings.Contains(err.Error(), "waited") {
 		t.Errorf("%q tells of a wait", err)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > soon {
 		t.Errorf("took %s", took)
 	}
 }
@@ -209,12 +216,12 @@ func TestDialSilentServerIsBounded(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{Banner: -1})
 	began := time.Now()
-	_, err := ssh.DialPatience(t.Context(), server.Target(), time.Second, 100*time.Millisecond, false)
+	_, err := ssh.DialPatience(t.Context(), server.Target(), soon, 100*time.Millisecond, false)
 	var got *ssh.NotReadyError
 	if !errors.As(err, &got) || got.State != ssh.Banner {
 		t.Fatalf("got %v", err)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > soon {
 		t.Errorf("took %s", took)
 	}
 }
@@ -222,7 +229,7 @@ func TestDialSilentServerIsBounded(t *testing.T) {
 func TestDialLateBanner(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{Banner: 300 * time.Millisecond})
-	c, err := ssh.DialPatience(within(t, 20*time.Second), server.Target(), time.Second, 10*time.Second, false)
+	c, err := ssh.DialPatience(within(t, 20*time.Second), server.Target(), soon, soon, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,13 +249,17 @@ func TestDialReadyRetriesBrokenHandshakes(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{DropAfter: 300}) // within the key exchange
 	target := server.Target()
-	_, err := ssh.DialReady(within(t, 700*time.Millisecond), target)
+	ctx, pass := deadline(t)
+	done := make(chan error, 1)
+	go func() {
+		_, err := ssh.DialReady(ctx, target)
+		done <- err
+	}()
+	eventually(t, "a third attempt", func() bool { return server.Connections() >= 3 })
+	pass()
 	var got *ssh.NotReadyError
-	if !errors.As(err, &got) || got.State != ssh.HostKey {
+	if err := <-done; !errors.As(err, &got) || got.State != ssh.HostKey {
 		t.Fatalf("got %v", err)
-	}
-	if n := server.Connections(); n < 3 {
-		t.Errorf("%d attempts", n)
 	}
 }
 
@@ -257,9 +268,10 @@ func TestDialReadyWaitsForTheEndOfTheBoot(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{Booting: "System is booting up.\nPlease come back later."})
 	target := server.Target()
-	var told states
+	ctx, pass := deadline(t)
+	told := states{on: func(ssh.State) { pass() }}
 	target.Waiting = told.add
-	_, err := ssh.DialReady(within(t, 500*time.Millisecond), target)
+	_, err := ssh.DialReady(ctx, target)
 	var got *ssh.NotReadyError
 	if !errors.As(err, &got) || got.State != ssh.Authentication || errors.Is(err, ssh.ErrAuth) {
 		t.Fatalf("got %v", err)
@@ -291,7 +303,7 @@ func TestDialReadyCancelled(t *testing.T) {
 			if !errors.Is(err, why) || errors.Is(err, ssh.ErrNotReady) {
 				t.Errorf("got %v", err)
 			}
-			if took := time.Since(began); took > 2*time.Second {
+			if took := time.Since(began); took > soon {
 				t.Errorf("took %s", took)
 			}
 		})
@@ -324,9 +336,10 @@ func TestWaitingTellsALingeringStage(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{Banner: -1})
 	target := server.Target()
-	var told states
+	ctx, pass := deadline(t)
+	told := states{on: func(ssh.State) { pass() }}
 	target.Waiting = told.add
-	ssh.DialReady(within(t, 1500*time.Millisecond), target)
+	ssh.DialReady(ctx, target)
 	if got, want := told.String(), "no SSH banner|"; got != want {
 		t.Errorf("told %q, want %q", got, want)
 	}

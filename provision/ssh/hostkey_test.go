@@ -219,9 +219,9 @@ func TestPinIsOverWhenDialReturns(t *testing.T) {
 	target := server.Target()
 	target.KnownHosts, target.Pin = "", true
 	over := false
-	ctx := within(t, 500*time.Millisecond)
+	ctx, pass := deadline(t)
 	target.OnPin = func(string, string) error {
-		<-ctx.Done()
+		pass()
 		timer := time.NewTimer(200 * time.Millisecond) // a slow disk
 		<-timer.C
 		over = true
