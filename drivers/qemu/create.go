@@ -93,11 +93,29 @@ func (d *driver) make(ctx context.Context, req drivers.CreateRequest, binary str
 	if err != nil {
 		return fmt.Errorf("get image %s: %w", img, err)
 	}
-	d.state.Value.Image = file.Path
+	d.state.Value.Image = fromFolder(d.env.Dir, file.Path)
 	if err := d.state.Save(); err != nil {
 		return err
 	}
 	return d.env.Step(ctx, "make the disk", func(ctx context.Context) error { return d.makeDisk(ctx, binary, file) })
+}
+
+// fromFolder names a file as seen from a folder, so that both can be moved together. One
+// that has no such name, as on another drive of Windows, keeps its own.
+func fromFolder(dir, path string) string {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil {
+		return path
+	}
+	want, err := os.Stat(path)
+	if err != nil {
+		return path
+	}
+	seen, err := os.Stat(dir + string(filepath.Separator) + rel) // a link among the folders may lead elsewhere
+	if err != nil || !os.SameFile(want, seen) {
+		return path
+	}
+	return filepath.ToSlash(rel)
 }
 
 // image is the one that the machine is made from.
@@ -207,7 +225,7 @@ func (d *driver) makeDisk(ctx context.Context, binary string, img cloudimage.Fil
 	if err := os.Remove(made); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("make disk: %w", err)
 	}
-	if _, err := d.tool(ctx, "make disk", tool, "create", "-q", "-f", "qcow2", "-F", info.Format, "-b", img.Path, made, strconv.FormatInt(size, 10)); err != nil {
+	if _, err := d.tool(ctx, "make disk", tool, "create", "-q", "-f", "qcow2", "-F", info.Format, "-b", d.state.Value.Image, made, strconv.FormatInt(size, 10)); err != nil {
 		return err
 	}
 	if err := os.Rename(made, d.path(diskFile)); err != nil {

@@ -2,6 +2,7 @@ package qemu
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func TestCreateStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(string(disk), "create -q -f qcow2 -F qcow2 -b "+b.env.Cache) || !strings.HasSuffix(string(disk), " 20971520000") {
+	if !strings.HasPrefix(string(disk), "create -q -f qcow2 -F qcow2 -b ../") || !strings.HasSuffix(string(disk), " 20971520000") {
 		t.Errorf("disk was made by %s", disk)
 	}
 	images := b.open().Images()
@@ -101,4 +102,46 @@ func TestDirectKernel(t *testing.T) {
 	if data, err := os.ReadFile(b.open().path(kernelFile)); err != nil || string(data) != "kernel" {
 		t.Errorf("copy is %q, %v", data, err)
 	}
+}
+
+// TestMovedStore has the real qemu-img find the image of a disk after the folder of
+// the store was moved.
+func TestMovedStore(t *testing.T) {
+	t.Parallel()
+	qemu, err := exec.LookPath("qemu-img")
+	if err != nil {
+		t.Skip(err)
+	}
+	root := t.TempDir()
+	before, after := filepath.Join(root, "before, and more"), filepath.Join(root, "after")
+	image := filepath.Join(root, "image.qcow2")
+	if out, err := exec.CommandContext(t.Context(), qemu, "create", "-q", "-f", "qcow2", image, "1M").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	h := newFakeHost()
+	w := h.world()
+	w.run = execute
+	w.look = func(name string) (string, error) {
+		if filepath.Base(name) == "qemu-img" {
+			return qemu, nil
+		}
+		return h.world().look(name)
+	}
+	b := newBench(t, factory(w), "m1", filepath.Join(before, "cache"), drivers.Values{"qemu-image": {image}, "qemu-accel": {"tcg"}})
+	b.env.Dir = filepath.Join(before, "machines", "m1")
+	b.must("create", b.create())
+	b.must("kill", b.open().Kill(t.Context()))
+	if strings.Contains(string(b.state), before) {
+		t.Errorf("the record has a path of the store: %s", b.state)
+	}
+	b.must("move the store", os.Rename(before, after))
+	b.env.Cache, b.env.Dir = filepath.Join(after, "cache"), filepath.Join(after, "machines", "m1")
+	if images := b.open().Images(); len(images) != 1 || !isFile(images[0]) || !strings.HasPrefix(images[0], b.env.Cache) {
+		t.Errorf("images in use are %q", images)
+	}
+	disk := b.open().path(diskFile)
+	if out, err := exec.CommandContext(t.Context(), qemu, "info", "--backing-chain", disk).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	b.must("remove", b.open().Remove(t.Context()))
 }

@@ -78,10 +78,14 @@ func (d *driver) TakesUserData() bool { return true }
 
 // Images implements drivers.ImageUser.
 func (d *driver) Images() []string {
-	if d.state.Value.Image == "" {
+	path := d.state.Value.Image
+	if path == "" {
 		return nil
 	}
-	return []string{d.state.Value.Image}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(d.env.Dir, filepath.FromSlash(path))
+	}
+	return []string{path}
 }
 
 // State is what a machine has. What is about to be made is recorded before.
@@ -89,7 +93,7 @@ type State struct {
 	UUID     string `json:"uuid,omitempty"`     // of this life of the machine
 	Arch     string `json:"arch,omitempty"`     // of the guest, as GOARCH
 	User     string `json:"user,omitempty"`     // login user
-	Image    string `json:"image,omitempty"`    // path of the file that the disk is an overlay of
+	Image    string `json:"image,omitempty"`    // path of the file that the disk is an overlay of, as seen from the machine's folder
 	Firmware string `json:"firmware,omitempty"` // bios, uefi or kernel
 	Code     string `json:"code,omitempty"`     // path of the UEFI firmware
 	Initrd   bool   `json:"initrd,omitempty"`   // there is one
