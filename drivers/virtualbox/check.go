@@ -3,6 +3,7 @@ package virtualbox
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -94,13 +95,38 @@ func (d *driver) checkHost(ctx context.Context, t *tool) error {
 		}
 	}
 	if d.world.arch == "amd64" && info["Processor supports HW virtualization"] == "no" {
-		why := "this computer's processor offers VirtualBox no hardware virtualization"
-		if d.world.os == "windows" {
-			why += ": it is switched off, or Hyper-V has it"
-		}
-		return &drivers.HintError{Err: fmt.Errorf("%s: %w", why, drivers.ErrUnsupported), Advice: adviceVTx}
+		return d.withoutVTx(ctx, t)
 	}
 	return nil
+}
+
+// withoutVTx says what it means that VirtualBox sees no hardware virtualization. If
+// Hyper-V has it, VirtualBox goes by Hyper-V.
+func (d *driver) withoutVTx(ctx context.Context, t *tool) error {
+	why := "this computer's processor offers VirtualBox no hardware virtualization"
+	if d.world.os == "windows" {
+		switch runs, err := d.hypervisorRuns(ctx, t); {
+		case err != nil:
+			why += ": it is switched off, or Hyper-V has it"
+		case runs:
+			d.env.Note(ctx, "Hyper-V has this computer's hardware virtualization: VirtualBox runs virtual machines by it, and may be slow")
+			return nil
+		}
+	}
+	return &drivers.HintError{Err: fmt.Errorf("%s: %w", why, drivers.ErrUnsupported), Advice: adviceVTx}
+}
+
+// hypervisorRuns asks Windows whether it runs on Hyper-V.
+func (d *driver) hypervisorRuns(ctx context.Context, t *tool) (bool, error) {
+	path := filepath.Join(d.env.Getenv("SystemRoot"), "System32", "WindowsPowerShell", "v1.0", "powershell.exe")
+	a, err := t.exec(ctx, path, []string{
+		"-NoLogo", "-NoProfile", "-NonInteractive", "-Command", "(Get-CimInstance -ClassName Win32_ComputerSystem).HypervisorPresent",
+	}, t.env)
+	t.log.DebugContext(ctx, "PowerShell", "exit", a.exit, "stdout", a.stdout, "stderr", a.stderr, "error", err)
+	if err != nil {
+		return false, err
+	}
+	return strconv.ParseBool(strings.TrimSpace(a.stdout))
 }
 
 // processors returns how many processors this computer has, within reason.

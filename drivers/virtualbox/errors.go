@@ -92,7 +92,7 @@ func meaning(code, text string) (kind error, advice string) {
 	case has("Could not find a registered machine", "Could not find file for the medium"):
 		return drivers.ErrNotFound, ""
 	case has("VERR_VMX_NO_VMX", "VERR_SVM_NO_SVM", "VERR_VMX_MSR_ALL_VMX_DISABLED", "VERR_VMX_MSR_VMX_DISABLED",
-		"VERR_SVM_DISABLED", "VERR_VMX_MSR_LOCKED_OR_DISABLED", "VERR_NEM_NOT_AVAILABLE"):
+		"VERR_SVM_DISABLED", "VERR_VMX_MSR_LOCKED_OR_DISABLED", "VERR_NEM_NOT_AVAILABLE", "VERR_NEM_VM_CREATE_FAILED"):
 		return drivers.ErrUnsupported, adviceVTx
 	case has("VERR_VMX_IN_VMX_ROOT_MODE", "VERR_SVM_IN_USE"):
 		return drivers.ErrInUse, "another hypervisor has the processor's virtualization, such as KVM or Hyper-V: stop its virtual machines, " +
@@ -114,7 +114,8 @@ func meaning(code, text string) (kind error, advice string) {
 
 const (
 	adviceVTx = "switch on VT-x or AMD-V (SVM) in the firmware setup of this computer; in a virtual machine, nested virtualization at its host; " +
-		"on Windows, Hyper-V keeps it from VirtualBox: use -d hyperv or switch Hyper-V off. --virtualbox-no-vtx-check goes on in spite of it"
+		"on Windows, if Hyper-V has it, switch on the feature Windows Hypervisor Platform, by which VirtualBox can run, use -d hyperv, " +
+		"or switch Hyper-V off. --virtualbox-no-vtx-check goes on in spite of it"
 	adviceKernel = "load VirtualBox's kernel modules: on Linux sudo /sbin/vboxconfig or sudo modprobe -a vboxdrv vboxnetadp vboxnetflt " +
 		"(install virtualbox-dkms and the kernel's headers, and sign the modules for Secure Boot); on macOS allow Oracle's extension in Privacy & Security; on Windows repair the installation"
 	adviceLocked = "close its window and its settings in VirtualBox, and try again"

@@ -109,6 +109,29 @@ func (d *driver) forward(ctx context.Context, t *tool, p plan, info map[string]s
 	return nil
 }
 
+// reforward is forward for a virtual machine that runs.
+func (d *driver) reforward(ctx context.Context, t *tool) error {
+	st := &d.state.Value
+	info, err := t.info(ctx, st.UUID)
+	if err != nil {
+		return err
+	}
+	old, rules := plan{SSHPort: st.SSHPort, EnginePort: st.EnginePort}.rules(info)
+	var changes [][]string
+	for _, name := range old {
+		changes = append(changes, []string{"delete", name})
+	}
+	for i := 1; i < len(rules); i += 2 {
+		changes = append(changes, rules[i:i+1])
+	}
+	for _, change := range changes {
+		if err := t.do(ctx, append([]string{"controlvm", st.UUID, "natpf1"}, change...)...); err != nil {
+			return fmt.Errorf("forward a port to %s: %w", st.Name, err)
+		}
+	}
+	return nil
+}
+
 // hasValue tells whether a numbered key has a value.
 func hasValue(info map[string]string, prefix, value string) bool {
 	for k, v := range info {

@@ -1,8 +1,11 @@
 package virtualbox
 
 import (
+	"context"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
@@ -18,19 +21,24 @@ func TestHost(t *testing.T) {
 		world         func(*bench)
 		kind          error
 		words, advice string
+		notes         string
 	}{
 		"not installed": {world: func(b *bench) { b.vars["PATH"] = "/nonexistent"; b.world.os = "plan9" },
 			kind: drivers.ErrUnreachable, words: "VirtualBox is not installed", advice: "-d docker"},
-		"too old":    {cfg: vboxsim.Config{Version: "6.0.24r139119"}, kind: drivers.ErrUnsupported, words: "6.0.24 is too old, 6.1 is needed", advice: "newer"},
-		"no VT-x":    {cfg: vboxsim.Config{NoVTx: true}, kind: drivers.ErrUnsupported, words: "no hardware virtualization", advice: "nested virtualization"},
-		"Hyper-V":    {cfg: vboxsim.Config{NoVTx: true}, world: func(b *bench) { b.world.os = "windows"; b.vars["VBOX_INSTALL_PATH"] = windowsTool(b) }, kind: drivers.ErrUnsupported, words: "or Hyper-V has it", advice: "-d hyperv"},
+		"too old": {cfg: vboxsim.Config{Version: "6.0.24r139119"}, kind: drivers.ErrUnsupported, words: "6.0.24 is too old, 6.1 is needed", advice: "newer"},
+		"no VT-x": {cfg: vboxsim.Config{NoVTx: true}, kind: drivers.ErrUnsupported, words: "no hardware virtualization", advice: "nested virtualization"},
+		"no VT-x on Windows": {cfg: vboxsim.Config{NoVTx: true}, world: func(b *bench) { onWindows(b, "False") },
+			kind: drivers.ErrUnsupported, words: "no hardware virtualization", advice: "firmware setup"},
+		"Hyper-V": {cfg: vboxsim.Config{NoVTx: true}, world: func(b *bench) { onWindows(b, "True") }, notes: "Hyper-V has this computer's hardware virtualization"},
+		"PowerShell says nothing": {cfg: vboxsim.Config{NoVTx: true}, world: func(b *bench) { onWindows(b, "") },
+			kind: drivers.ErrUnsupported, words: "or Hyper-V has it", advice: "-d hyperv"},
 		"not asked":  {cfg: vboxsim.Config{NoVTx: true}, pairs: []string{"no-vtx-check", "true"}},
 		"no modules": {cfg: vboxsim.Config{NoKernel: true}, kind: drivers.ErrUnsupported, words: "kernel modules are not loaded", advice: "vboxconfig"},
 		"range":      {pairs: []string{"hostonly-cidr", "192.168.99.1/24"}, kind: drivers.ErrOption, words: "no host-only network in 192.168.99.0/24, but 192.168.56.0/21", advice: "networks.conf"},
 		"range allowed": {pairs: []string{"hostonly-cidr", "10.9.0.1/16"}, world: func(b *bench) {
 			vmtest.Write(t, b.world.networks, "# ours\n* 192.168.56.0/21 10.9.0.0/16 # and more\n* fe80::/10\n", 0o600)
 		}},
-		"range of Windows":    {pairs: []string{"hostonly-cidr", "192.168.99.1/24"}, world: func(b *bench) { b.world.os = "windows"; b.vars["VBOX_INSTALL_PATH"] = windowsTool(b) }},
+		"range of Windows":    {pairs: []string{"hostonly-cidr", "192.168.99.1/24"}, world: func(b *bench) { onWindows(b, "False") }},
 		"range before 6.1.28": {cfg: vboxsim.Config{Version: "6.1.26r145957"}, pairs: []string{"hostonly-cidr", "192.168.99.1/24"}},
 		"other network": {world: func(b *bench) {
 			b.world.addrs = func() ([]hostAddr, error) { return []hostAddr{{"wlan0", netip.MustParsePrefix("192.168.0.9/16")}}, nil }
@@ -52,7 +60,11 @@ func TestHost(t *testing.T) {
 			if c.world != nil {
 				c.world(b)
 			}
-			err := b.machine("m1", b.with(c.pairs...)).Open().Check(t.Context())
+			m := b.machine("m1", b.with(c.pairs...))
+			err := m.Open().Check(t.Context())
+			if !m.Noted(c.notes) {
+				t.Errorf("notes are %q", m.Notes)
+			}
 			if c.words == "" {
 				if err != nil {
 					t.Error(err)
@@ -64,9 +76,20 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// windowsTool returns a folder with a VBoxManage.exe.
-func windowsTool(b *bench) string {
+// onWindows makes the bench one of Windows, whose PowerShell says whether a hypervisor
+// runs.
+func onWindows(b *bench, hypervisor string) {
 	dir := filepath.Join(b.vars["HOME"], "windows")
 	vmtest.Write(b.t, filepath.Join(dir, "VBoxManage.exe"), "", 0o755)
-	return dir
+	b.world.os, b.vars["VBOX_INSTALL_PATH"], b.vars["SystemRoot"] = "windows", dir, `C:\Windows`
+	manage := b.world.exec
+	b.world.exec = func(ctx context.Context, path string, args, env []string) (answer, error) {
+		switch {
+		case !strings.HasSuffix(path, "powershell.exe"):
+			return manage(ctx, path, args, env)
+		case hypervisor == "":
+			return answer{}, os.ErrNotExist
+		}
+		return answer{stdout: hypervisor + "\r\n"}, nil
+	}
 }

@@ -52,7 +52,7 @@ func newBenchAt(t testing.TB, cfg vboxsim.Config, shared string) *bench {
 	var port atomic.Int32
 	port.Store(50000)
 	b.world = world{
-		os: "linux", arch: "amd64", networks: filepath.Join(dir, "networks.conf"),
+		os: "linux", arch: "amd64", networks: filepath.Join(dir, "networks.conf"), leases: filepath.Join(dir, "dhcpd_leases"),
 		exec: func(ctx context.Context, _ string, args, _ []string) (answer, error) {
 			a := box.Run(ctx, dir, args)
 			return answer{a.Stdout, a.Stderr, a.Exit}, nil

@@ -1,8 +1,10 @@
 package virtualbox
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -141,6 +143,44 @@ func TestForwarded(t *testing.T) {
 	other.Create()
 	if o := other.Status(); o.SSHPort == now.SSHPort || o.EnginePort == now.EnginePort {
 		t.Errorf("two machines share a port: %+v, %+v", now, o)
+	}
+}
+
+// TestForwardedAfterSave has a saved machine come back while another program listens at
+// its port: its settings cannot be changed before it runs.
+func TestForwardedAfterSave(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, vboxsim.Config{})
+	m := b.machine("m1", b.with("access", "forwarded"))
+	m.Create()
+	before := m.Status()
+	b.manage("controlvm", "m1", "savestate")
+	w := b.world
+	w.free = func(port int) bool { return port != before.SSHPort }
+	var changes [][]string
+	w.exec = func(ctx context.Context, path string, args, env []string) (answer, error) {
+		if args[0] == "controlvm" && args[2] == "natpf1" {
+			changes = append(changes, args[3:])
+			return answer{}, nil
+		}
+		return b.world.exec(ctx, path, args, env)
+	}
+	m.Factory = factory(w)
+	if err := m.Open().Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	now := m.Status()
+	if now.SSHPort == before.SSHPort || now.EnginePort != before.EnginePort {
+		t.Errorf("was %+v, is %+v", before, now)
+	}
+	want := [][]string{{"delete", "ssh"}, {fmt.Sprintf("ssh,tcp,127.0.0.1,%d,,22", now.SSHPort)}}
+	if !reflect.DeepEqual(changes, want) {
+		t.Errorf("changes are %q, want %q", changes, want)
+	}
+	b.manage("controlvm", "m1", "savestate")
+	changes = nil
+	if err := m.Open().Start(t.Context()); err != nil || m.Status() != now {
+		t.Errorf("%v, %+v", err, m.Status())
 	}
 }
 

@@ -67,7 +67,7 @@ func (d *driver) run(ctx context.Context, t *tool, v version) error {
 	case drivers.Paused:
 		return d.start(ctx, t, func(ctx context.Context) error { return d.resume(ctx, t) }, false)
 	case drivers.Saved:
-		return d.start(ctx, t, func(ctx context.Context) error { return d.boot(ctx, t) }, false)
+		return d.start(ctx, t, func(ctx context.Context) error { return d.restore(ctx, t) }, false)
 	}
 	return d.start(ctx, t, func(ctx context.Context) error {
 		if err := d.prepare(ctx, t, v); err != nil {
@@ -217,6 +217,27 @@ func (d *driver) boot(ctx context.Context, t *tool) error {
 		return d.explainStart(ctx, t, err)
 	}
 	return nil
+}
+
+// restore has a saved virtual machine go on. Ports that others have taken meanwhile are
+// replaced once it runs: before, its settings cannot be changed.
+func (d *driver) restore(ctx context.Context, t *tool) error {
+	all, err := t.vms(ctx)
+	if err != nil {
+		return err
+	}
+	st := &d.state.Value
+	before := *st
+	if err := d.choosePorts(all); err != nil {
+		return err
+	}
+	if err := d.boot(ctx, t); err != nil || before.SSHPort == st.SSHPort && before.EnginePort == st.EnginePort {
+		return err
+	}
+	if err := d.state.Save(); err != nil {
+		return err
+	}
+	return d.reforward(ctx, t)
 }
 
 func (d *driver) explainStart(ctx context.Context, t *tool, err error) error {

@@ -61,6 +61,14 @@ func (d *driver) reach(s drivers.Status, address string) drivers.Status {
 // one that Guest Additions tell. Empty: neither is known yet.
 func (d *driver) lease(ctx context.Context, t *tool) string {
 	st := &d.state.Value
+	if st.Network.Net { // macOS gives the addresses there
+		if text, err := os.ReadFile(d.world.leases); err == nil {
+			if address := parseLeases(string(text), st.MAC, st.Name, st.CIDR); address != "" {
+				return address
+			}
+		}
+		return d.told(ctx, t)
+	}
 	out, err := t.run(ctx, "dhcpserver", "findlease", "--network", st.Network.internal(), "--mac-address", localvm.Colons(st.MAC))
 	if err == nil {
 		for _, r := range parseRecords(out, "IP Address") {
@@ -69,9 +77,30 @@ func (d *driver) lease(ctx context.Context, t *tool) string {
 			}
 		}
 	}
-	out, err = t.run(ctx, "guestproperty", "get", st.UUID, "/VirtualBox/GuestInfo/Net/1/V4/IP")
-	if err == nil {
-		if a, err := netip.ParseAddr(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(out), "Value:"))); err == nil {
+	return d.told(ctx, t)
+}
+
+// told asks for the address that Guest Additions tell of adapter 2, which may have any
+// place in the guest's list.
+func (d *driver) told(ctx context.Context, t *tool) string {
+	const most = 8
+	property := func(n int, name string) string {
+		out, err := t.run(ctx, "guestproperty", "get", d.state.Value.UUID, fmt.Sprintf("/VirtualBox/GuestInfo/Net/%d/%s", n, name))
+		value, ok := strings.CutPrefix(strings.TrimSpace(out), "Value:")
+		if err != nil || !ok {
+			return ""
+		}
+		return strings.TrimSpace(value)
+	}
+	for n := range most {
+		mac := property(n, "MAC")
+		if mac == "" {
+			return ""
+		}
+		if !strings.EqualFold(mac, d.state.Value.MAC) {
+			continue
+		}
+		if a, err := netip.ParseAddr(property(n, "V4/IP")); err == nil {
 			return a.String()
 		}
 	}

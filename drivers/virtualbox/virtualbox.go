@@ -40,6 +40,7 @@ type world struct {
 	os, arch string
 	exec     execFunc
 	networks string // path of networks.conf
+	leases   string // path of the leases of macOS's DHCP server
 	addrs    func() ([]hostAddr, error)
 	free     func(port int) bool // 127.0.0.1:port can be listened at; 0: never
 	pick     func() (int, error) // a port that can be listened at
@@ -52,6 +53,7 @@ func local() world {
 		os: runtime.GOOS, arch: runtime.GOARCH,
 		exec:     execute,
 		networks: "/etc/vbox/networks.conf",
+		leases:   "/var/db/dhcpd_leases",
 		addrs:    hostAddrs,
 		free:     portFree,
 		pick:     pickPort,

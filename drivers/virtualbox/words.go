@@ -142,6 +142,60 @@ func parseRecords(out, first string) []record {
 	return all
 }
 
+// parseLeases finds the newest address in a network that macOS gave to a MAC address, in
+// its own file of leases: blocks in braces, with lines of key=value. MAC addresses have
+// no leading zeros there. A guest may have told another identity than its MAC address;
+// then it is known by its name.
+func parseLeases(text, mac, name, cidr string) string {
+	network, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return ""
+	}
+	address := ""
+	best := uint64(0)
+	for block := range strings.SplitSeq(text, "{") {
+		block, _, _ = strings.Cut(block, "}")
+		lease := map[string]string{}
+		for _, line := range splitLines(block) {
+			if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+				lease[key] = value
+			}
+		}
+		a, err := netip.ParseAddr(lease["ip_address"])
+		if err != nil || !network.Contains(a) {
+			continue
+		}
+		ends, err := strconv.ParseUint(strings.TrimPrefix(lease["lease"], "0x"), 16, 62)
+		if err != nil {
+			continue
+		}
+		switch {
+		case sameMAC(lease["hw_address"], mac):
+			ends |= 1 << 63 // before any that only has the name
+		case name == "" || lease["name"] != name:
+			continue
+		}
+		if ends >= best {
+			best, address = ends, a.String()
+		}
+	}
+	return address
+}
+
+// sameMAC compares 1,8:0:27:1:aa:b with 08002701AA0B. The first number says that it is
+// an address of Ethernet.
+func sameMAC(hardware, mac string) bool {
+	var b strings.Builder
+	parts := strings.Split(strings.TrimPrefix(hardware, "1,"), ":")
+	for _, p := range parts {
+		if len(p) == 1 {
+			b.WriteByte('0')
+		}
+		b.WriteString(p)
+	}
+	return len(parts) == 6 && strings.EqualFold(b.String(), mac)
+}
+
 // parseExtraData reads the answer to getextradata global enumerate.
 func parseExtraData(out string) map[string]string {
 	all := map[string]string{}

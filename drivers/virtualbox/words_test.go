@@ -327,6 +327,9 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("range %v", p)
 			}
 		}
+		if a := parseLeases(out, "080027AABBCC", "m1", "192.168.56.1/24"); a != "" && !strings.HasPrefix(a, "192.168.56.") {
+			t.Errorf("address %s", a)
+		}
 		parseExtraData(out)
 		localvm.ParseMarks(out)
 		_ = newCallError([]string{"x"}, answer{stderr: out, exit: 1}).Error()
