@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,14 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/provision/ssh"
@@ -132,23 +128,13 @@ func (x *machine) clientPort() int {
 	return x.enginePort()
 }
 
-// credentials returns the folder that holds the machine's ca.pem, cert.pem and key.pem: its own,
-// or the store's for machines that were never provisioned.
-func (x *machine) credentials() string {
-	dir := x.m.Store.MachineDir(x.rec.Name)
-	if _, err := os.Stat(filepath.Join(dir, certFile)); err == nil {
-		return dir
-	}
-	return x.m.Store.CertsDir()
-}
-
 // engine opens the machine's engine with what is on disk. dial may be nil.
-func (x *machine) engine(dial dialFunc) (*engine, error) {
+func (x *machine) engine(ctx context.Context, dial dialFunc) (*engine, error) {
 	base, err := x.engineBase()
 	if err != nil {
 		return nil, err
 	}
-	conf, err := clientTLS(x.credentials())
+	conf, err := x.clientTLS(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open engine of %q: %w", x.rec.Name, err)
 	}
@@ -222,31 +208,6 @@ func (e *engine) close() {
 	if e.tunnel != nil {
 		e.tunnel.close()
 	}
-}
-
-// clientTLS reads what a client identifies itself with and whom it trusts.
-func clientTLS(dir string) (*tls.Config, error) {
-	ca, err := os.ReadFile(filepath.Join(dir, caFile))
-	if err != nil {
-		return nil, err
-	}
-	pair, err := readPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
-	if err != nil {
-		return nil, err
-	}
-	return pairTLS(ca, pair)
-}
-
-func pairTLS(ca []byte, pair certs.Pair) (*tls.Config, error) {
-	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
-	if err != nil {
-		return nil, fmt.Errorf("read client certificate: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("read %s: %w", caFile, certs.ErrMalformed)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // engineVersion is what an engine says of itself.

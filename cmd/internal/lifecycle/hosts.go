@@ -267,7 +267,7 @@ func (x *machine) survey(ctx context.Context, conn *ssh.Client, a authority, wan
 // verifyEngine asks the engine for its version over TLS, as a client would, and records it.
 func (x *machine) verifyEngine(ctx context.Context, conn *ssh.Client, want provision.Engine) error {
 	dial := x.dialer(conn)
-	eng, err := x.engine(dial)
+	eng, err := x.engine(ctx, dial)
 	if err != nil {
 		return err
 	}

@@ -260,7 +260,7 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 }
 
 func (x *machine) askVersion(ctx context.Context) (string, error) {
-	eng, err := x.engine(nil)
+	eng, err := x.engine(ctx, nil)
 	if err != nil {
 		return "", err
 	}

@@ -51,6 +51,11 @@ func (m *Manager) lock(ctx context.Context, name string) (*machine, error) {
 	if err := x.open(); err != nil {
 		return nil, errors.Join(err, txn.Close())
 	}
+	if _, err := x.clientPair(); err != nil && x.hasClientCert() {
+		if err := x.putClientPair(ctx); err != nil {
+			m.Log.Warn("client certificate cannot be mended", "machine", name, "err", err)
+		}
+	}
 	return x, nil
 }
 

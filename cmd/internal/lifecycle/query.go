@@ -105,7 +105,7 @@ func (m *Manager) Endpoint(ctx context.Context, name string, swarm bool) (Endpoi
 
 // ask puts one question to the engine.
 func (x *machine) ask(ctx context.Context) error {
-	eng, err := x.engine(nil)
+	eng, err := x.engine(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (m *Manager) EngineVersion(ctx context.Context, name string) (string, error
 	if err := x.locateFresh(ctx); err != nil {
 		return "", err
 	}
-	eng, err := x.engine(nil)
+	eng, err := x.engine(ctx, nil)
 	if err != nil {
 		return "", err
 	}

@@ -64,7 +64,7 @@ func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer strin
 			if a.x, a.err = m.view(name); a.err != nil {
 				return
 			}
-			if a.eng, a.err = a.x.engine(nil); a.err != nil {
+			if a.eng, a.err = a.x.engine(ctx, nil); a.err != nil {
 				return
 			}
 			switch seen := swarmboot.Inspect(ctx, a.eng); {
@@ -248,7 +248,7 @@ func (m *Manager) drainLimit() time.Duration {
 }
 
 func (m *Manager) leaveCluster(ctx context.Context, x *machine, cluster store.Cluster, force bool) error {
-	self, err := x.engine(nil)
+	self, err := x.engine(ctx, nil)
 	if err != nil {
 		m.Log.Warn("engine cannot be opened", "machine", x.rec.Name, "err", err)
 	} else {

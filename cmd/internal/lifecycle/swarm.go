@@ -166,7 +166,7 @@ func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store
 			return nil, err
 		}
 		want.Nodes = append(want.Nodes, node)
-		eng, err := n.engine(n.dialer(n.conn))
+		eng, err := n.engine(ctx, n.dialer(n.conn))
 		if err != nil {
 			return nil, err
 		}
@@ -182,7 +182,7 @@ func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store
 			m.Log.Warn("member of the swarm cannot be opened", "machine", name, "err", err)
 			continue
 		}
-		eng, err := x.engine(nil)
+		eng, err := x.engine(ctx, nil)
 		if err != nil {
 			m.Log.Warn("member of the swarm cannot be reached", "machine", name, "err", err)
 			continue
