@@ -127,6 +127,14 @@ type ImageUser interface {
 	Images() []string
 }
 
+// Imager is implemented by drivers that can make an image of a host's disk, from which
+// others can be made.
+type Imager interface {
+	// Image writes the disk of a stopped host to the file to, which does not exist, as
+	// one that needs no other file. Its format is whatever suits the provider.
+	Image(ctx context.Context, to string) error
+}
+
 // Resource is something at a provider that carries a store's tag.
 type Resource struct {
 	Kind    string // in the provider's words, such as "instance" or "security group"

@@ -45,6 +45,14 @@ type Record struct {
 	UserData      string    `json:",omitempty"` // SHA-256 of the user data that the host gets at birth; empty: none
 
 	NoStoredSecrets bool `json:",omitempty"` // the secrets of the driver's options are the user's to give
+
+	Bake *Bake `json:",omitempty"` // it is made for an image of its disk; nil: to be used
+}
+
+// Bake is what becomes of a machine that is made for an image of its disk.
+type Bake struct {
+	Image  string // the name that the image gets
+	Sealed bool   `json:",omitempty"` // what made it this machine was taken out; it shuts down
 }
 
 // Problem is why the last command on a machine did not finish.

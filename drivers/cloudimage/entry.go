@@ -176,13 +176,14 @@ func (c *Cache) Remove(ctx context.Context, f File) error {
 	return removeAll(dir + unready)
 }
 
-// RemovePartial removes what is left of downloads that nobody is at work on.
+// RemovePartial removes what is left of downloads, and of images that were made here,
+// that nobody is at work on.
 func (c *Cache) RemovePartial() error {
+	errs := []error{c.removeUnbaked()}
 	entries, err := os.ReadDir(c.downloads())
 	if err != nil {
-		return ignoreAbsent(err)
+		return errors.Join(append(errs, ignoreAbsent(err))...)
 	}
-	var errs []error
 	for _, e := range entries {
 		path := strings.TrimSuffix(filepath.Join(c.downloads(), e.Name()), ".json")
 		var said partSaid

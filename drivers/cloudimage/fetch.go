@@ -51,8 +51,11 @@ func (g *getting) transfer(ctx context.Context, want string) (source, string, er
 	if err != nil {
 		return source{}, "", fmt.Errorf("%w: %w", ErrFetch, err)
 	}
-	if u.Scheme == "file" {
+	switch u.Scheme {
+	case "file":
 		return g.copyFile(ctx, filePath(u), want)
+	case bakedScheme:
+		return source{}, "", fmt.Errorf("%w: %s was made on this computer and is not in the cache any more", ErrFetch, g.img)
 	}
 	return g.download(ctx, want)
 }

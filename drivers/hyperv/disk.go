@@ -28,11 +28,11 @@ func (d *driver) image() (cloudimage.Image, error) {
 	}
 	every := slices.Concat(formats(), foreignFormats())
 	if _, err := d.world.look("qemu-img"); err == nil {
-		return cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, every, "uefi")
+		return cloudimage.For(d.env).Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, every, "uefi")
 	}
-	img, err := cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats(), "uefi")
+	img, err := cloudimage.For(d.env).Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats(), "uefi")
 	if err != nil {
-		if other, oerr := cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, every, "uefi"); oerr == nil {
+		if other, oerr := cloudimage.For(d.env).Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, every, "uefi"); oerr == nil {
 			return img, needsQemuImg(d.cfg.Image, other.Format)
 		}
 	}

@@ -124,7 +124,7 @@ func (d *driver) image() (cloudimage.Image, error) {
 	if d.cfg.Kernel == "" && d.cfg.Firmware != auto {
 		firmware = []string{d.cfg.Firmware}
 	}
-	return cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.guestArch(), formats(), firmware...)
+	return cloudimage.For(d.env).Parse(d.cfg.Image, d.cfg.ImageChecksum, d.guestArch(), formats(), firmware...)
 }
 
 // firmware chooses what the machine boots with, and copies what it needs for it.

@@ -149,6 +149,12 @@ func (h *fakeHost) tool(path string, args []string) answer {
 			return answer{exit: 1, stderr: "qemu-img: " + disk + ": " + err.Error()}
 		}
 		return answer{}
+	case args[0] == "convert":
+		to := args[len(args)-1]
+		if err := os.WriteFile(to, []byte(strings.Join(args, " ")), 0o600); err != nil {
+			return answer{exit: 1, stderr: "qemu-img: " + to + ": " + err.Error()}
+		}
+		return answer{}
 	case slices.Contains(args, "-no-reboot"):
 		h.mu.Lock()
 		defer h.mu.Unlock()

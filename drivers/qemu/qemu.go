@@ -64,6 +64,7 @@ var (
 	_ drivers.UserDataTaker = (*driver)(nil)
 	_ drivers.ConsoleReader = (*driver)(nil)
 	_ drivers.ImageUser     = (*driver)(nil)
+	_ drivers.Imager        = (*driver)(nil)
 	_ drivers.Orphans       = (*driver)(nil)
 )
 

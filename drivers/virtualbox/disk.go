@@ -27,9 +27,9 @@ func (d *driver) image(v version) (cloudimage.Image, error) {
 		formats = []string{"raw", "vdi", "vmdk", "vhd", "qcow2"}
 	}
 	if f := d.wantFirmware(); f != "" {
-		return cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats, f)
+		return cloudimage.For(d.env).Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats, f)
 	}
-	return cloudimage.Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats)
+	return cloudimage.For(d.env).Parse(d.cfg.Image, d.cfg.ImageChecksum, d.world.arch, formats)
 }
 
 // wantFirmware returns what the machine boots with in the catalogue's words; empty:

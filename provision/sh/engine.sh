@@ -210,3 +210,15 @@ restart_engine() {
 	esac
 	rm -f "$restart_mark"
 }
+
+# stop_engine INIT: nothing may start it again before the host boots.
+stop_engine() {
+	case $1 in
+	systemd)
+		systemctl stop docker.socket docker.service 2>/dev/null || :
+		[ "$(systemctl is-active docker.service)" != active ]
+		;;
+	openrc) rc-service docker stop </dev/null >/dev/null 2>&1 || : ;;
+	*) /etc/init.d/docker stop </dev/null >/dev/null 2>&1 || : ;;
+	esac
+}

@@ -57,7 +57,7 @@ func (a *app) complete(words []string) []string {
 	case cmd != nil && rawAfter(cmd, len(inv.args)):
 		return nil // another program's words
 	case strings.HasPrefix(last, "-"):
-		if cmd != nil && (cmd.Name == "create" || cmd.Name == "gc") {
+		if cmd != nil && takesDriver(cmd) {
 			a := &app{Env: a.Env, inv: inv}
 			flags = a.chosenFlags(flags)
 		}
@@ -90,6 +90,8 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return o.OneOf
 	}
 	switch f.Names()[0] {
+	case "image":
+		return a.imageNames(false)
 	case "driver":
 		return a.driverNames("")
 	case "output":
@@ -126,7 +128,7 @@ func (a *app) driverNames(prefix string) []string {
 // argsOf are the words that may stand next.
 func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 	switch cmd.Name {
-	case "create", "ls", "active", "gc", "docs", "__complete":
+	case "create", "bake", "ls", "active", "gc", "docs", "__complete":
 		return nil
 	case "help":
 		return commandNames(a.commands("-"))

@@ -89,7 +89,7 @@ func (h *helper) command(c *cli.Command) {
 	}
 	h.commands(c.Subcommands)
 	flags := visible(c.Flags)
-	if c.Name == "create" || c.Name == "gc" {
+	if takesDriver(c) {
 		flags = h.app.chosenFlags(flags)
 	}
 	for _, category := range categories(flags) {
@@ -99,12 +99,17 @@ func (h *helper) command(c *cli.Command) {
 		}
 		h.options(title, inCategory(flags, category))
 	}
-	if c.Name == "create" {
+	if c.Name == "create" || c.Name == "bake" {
 		h.drivers()
 	}
 	if len(c.Subcommands) == 0 {
 		h.exitStatus()
 	}
+}
+
+// takesDriver tells whether a command has the options of the driver that it is given.
+func takesDriver(c *cli.Command) bool {
+	return slices.Contains([]string{"create", "gc", "bake"}, c.Name)
 }
 
 // chosenFlags leaves out the options of all drivers but the one given with --driver.

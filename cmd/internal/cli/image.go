@@ -16,7 +16,7 @@ import (
 // imageTable is what image ls prints when it is told nothing.
 const imageTable = `table {{.Name}}\t{{.Arch}}\t{{.Format}}\t{{.Firmware}}\t{{.Size}}\t{{.Cached}}\t{{.Machines}}`
 
-func (a *app) imageCommand() *cli.Command {
+func (a *app) imageCommand(withFlags bool) *cli.Command {
 	return &cli.Command{
 		Name: "image", Usage: "look after the disk images of local virtual machines",
 		Subcommands: []*cli.Command{
@@ -55,6 +55,7 @@ func (a *app) imageCommand() *cli.Command {
 				},
 				Action: a.imageRm,
 			},
+			a.imageBakeCommand(withFlags),
 		},
 	}
 }

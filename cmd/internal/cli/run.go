@@ -140,7 +140,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.envCommand(),
 		a.execCommand(),
 		a.gcCommand(chosen == "gc" || chosen == ""),
-		a.imageCommand(),
+		a.imageCommand(chosen == "image" || chosen == ""),
 		a.inspectCommand(),
 		a.ipCommand(),
 		a.killCommand(),

@@ -170,6 +170,9 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 
 		NoStoredSecrets: s.req.NoStoreSecrets,
 	}
+	if s.req.bake != "" {
+		x.rec.Bake = &store.Bake{Image: s.req.bake}
+	}
 	if err := x.openWith(s.factory, s.secrets); err != nil {
 		return err
 	}

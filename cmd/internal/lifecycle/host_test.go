@@ -55,6 +55,7 @@ type host struct {
 	blocked bool           // for other hosts
 	unit    string         // what systemd says of the engine
 	slow    bool           // it is emulated
+	seals   int            // how often what is its own was taken out
 	orders  bool           // orders to the engine are events
 }
 

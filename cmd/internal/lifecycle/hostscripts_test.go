@@ -100,6 +100,9 @@ func (h *host) do(unless, run, stdin string, out io.Writer) int {
 	if strings.HasPrefix(unless, "engine_current") && !h.due && h.serving != nil {
 		return 0
 	}
+	if strings.Contains(run, "machine-seal") {
+		return h.seal(out)
+	}
 	for line := range strings.Lines(run) {
 		words := strings.Fields(line)
 		for i := range words {
@@ -115,6 +118,26 @@ func (h *host) do(unless, run, stdin string, out io.Writer) int {
 			return code
 		}
 	}
+	return 0
+}
+
+// seal takes out what is the host's own; a moment later it shuts down.
+func (h *host) seal(out io.Writer) int {
+	for _, name := range []string{"ca.pem", "server.pem", "server-key.pem", "machine.json"} {
+		delete(h.files, "/etc/docker/"+name)
+	}
+	for file := range h.files {
+		fmt.Fprintf(out, "left: %s\n", file)
+	}
+	if len(h.files) > 0 || h.serving != nil {
+		return 1
+	}
+	h.seals++
+	h.w.running.Go(func() {
+		if err := h.w.provider.ShutDown(h.w.t.Context(), h.name); err == nil {
+			h.w.follow()
+		}
+	})
 	return 0
 }
 
@@ -143,6 +166,8 @@ func (h *host) call(words []string, stdin string) int {
 			return 79
 		}
 		h.due = false
+	case "stop_engine":
+		h.stop()
 	case "enable_engine":
 		h.enabled = true
 	case "restart_due":

@@ -57,8 +57,8 @@ func (m *Manager) Images(ctx context.Context) ([]Image, error) {
 	var all []Image
 	there := map[string]bool{}
 	for _, f := range files {
-		img := describe(f.Image)
-		img.Cached, img.Size, img.Sum, img.Path, img.Used, img.Machines = true, f.Size, f.Sum, f.Path, f.Used, users[fileKey(f.Path)]
+		img := inCache(f)
+		img.Machines = users[fileKey(f.Path)]
 		all = append(all, img)
 		there[img.published()] = true
 	}
@@ -152,7 +152,7 @@ func (m *Manager) PullImage(ctx context.Context, req ImageRequest) (Image, error
 	if req.Format != "" {
 		formats = []string{req.Format}
 	}
-	img, err := cloudimage.Parse(req.Image, req.Checksum, cmp.Or(req.Arch, runtime.GOARCH), formats)
+	img, err := m.images().Parse(req.Image, req.Checksum, cmp.Or(req.Arch, runtime.GOARCH), formats)
 	if err != nil {
 		return Image{}, err
 	}
@@ -163,9 +163,7 @@ func (m *Manager) PullImage(ctx context.Context, req ImageRequest) (Image, error
 	if req.Format != "" && f.Format != req.Format {
 		return Image{}, fmt.Errorf("%w: %s is %s, not %s", ErrUsage, img, f.Format, req.Format)
 	}
-	out := describe(f.Image)
-	out.Cached, out.Size, out.Sum, out.Path, out.Used = true, f.Size, f.Sum, f.Path, f.Used
-	return out, nil
+	return inCache(f), nil
 }
 
 // RemoveImages removes images from the cache, by name or the first digits of the
@@ -233,18 +231,20 @@ func chosen(files []cloudimage.File, names []string) []cloudimage.File {
 	return out
 }
 
-// ImageNames returns the names of the catalogue, or those of the cache.
+// ImageNames returns the names of the catalogue and of what was baked, or those of the cache.
 func ImageNames(s *store.Store, cached bool) []string {
+	var names []string
 	if !cached {
-		return cloudimage.Names()
+		names = cloudimage.Names()
 	}
 	files, err := cloudimage.For(drivers.Env{Cache: s.CacheDir()}).List()
 	if err != nil {
-		return nil
+		return names
 	}
-	var names []string
 	for _, f := range files {
-		names = append(names, f.String())
+		if cached || f.Baked() {
+			names = append(names, f.String())
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -72,6 +72,8 @@ type CreateRequest struct {
 	RemoveOnFailure bool
 	NoStoreSecrets  bool // secrets among the options serve this command and are written nowhere
 	NoPreflight     bool // skip the network probe before a swarm join
+
+	bake string // the image that the machine is made for; empty: it is to be used
 }
 
 // Created is what became of one machine of a CreateRequest.

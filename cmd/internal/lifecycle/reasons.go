@@ -71,6 +71,7 @@ func reasons() []row {
 		{is(cloudimage.ErrFormat), Reason{"IMAGE_UNUSABLE", "What came is no disk image, or one that needs other files.", "Check that the URL or path is that of a disk image, not of a page about it.", ExitFailure}},
 		{is(cloudimage.ErrFetch), Reason{"IMAGE_UNREACHABLE", "An image, or its publisher's checksums, cannot be fetched. What came of it is kept, and the same command goes on from there.", "Check the network and HTTPS_PROXY; machine image pull fetches an image ahead.", ExitFailure}},
 		{is(ErrNoImage), Reason{"IMAGE_UNKNOWN", "The cache has no image of this name.", "machine image ls", ExitFailure}},
+		{is(cloudimage.ErrTaken), Reason{"IMAGE_EXISTS", "There is an image of this name.", "Choose another name, or machine image rm NAME first.", ExitFailure}},
 		{is(ErrImageUsed), Reason{"IMAGE_IN_USE", "Disks of machines are based on the image.", "machine rm these machines first.", ExitFailure}},
 		{is(drivers.ErrNotFound), Reason{lacks, "The provider has nothing of a name or id that an option of create gives, or shows it to others only.", "Correct the option that names it, or make it at the provider first.", ExitCheck}},
 		{is(drivers.ErrNotFound), Reason{"HOST_GONE", "The host does not exist at the provider.", "If its create did not finish, the same create command makes it again; otherwise machine rm NAME removes the record.", ExitFailure}},

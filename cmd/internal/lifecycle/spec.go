@@ -169,6 +169,9 @@ func (s *spec) differs(rec store.Record) []string {
 	} else {
 		diff = drivers.Diff(s.factory, rec.Driver, s.config)
 	}
+	if baked := bakedAs(rec); baked != s.req.bake {
+		diff = append(diff, fmt.Sprintf("image to bake: %s → %s", show(baked), show(s.req.bake)))
+	}
 	if rec.UserData != s.userData {
 		diff = append(diff, "--userdata")
 	}

@@ -34,6 +34,8 @@ type world struct {
 	notes    *notes
 	log      *lockedBuffer
 
+	running sync.WaitGroup // what hosts do by themselves
+
 	mu      sync.Mutex
 	env     map[string]string
 	steps   []string // "m1: create the host", in the order of their beginnings
@@ -49,6 +51,7 @@ func newWorld(t *testing.T, names ...string) *world {
 		t: t, dir: filepath.Join(t.TempDir(), "store"), provider: fake.Memory(), net: swarmboottest.New(),
 		hosts: map[string]*host{}, notes: &notes{}, log: &lockedBuffer{}, env: map[string]string{"USER": "ada"},
 	}
+	t.Cleanup(w.running.Wait)
 	w.net.JoinTimeout, w.net.ReadyDelay, w.net.RoleDelay, w.net.DownDelay = time.Second, 0, 0, 0
 	w.provider.Observe(func(n int, done bool) error { return w.event(fmt.Sprintf("provider call %d, done %v", n, done)) })
 	for i, name := range names {
@@ -250,6 +253,7 @@ type fakeDriver interface {
 	drivers.ConsoleReader
 	drivers.Orphans
 	drivers.ImageUser
+	drivers.Imager
 }
 
 // hostDriver is the fake driver whose host is real enough to log in on.

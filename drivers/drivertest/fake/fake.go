@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -100,6 +101,23 @@ func (d *driver) Images() []string {
 		return nil
 	}
 	return []string{filepath.Join(d.env.Cache, filepath.FromSlash(d.config.Image))}
+}
+
+// Image writes what stands for the disk of a stopped host.
+func (d *driver) Image(ctx context.Context, to string) error {
+	if err := d.at(ctx, "image"); err != nil {
+		return err
+	}
+	h, err := d.host(ctx)
+	if err != nil {
+		return err
+	}
+	if h.State != drivers.Stopped {
+		return fmt.Errorf("image of %s: its state is %s", h.Name, h.State)
+	}
+	disk := make([]byte, 4096)
+	copy(disk, "\x00disk of "+h.Name)
+	return os.WriteFile(to, disk, 0o600)
 }
 
 // SSHAccess returns the user's own key, if one was given.

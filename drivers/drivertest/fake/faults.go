@@ -22,7 +22,7 @@ var errInjected = errors.New("injected fault")
 
 // steps are where a fault can be.
 func steps() []string {
-	return []string{"check", "create-before", "create-between", "create-after", "status", "start", "stop", "kill", "remove", "place", "tagged", "release", "console"}
+	return []string{"check", "create-before", "create-between", "create-after", "status", "start", "stop", "kill", "remove", "place", "tagged", "release", "console", "image"}
 }
 
 // kinds are what a fault can be, by the errors that callers decide on.

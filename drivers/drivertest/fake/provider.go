@@ -103,6 +103,18 @@ func (p *Provider) Vanish(ctx context.Context, id string) error {
 	})
 }
 
+// ShutDown stops a host as somebody on it would. It is for tests and is not observed.
+func (p *Provider) ShutDown(ctx context.Context, name string) error {
+	return p.transact(ctx, func(l *ledger) (bool, error) {
+		for i, r := range l.Resources {
+			if r.Kind == KindHost && r.Name == name {
+				l.Resources[i].State = drivers.Stopped
+			}
+		}
+		return true, nil
+	})
+}
+
 // allocate makes r, or returns what was made with the same kind and token.
 func (p *Provider) allocate(ctx context.Context, r Resource) (made Resource, err error) {
 	err = p.call(ctx, func(l *ledger) (bool, error) {
