@@ -5,7 +5,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 SCRIPTS := e2e/scripts
 
 .DEFAULT_GOAL := build
-.PHONY: help build cross test test-short race lint fuzz e2e docs check bench demo demo-clean release
+.PHONY: help build cross test test-short race lint fuzz e2e test-vm docs check bench demo demo-clean release
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,9 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 
 e2e: ## the black-box suites on real Docker Engines; RUN selects by name
 	@$(SCRIPTS)/e2e.sh '$(RUN)'
+
+test-vm: ## the suite on virtual machines of QEMU, part of test too; minutes without KVM
+	@$(SCRIPTS)/vm.sh '$(RUN)'
 
 docs: ## regenerate the command reference
 	go run ./cmd/machine docs docs/reference

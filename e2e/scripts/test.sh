@@ -98,4 +98,5 @@ stage "unit tests, race detector" go test -race -shuffle=on -timeout 25m ./...
 stage "packages on real hosts and Engines" real
 stage "fuzzing" "$scripts/fuzz.sh" 3s
 stage "end to end on real Engines" "$scripts/e2e.sh"
+stage "virtual machines" "$scripts/vm.sh"
 finish
