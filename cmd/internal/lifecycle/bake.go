@@ -1,9 +1,11 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -125,12 +127,21 @@ func (x *machine) bake(ctx context.Context) (cloudimage.File, error) {
 	return f, err
 }
 
-// baseImage is the image of the cache that the machine's disk is based on, as far as
-// that is known: the new one boots as it does.
+// baseImage is what the machine's disk began as, as far as that is known: the new image
+// boots as it does.
 func (x *machine) baseImage() cloudimage.Image {
+	base, ok := x.basedOn()
+	if !ok {
+		base = x.asked()
+	}
+	return cloudimage.Image{Arch: base.Arch, User: base.User, Busybox: base.Busybox, Firmware: base.Firmware, Seed: base.Seed}
+}
+
+// basedOn is the image of the cache that the disk needs.
+func (x *machine) basedOn() (cloudimage.Image, bool) {
 	u, ok := x.drv.(drivers.ImageUser)
 	if !ok {
-		return cloudimage.Image{}
+		return cloudimage.Image{}, false
 	}
 	var used []string
 	for _, path := range u.Images() {
@@ -138,14 +149,35 @@ func (x *machine) baseImage() cloudimage.Image {
 	}
 	files, err := x.m.images().List()
 	if err != nil {
-		return cloudimage.Image{}
+		return cloudimage.Image{}, false
 	}
 	i := slices.IndexFunc(files, func(f cloudimage.File) bool { return slices.Contains(used, fileKey(f.Path)) })
 	if i < 0 {
+		return cloudimage.Image{}, false
+	}
+	return files[i].Image, true
+}
+
+// asked is the image that the driver's option names.
+func (x *machine) asked() cloudimage.Image {
+	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	if err != nil {
 		return cloudimage.Image{}
 	}
-	base := files[i].Image
-	return cloudimage.Image{Arch: base.Arch, User: base.User, Busybox: base.Busybox, Firmware: base.Firmware, Seed: base.Seed}
+	describer, ok := f.(drivers.Describer)
+	if !ok {
+		return cloudimage.Image{}
+	}
+	values, err := describer.Describe(x.rec.Driver)
+	option := values[f.Name()+"-image"]
+	if err != nil || len(option) == 0 {
+		return cloudimage.Image{}
+	}
+	img, err := x.m.images().Parse(option[0], cloudimage.NoChecksum, cmp.Or(x.rec.Installed.Arch, runtime.GOARCH), nil)
+	if err != nil {
+		return cloudimage.Image{}
+	}
+	return img
 }
 
 // seal takes out of the machine what is its own, and stops it. One that was sealed before and

@@ -154,3 +154,18 @@ func TestKilledBakeIsRemoved(t *testing.T) {
 	}
 	k.each(t, func(t *testing.T, w *world) { w.removes(t, bakedMachine) })
 }
+
+// The new image boots as that which its machine was made of.
+func TestBakedImageBootsAsItsBase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, bakedMachine)
+	req := bakeRequest()
+	req.Create.Options = drivers.Values{"fake-image": {"alpine-3.24"}}
+	if _, err := w.manager().BakeImage(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	f, ok := w.manager().images().Baked(req.Image, "amd64")
+	if !ok || !f.Busybox || len(f.Firmware) != 1 || f.Seed != "nocloud" || !f.Image.Baked() {
+		t.Errorf("got %+v", f)
+	}
+}
