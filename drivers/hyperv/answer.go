@@ -138,9 +138,11 @@ func (v vm) hasMAC(mac string) bool {
 
 // inFolder tells whether a path of Windows is folder or in it.
 func inFolder(path, folder string) bool {
-	clean := func(p string) string {
-		return strings.TrimSuffix(strings.ToLower(strings.ReplaceAll(p, `\`, "/")), "/")
-	}
-	p, f := clean(path), clean(folder)
+	p, f := plainPath(path), plainPath(folder)
 	return f != "" && (p == f || strings.HasPrefix(p, f+"/"))
+}
+
+// plainPath writes a path of Windows such that equal ones are the same.
+func plainPath(path string) string {
+	return strings.TrimSuffix(strings.ToLower(strings.ReplaceAll(path, `\`, "/")), "/")
 }

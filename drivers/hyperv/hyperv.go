@@ -25,6 +25,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/batch"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -54,10 +55,10 @@ func local() world {
 
 func factory(w world) drivers.Factory {
 	shells := &shells{all: map[string]*shell{}, start: w.start}
-	return drivers.Define(Name, "virtual machines of Microsoft Hyper-V on this computer", defaults,
+	return localvm.TakingOver(drivers.Define(Name, "virtual machines of Microsoft Hyper-V on this computer", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			return &driver{cfg: c, state: state, env: env, world: w, shells: shells}, nil
-		})
+		}), legacy)
 }
 
 // driver is one machine.
@@ -78,7 +79,7 @@ var (
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder. boot2docker reads no seed.
-func (d *driver) SeedsHostKey() bool { return d.cfg.Boot2DockerURL == "" }
+func (d *driver) SeedsHostKey() bool { return d.cfg.Boot2DockerURL == "" && !d.state.Value.Legacy }
 
 // TakesUserData implements drivers.UserDataTaker.
 func (d *driver) TakesUserData() bool { return d.cfg.Boot2DockerURL == "" }
@@ -105,6 +106,7 @@ type State struct {
 	Address    string `json:"address,omitempty"` // there
 	Switch     *lan   `json:"switch,omitempty"`
 	Configured bool   `json:"configured,omitempty"` // the virtual machine is complete
+	Legacy     bool   `json:"legacy,omitempty"`     // docker-machine made it
 }
 
 // lan is the switch that a machine is connected to.
@@ -135,7 +137,9 @@ func (s *shells) at(path string, d *driver) *shell {
 	if sh == nil {
 		sh = &shell{session: newSession(func() (*process, error) { return s.start(path) })}
 		t := &tool{session: sh.session, log: d.env.Log}
-		sh.states = &batch.Group[string, vm]{Max: 10_000, Ask: t.machines}
+		sh.states = &batch.Group[string, vm]{Max: 10_000, Ask: func(ctx context.Context, keys []string) (map[string]vm, error) {
+			return asked(ctx, t, keys)
+		}}
 		s.all[path] = sh
 	}
 	return sh

@@ -39,10 +39,13 @@ func (d *driver) found(ctx context.Context) (*tool, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if d.state.Value.ID == "" {
+	if d.state.Value.ID == "" && !d.state.Value.Legacy {
 		return nil, fmt.Errorf("virtual machine %s: %w", d.env.Machine, drivers.ErrNotFound)
 	}
 	t, err := d.connect(ctx)
+	if err == nil {
+		err = d.takeOver(ctx, t)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -136,17 +139,22 @@ func (d *driver) prepare(ctx context.Context, t *tool, v vm) error {
 	st := &d.state.Value
 	var own *adapter
 	for i := range v.Adapters {
-		if strings.EqualFold(v.Adapters[i].MAC, st.MAC) {
+		if strings.EqualFold(v.Adapters[i].MAC, st.MAC) || st.Legacy && i == 0 {
 			own = &v.Adapters[i]
 		}
 	}
 	switch {
+	case st.Legacy && (own == nil || own.Switch == ""):
+		return &drivers.HintError{
+			Err:    fmt.Errorf("virtual machine %s of docker-machine is not connected to a switch", v.Name),
+			Advice: "connect its network adapter in Hyper-V Manager, or by Connect-VMNetworkAdapter",
+		}
 	case own == nil:
 		return &drivers.HintError{
 			Err:    fmt.Errorf("virtual machine %s was edited by hand: it has no network adapter with the MAC address %s", v.Name, localvm.Colons(st.MAC)),
 			Advice: "give its adapter this static MAC address in Hyper-V Manager, under advanced features, or make the machine anew",
 		}
-	case own.Switch != "" && !strings.EqualFold(own.SwitchID, st.Switch.ID):
+	case own.Switch != "" && st.Switch != nil && !strings.EqualFold(own.SwitchID, st.Switch.ID):
 		d.env.Note(ctx, fmt.Sprintf("%s was put on the switch %q by hand, and stays there", v.Name, own.Switch))
 		return nil
 	case own.Switch != "":

@@ -25,11 +25,14 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if st.Folder == "" {
+	if st.Folder == "" && !st.Legacy {
 		return nil
 	}
 	t, err := d.connect(ctx)
 	if err != nil {
+		return err
+	}
+	if err := d.takeOver(ctx, t); err != nil && !gone(err) {
 		return err
 	}
 	ctx, cancel := wait.Within(ctx, removeLimit, "remove virtual machine "+st.Name)
@@ -88,6 +91,9 @@ func (d *driver) removeMachine(ctx context.Context, t *tool) error {
 // removeFolder removes the machine's files. The folder is ours alone: what Hyper-V
 // wrote there besides, such as checkpoints, goes too. It may hold them for a while.
 func (d *driver) removeFolder(ctx context.Context, folder string) error {
+	if d.state.Value.Legacy {
+		return d.removeLegacy(ctx)
+	}
 	if filepath.Base(folder) != "hyperv" || !filepath.IsAbs(folder) {
 		return fmt.Errorf("remove %s: it is no folder of this machine: %w", folder, drivers.ErrConflict)
 	}

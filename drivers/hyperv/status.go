@@ -16,14 +16,18 @@ func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
 	if err := context.Cause(ctx); err != nil {
 		return drivers.Status{}, err
 	}
-	if st.ID == "" {
+	if st.ID == "" && !st.Legacy {
 		return drivers.Status{}, fmt.Errorf("virtual machine %s: %w", d.env.Machine, drivers.ErrNotFound)
 	}
 	path, err := d.locate()
 	if err != nil {
 		return drivers.Status{}, err
 	}
-	v, found, err := d.shells.at(path, d).states.Get(ctx, st.ID)
+	key, err := d.key(ctx)
+	if err != nil {
+		return drivers.Status{}, err
+	}
+	v, found, err := d.shells.at(path, d).states.Get(ctx, key)
 	switch {
 	case err != nil:
 		return drivers.Status{}, err

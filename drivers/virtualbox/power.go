@@ -27,10 +27,13 @@ func (d *driver) found(ctx context.Context) (*tool, version, map[string]string, 
 		return nil, version{}, nil, err
 	}
 	st := &d.state.Value
-	if st.UUID == "" {
+	if st.UUID == "" && !st.Legacy {
 		return nil, version{}, nil, fmt.Errorf("virtual machine %s: %w", d.env.Machine, drivers.ErrNotFound)
 	}
 	t, v, err := d.connect(ctx)
+	if err == nil {
+		err = d.takeOver(ctx, t)
+	}
 	if err != nil {
 		return nil, v, nil, err
 	}
@@ -185,7 +188,7 @@ func (d *driver) edited(info map[string]string) []string {
 	} else if info["macaddress2"] != st.MAC {
 		wrong = append(wrong, fmt.Sprintf("adapter 2 has the MAC address %s instead of %s", info["macaddress2"], st.MAC))
 	}
-	if name, _ := (plan{Arch: st.Arch}).controller(); !d.hasDisk(info, name) {
+	if name, _ := (plan{Arch: st.Arch}).controller(); !st.Legacy && !d.hasDisk(info, name) {
 		wrong = append(wrong, fmt.Sprintf("its disk %s is not at port 0 of %s", filepath.Join(st.Folder, "disk.vdi"), name))
 	}
 	return wrong

@@ -22,11 +22,14 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if st.UUID == "" {
+	if st.UUID == "" && !st.Legacy {
 		return nil
 	}
 	t, err := d.tool()
 	if err != nil {
+		return err
+	}
+	if err := d.takeOver(ctx, t); err != nil && !gone(err) {
 		return err
 	}
 	ctx, cancel := wait.Within(ctx, removeLimit, "remove virtual machine "+st.Name)
@@ -58,6 +61,9 @@ func (d *driver) Remove(ctx context.Context) error {
 // removeFolder removes the machine's files. The folder is ours alone: what VirtualBox
 // wrote there besides, such as logs, goes too.
 func (d *driver) removeFolder() error {
+	if d.state.Value.Legacy {
+		return d.removeLegacy()
+	}
 	folder := d.state.Value.Folder
 	if filepath.Base(folder) != "virtualbox" || !filepath.IsAbs(folder) {
 		return fmt.Errorf("remove %s: it is no folder of this machine: %w", folder, drivers.ErrConflict)

@@ -19,14 +19,14 @@ func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
 	if err := context.Cause(ctx); err != nil {
 		return drivers.Status{}, err
 	}
-	if st.UUID == "" {
+	if st.UUID == "" && !st.Legacy {
 		return drivers.Status{}, fmt.Errorf("virtual machine %s: %w", d.env.Machine, drivers.ErrNotFound)
 	}
 	t, err := d.tool()
 	if err != nil {
 		return drivers.Status{}, err
 	}
-	v, found, err := d.homes.group(d.home(), t).Get(ctx, st.UUID)
+	v, found, err := d.known(ctx, t)
 	switch {
 	case err != nil:
 		return drivers.Status{}, err
@@ -44,6 +44,20 @@ func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
 		address = d.lease(ctx, t)
 	}
 	return d.reach(s, address), nil
+}
+
+// known returns what VirtualBox knows of the machine, by one question for all machines.
+func (d *driver) known(ctx context.Context, t *tool) (v vm, found bool, err error) {
+	keys := []string{d.state.Value.UUID}
+	if keys[0] == "" {
+		keys = d.settings()
+	}
+	for _, key := range keys {
+		if v, found, err = d.homes.group(d.home(), t).Get(ctx, key); found || err != nil {
+			break
+		}
+	}
+	return v, found, err
 }
 
 // reach says how a machine with an address is reached.
@@ -126,7 +140,7 @@ func (d *driver) Console(ctx context.Context) ([]byte, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	if st.UUID == "" || st.Arch == "arm64" {
+	if st.UUID == "" || st.Legacy || st.Arch == "arm64" {
 		return nil, fmt.Errorf("console of %s: %w", d.env.Machine, drivers.ErrUnsupported)
 	}
 	f, err := os.Open(plan{Folder: st.Folder}.console())

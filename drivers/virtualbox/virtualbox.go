@@ -19,12 +19,16 @@ package virtualbox
 
 import (
 	"context"
+	"maps"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/batch"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -64,10 +68,10 @@ func local() world {
 
 func factory(w world) drivers.Factory {
 	homes := &homes{linger: w.linger, all: map[string]*batch.Group[string, vm]{}}
-	return drivers.Define(Name, "virtual machines of Oracle VirtualBox on this computer", defaults,
+	return localvm.TakingOver(drivers.Define(Name, "virtual machines of Oracle VirtualBox on this computer", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			return &driver{cfg: c, state: state, env: env, world: w, homes: homes}, nil
-		})
+		}), legacy)
 }
 
 // driver is one machine.
@@ -89,7 +93,7 @@ var (
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder. boot2docker reads no seed.
-func (d *driver) SeedsHostKey() bool { return d.cfg.Boot2DockerURL == "" }
+func (d *driver) SeedsHostKey() bool { return d.cfg.Boot2DockerURL == "" && !d.state.Value.Legacy }
 
 // TakesUserData implements drivers.UserDataTaker.
 func (d *driver) TakesUserData() bool { return d.cfg.Boot2DockerURL == "" }
@@ -125,6 +129,7 @@ type State struct {
 	EnginePort int  `json:"enginePort,omitempty"` // on 127.0.0.1, if the engine is reached there
 	Forwarded  bool `json:"forwarded,omitempty"`  // clients come by these ports
 	Configured bool `json:"configured,omitempty"` // the virtual machine is complete
+	Legacy     bool `json:"legacy,omitempty"`     // docker-machine made it
 }
 
 // homes has the questions for the virtual machines of each VirtualBox home.
@@ -141,7 +146,11 @@ func (h *homes) group(home string, t *tool) *batch.Group[string, vm] {
 	g := h.all[home]
 	if g == nil {
 		g = &batch.Group[string, vm]{Linger: h.linger, Max: 10_000, Ask: func(ctx context.Context, _ []string) (map[string]vm, error) {
-			return t.vms(ctx)
+			all, err := t.vms(ctx)
+			for _, v := range slices.Collect(maps.Values(all)) { // those of docker-machine are known by their settings
+				all[filepath.Clean(v.Config)] = v
+			}
+			return all, err
 		}}
 		h.all[home] = g
 	}

@@ -3,6 +3,7 @@ package localvm_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"os"
@@ -131,5 +132,39 @@ func TestRemoveFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is there: %v", err)
+	}
+}
+
+type state struct{ Name, Address string }
+
+// TestTakingOver gives machines of docker-machine a state, and leaves others theirs.
+func TestTakingOver(t *testing.T) {
+	t.Parallel()
+	type config struct {
+		Memory int `option:"memory" help:"memory"`
+	}
+	f := localvm.TakingOver(drivers.Define("toy", "a toy", func() config { return config{Memory: 7} },
+		func(_ config, s *drivers.Durable[state], _ drivers.Env) (drivers.Driver, error) {
+			return nil, errors.New(s.Value.Name + " at " + s.Value.Address)
+		}), func(p localvm.Predecessor) state { return state{p.MachineName, p.IPAddress} })
+	const theirs = `{"MachineName": "m1", "StorePath": "/store", "IPAddress": "192.0.2.7", "Memory": 1024}`
+	for _, c := range []struct{ config, state, want string }{
+		{theirs, "", "m1 at 192.0.2.7"},
+		{theirs, "null", "m1 at 192.0.2.7"},
+		{theirs, `{"Name": "known", "Address": "here"}`, "known at here"},
+		{`{"Memory": 1024}`, "", " at "},
+		{`{"MachineName": "m1"}`, "", " at "},
+	} {
+		_, err := f.Open(json.RawMessage(c.config), nil, json.RawMessage(c.state), nil, drivers.Env{})
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s, %s: %v, want %q", c.config, c.state, err, c.want)
+		}
+	}
+	d, ok := f.(drivers.Describer)
+	if !ok {
+		t.Fatal("it does not describe configurations")
+	}
+	if values, err := d.Describe(json.RawMessage(theirs)); err != nil || values["toy-memory"][0] != "1024" {
+		t.Errorf("%v, %v", values, err)
 	}
 }
