@@ -12,8 +12,8 @@ import (
 func (a *app) provisionCommand() *cli.Command {
 	return &cli.Command{
 		Name: "provision", Usage: "install and secure the engines of machines again", ArgsUsage: "[NAME...]",
-		Description: "Brings the hosts to what their records ask for. Where nothing changed, nothing happens.",
-		Flags:       []cli.Flag{dryRunFlag(), outputFlag()},
+		Description: "Brings the hosts to what their records ask for. Where nothing changed, nothing happens.\n\n" + drainHelp,
+		Flags:       []cli.Flag{drainFlag(), dryRunFlag(), outputFlag()},
 		Action: func(c *cli.Context) error {
 			asJSON, err := jsonOutput(c)
 			if err != nil {
@@ -25,7 +25,7 @@ func (a *app) provisionCommand() *cli.Command {
 				return err
 			}
 			if !c.Bool("dry-run") {
-				return t.Provision(c.Context, names)
+				return t.Provision(c.Context, lifecycle.ProvisionRequest{Names: names, Drain: c.Bool("drain")})
 			}
 			plans, err := t.PlanProvision(c.Context, names)
 			if err != nil {
@@ -34,6 +34,15 @@ func (a *app) provisionCommand() *cli.Command {
 			return a.printPlans(plans, asJSON)
 		},
 	}
+}
+
+// drainHelp is of commands that may restart engines.
+const drainHelp = "Members of one swarm go one after another, workers first, each once the one before is ready again. A\n" +
+	"restart of the engine ends the tasks of its node, and the swarm starts others for them. --drain has the\n" +
+	"swarm do so before, in good order; the tasks stay where they are when the node is active again."
+
+func drainFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "drain", Usage: "drain members of swarms before their engines restart, and activate them again after"}
 }
 
 func dryRunFlag() cli.Flag {

@@ -99,13 +99,13 @@ func TestNoAddressIsRecordedThatWasNotTold(t *testing.T) {
 	w.create(CreateRequest{Names: []string{"m1"}})
 	before := w.record("m1").Address
 	d := &told{first: []func(*drivers.Status) error{homeless, homeless}}
-	if err := w.withTold(d, func(x *machine) error { return x.reprovision(t.Context(), refit{}) }); err != nil || d.asked != 3 {
+	if err := w.withTold(d, func(x *machine) error { return x.reprovision(t.Context(), refit{}, false) }); err != nil || d.asked != 3 {
 		t.Errorf("asked %d times: %v", d.asked, err)
 	}
 	d = &told{first: []func(*drivers.Status) error{homeless}, keep: true}
 	err := w.withTold(d, func(x *machine) error {
 		x.m.Wait.SSH = 300 * time.Millisecond
-		return x.reprovision(t.Context(), refit{})
+		return x.reprovision(t.Context(), refit{}, false)
 	})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
@@ -134,7 +134,7 @@ func TestProvisionAndStartFinishACreate(t *testing.T) {
 			w.hosts["m1"].set(func(h *host) { delete(h.fail, "start_engine") })
 			var err error
 			if verb == "provision" {
-				err = m.Provision(t.Context(), []string{"m1"})
+				err = m.Provision(t.Context(), ProvisionRequest{Names: []string{"m1"}})
 			} else {
 				err = errors.Join(m.Stop(t.Context(), []string{"m1"}), m.Start(t.Context(), []string{"m1"}))
 			}

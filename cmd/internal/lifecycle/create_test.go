@@ -320,7 +320,7 @@ func TestLockedMachineNamesTheHolder(t *testing.T) {
 	for what, err := range map[string]error{
 		"create": created, "rm": removed, "swarm init": joined,
 		"start": m.Start(ctx, names), "stop": m.Stop(ctx, names), "kill": m.Kill(ctx, names), "restart": m.Restart(ctx, names),
-		"provision": m.Provision(ctx, names), "upgrade": m.Upgrade(ctx, UpgradeRequest{Names: names}),
+		"provision": m.Provision(ctx, ProvisionRequest{Names: names}), "upgrade": m.Upgrade(ctx, UpgradeRequest{Names: names}),
 		"regenerate-certs": m.RegenerateCerts(ctx, CertsRequest{Names: names}),
 		"rotate":           m.RegenerateCerts(ctx, CertsRequest{RotateCA: true}),
 	} {

@@ -113,7 +113,7 @@ func TestUnmanagedMachine(t *testing.T) {
 		t.Errorf("create again: %v", err)
 	}
 	for what, err := range map[string]error{
-		"provision": m.Provision(t.Context(), []string{"u1"}),
+		"provision": m.Provision(t.Context(), ProvisionRequest{Names: []string{"u1"}}),
 		"stop":      m.Stop(t.Context(), []string{"u1"}),
 	} {
 		if !errors.Is(err, drivers.ErrUnsupported) {

@@ -89,8 +89,10 @@ func TestHostKeyIsSeededByWhoeverComesFirst(t *testing.T) {
 			_, err := m.Create(ctx, CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Options: options})
 			return err
 		},
-		"provision": func(ctx context.Context, m *Manager) error { return m.Provision(ctx, []string{"m1"}) },
-		"restart":   func(ctx context.Context, m *Manager) error { return m.Restart(ctx, []string{"m1"}) },
+		"provision": func(ctx context.Context, m *Manager) error {
+			return m.Provision(ctx, ProvisionRequest{Names: []string{"m1"}})
+		},
+		"restart": func(ctx context.Context, m *Manager) error { return m.Restart(ctx, []string{"m1"}) },
 	} {
 		w := newWorld(t, "m1")
 		ctx, cancel := context.WithCancel(t.Context())

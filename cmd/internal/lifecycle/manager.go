@@ -153,6 +153,13 @@ type CertsRequest struct {
 	Names       []string // empty with RotateCA: all machines
 	ClientCerts bool     // the client pair too
 	RotateCA    bool     // a new authority, both trusted during the change
+	Drain       bool     // members of swarms are drained before their engines restart, and activated again after
+}
+
+// ProvisionRequest asks to install and secure engines again.
+type ProvisionRequest struct {
+	Names []string
+	Drain bool // members of swarms are drained before their engines restart, and activated again after
 }
 
 // UpgradeRequest asks for another engine version.

@@ -57,7 +57,7 @@ func TestOwnHost(t *testing.T) {
 	if err := os.Remove(req.Options["generic-ssh-key"][0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Provision(ctx, names); err != nil {
+	if err := m.Provision(ctx, ProvisionRequest{Names: names}); err != nil {
 		t.Fatal(err)
 	}
 	if did := h.done(); len(did) > 0 {

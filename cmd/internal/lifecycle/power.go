@@ -248,14 +248,14 @@ func (e *AlreadyError) Error() string {
 func (e *AlreadyError) Unwrap() error { return ErrAlready }
 
 // Provision installs and secures the engines again; nothing happens where nothing changed.
-func (m *Manager) Provision(ctx context.Context, names []string) error {
-	if err := m.exist(names); err != nil {
+func (m *Manager) Provision(ctx context.Context, req ProvisionRequest) error {
+	if err := m.exist(req.Names); err != nil {
 		return err
 	}
-	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
+	return m.eachInTurn(ctx, req.Names, func(ctx context.Context, name string) error {
 		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
 			changed := false
-			err := x.reprovision(ctx, refit{changed: &changed})
+			err := x.reprovision(ctx, refit{changed: &changed}, req.Drain)
 			if err == nil && !changed {
 				m.Note(ctx, "nothing to do: the host is as it should be")
 			}
@@ -265,7 +265,7 @@ func (m *Manager) Provision(ctx context.Context, names []string) error {
 }
 
 // reprovision provisions a machine that exists and runs.
-func (x *machine) reprovision(ctx context.Context, r refit) error {
+func (x *machine) reprovision(ctx context.Context, r refit, drain bool) error {
 	if err := x.managed("provision"); err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (x *machine) reprovision(ctx context.Context, r refit) error {
 	if err != nil {
 		return err
 	}
-	return x.fail(x.reprovisionWith(ctx, a, r))
+	return x.fail(x.m.refit(ctx, x, a, r, drain))
 }
 
 // managed returns why what is asked for cannot be done on a machine that is only a URL.

@@ -50,7 +50,7 @@ func TestPower(t *testing.T) {
 	_, version := m.EngineVersion(ctx, "m1")
 	for what, err := range map[string]error{
 		"ssh": login, "url": url, "ip": ip, "env": env, "version": version,
-		"provision": m.Provision(ctx, names), "upgrade": m.Upgrade(ctx, UpgradeRequest{Names: names}),
+		"provision": m.Provision(ctx, ProvisionRequest{Names: names}), "upgrade": m.Upgrade(ctx, UpgradeRequest{Names: names}),
 	} {
 		if !errors.Is(err, ErrNotRunning) || ReasonOf(err).ID != "NOT_RUNNING" {
 			t.Errorf("%s of a stopped machine: %v", what, err)
@@ -172,7 +172,7 @@ func TestCertificateOnItsWay(t *testing.T) {
 			w.create(CreateRequest{Names: names})
 			w.hosts["m1"].set(func(h *host) { h.peer = "10.9.9.9" })
 		},
-		act:   func(ctx context.Context, w *world) { _ = w.manager().Provision(ctx, names) },
+		act:   func(ctx context.Context, w *world) { _ = w.manager().Provision(ctx, ProvisionRequest{Names: names}) },
 		kinds: "put write ssh before after",
 	}
 	k.each(t, func(t *testing.T, w *world) {
@@ -198,7 +198,7 @@ func TestChangedHostKeyIsRefused(t *testing.T) {
 		before := w.files()["machines/"+name+"/"+knownHostsFile]
 		_, dial := w.manager().Dial(ctx, name)
 		for what, err := range map[string]error{
-			"provision": w.manager().Provision(ctx, []string{name}), "restart": w.manager().Restart(ctx, []string{name}), "ssh": dial,
+			"provision": w.manager().Provision(ctx, ProvisionRequest{Names: []string{name}}), "restart": w.manager().Restart(ctx, []string{name}), "ssh": dial,
 		} {
 			var changed *ssh.HostKeyError
 			if !errors.Is(err, ssh.ErrHostKey) || ReasonOf(err).ID != "SSH_HOST_KEY_CHANGED" || !errors.As(err, &changed) || HintOf(err) == "" {
@@ -241,7 +241,7 @@ func TestProvisionTwiceDoesNothing(t *testing.T) {
 	if err != nil || len(planned) != 1 || len(planned[0].Steps) != 0 {
 		t.Errorf("plan %+v, %v", planned, err)
 	}
-	if err := m.Provision(t.Context(), names); err != nil {
+	if err := m.Provision(t.Context(), ProvisionRequest{Names: names}); err != nil {
 		t.Fatal(err)
 	}
 	if did := h.done(); len(did) > 0 || h.starts != 1 || !w.noted("nothing to do") {
@@ -261,7 +261,7 @@ func TestProvisionTwiceDoesNothing(t *testing.T) {
 	if did := h.done(); len(did) > 0 {
 		t.Errorf("a plan did %q", did)
 	}
-	if err := m.Provision(t.Context(), names); err != nil {
+	if err := m.Provision(t.Context(), ProvisionRequest{Names: names}); err != nil {
 		t.Fatal(err)
 	}
 	if did := h.done(); !slices.Equal(did, []string{"write_tls /etc/docker", "start_engine systemd 2376 120"}) {
@@ -304,7 +304,7 @@ func TestDueServerCertificateIsRenewedByProvision(t *testing.T) {
 		t.Errorf("warnings %q", m.Warnings())
 	}
 	// The engine's clock is the test's, which is why it is not asked with the new pair here.
-	err = m.Provision(t.Context(), []string{"m1"})
+	err = m.Provision(t.Context(), ProvisionRequest{Names: []string{"m1"}})
 	if !errors.Is(err, ErrTLS) || !strings.Contains(err.Error(), "not yet valid") {
 		t.Fatalf("got %v", err)
 	}
@@ -371,7 +371,7 @@ func TestHostThatDoesNotAnswer(t *testing.T) {
 	m := w.manager()
 	m.Wait.SSH = 3 * time.Second
 	start := time.Now()
-	err := m.Provision(t.Context(), []string{"m1"})
+	err := m.Provision(t.Context(), ProvisionRequest{Names: []string{"m1"}})
 	if !errors.Is(err, ssh.ErrNotReady) || time.Since(start) > time.Minute {
 		t.Errorf("got %v after %s", err, time.Since(start))
 	}

@@ -18,7 +18,7 @@ import (
 // each engine restarts once.
 func (m *Manager) RegenerateCerts(ctx context.Context, req CertsRequest) error {
 	if req.RotateCA {
-		return m.rotateCA(ctx, req.Names)
+		return m.rotateCA(ctx, req)
 	}
 	if err := m.exist(req.Names); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (m *Manager) RegenerateCerts(ctx context.Context, req CertsRequest) error {
 	}
 	return m.eachInTurn(ctx, req.Names, func(ctx context.Context, name string) error {
 		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
-			err := x.reprovision(ctx, refit{renew: true})
+			err := x.reprovision(ctx, refit{renew: true}, req.Drain)
 			if err == nil {
 				m.refreshContext(ctx, x)
 			}
@@ -83,7 +83,8 @@ func (m *Manager) shared(ctx context.Context, fn func(sharedTxn) error) error {
 // A machine that cannot be reached stops the rotation before move 2, or is left for the next
 // call in move 3. Calling again continues. An authority that has expired protects nobody any
 // more: then there is no move 1, and the machines are brought back over SSH.
-func (m *Manager) rotateCA(ctx context.Context, names []string) error {
+func (m *Manager) rotateCA(ctx context.Context, req CertsRequest) error {
+	names := req.Names
 	if err := m.exist(names); err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 			return err
 		}
 		if !ended {
-			if err := m.rotateEach(ctx, func(authority) refit { return refit{} }); err != nil {
+			if err := m.rotateEach(ctx, req.Drain, func(authority) refit { return refit{} }); err != nil {
 				return fmt.Errorf("rotate authority: both are trusted where that was possible, nothing is locked out: %w", err)
 			}
 		}
@@ -116,7 +117,7 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 		}
 		m.Note(ctx, "the new authority signs from now on")
 	}
-	if err := m.rotateEach(ctx, func(a authority) refit { return refit{trust: a.cert} }); err != nil {
+	if err := m.rotateEach(ctx, req.Drain, func(a authority) refit { return refit{trust: a.cert} }); err != nil {
 		return fmt.Errorf("rotate authority: the new one signs, and machines that were not reached still trust both: %w", err)
 	}
 	return m.shared(ctx, func(txn sharedTxn) error {
@@ -126,7 +127,7 @@ func (m *Manager) rotateCA(ctx context.Context, names []string) error {
 
 // rotateEach provisions all machines with the authority as it is now, also those that another
 // command makes meanwhile.
-func (m *Manager) rotateEach(ctx context.Context, how func(authority) refit) error {
+func (m *Manager) rotateEach(ctx context.Context, drain bool, how func(authority) refit) error {
 	a, err := m.ensureAuthority(ctx) // not as it is on disk: half of a client pair must not be handed out
 	if err != nil {
 		return err
@@ -143,7 +144,7 @@ func (m *Manager) rotateEach(ctx context.Context, how func(authority) refit) err
 		}
 		err = m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
 			return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
-				if err := x.fail(x.reprovisionWith(ctx, a, how(a))); err != nil {
+				if err := x.fail(m.refit(ctx, x, a, how(a), drain)); err != nil {
 					return err
 				}
 				m.refreshContext(ctx, x)

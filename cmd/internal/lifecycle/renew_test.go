@@ -32,7 +32,7 @@ func TestAuthorityWithoutItsKeyIsNeverReplacedUnasked(t *testing.T) {
 		t.Errorf("the authority changed, or %v", err)
 	}
 	m.Now = time.Now
-	if err := m.rotateCA(t.Context(), nil); err != nil {
+	if err := m.rotateCA(t.Context(), CertsRequest{}); err != nil {
 		t.Fatalf("rotate: %v", err)
 	}
 	now, err = m.readAuthority()
@@ -52,7 +52,7 @@ func TestExpiredAuthorityIsReplacedByRotation(t *testing.T) {
 	if _, err := m.ensureAuthority(t.Context()); !errors.Is(err, certs.ErrExpired) {
 		t.Errorf("got %v, want ErrExpired", err)
 	}
-	if err := m.rotateCA(t.Context(), nil); err != nil {
+	if err := m.rotateCA(t.Context(), CertsRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	a, err := m.ensureAuthority(t.Context())

@@ -109,7 +109,7 @@ func TestRotation(t *testing.T) {
 		t.Errorf("only %d looks", looks)
 	}
 	w.rotated(t, old, names...)
-	if err := m.Provision(t.Context(), names); err != nil {
+	if err := m.Provision(t.Context(), ProvisionRequest{Names: names}); err != nil {
 		t.Error(err)
 	}
 	for name, h := range w.hosts {

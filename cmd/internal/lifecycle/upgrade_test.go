@@ -112,6 +112,57 @@ func TestRollingUpgrade(t *testing.T) {
 	}
 }
 
+// TestDrainedProvisioning renews certificates and provisions with members empty meanwhile.
+func TestDrainedProvisioning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "w1")
+	w.swarm([]string{"m1", "m2"}, []string{"w1"})
+	w.availability("w1", "pause")
+	all := []string{"m1", "m2", "w1"}
+	drained := func(passes int) (want []string) {
+		for range passes {
+			for _, name := range []string{"w1", "m1", "m2"} {
+				want = append(want, name+": drain the node", name+": activate the node")
+			}
+		}
+		return want
+	}
+	for _, tt := range []struct {
+		what string
+		do   func(m *Manager) error
+		want []string
+	}{
+		{"regenerate-certs", func(m *Manager) error { return m.RegenerateCerts(t.Context(), CertsRequest{Names: all}) }, nil},
+		{"regenerate-certs --drain", func(m *Manager) error {
+			return m.RegenerateCerts(t.Context(), CertsRequest{Names: all, Drain: true})
+		}, drained(1)},
+		{"provision --drain with nothing to do", func(m *Manager) error {
+			return m.Provision(t.Context(), ProvisionRequest{Names: all, Drain: true})
+		}, nil},
+		{"regenerate-certs --rotate-ca --drain", func(m *Manager) error {
+			return m.RegenerateCerts(t.Context(), CertsRequest{RotateCA: true, Drain: true})
+		}, drained(2)},
+	} {
+		w.takeSteps("")
+		if err := tt.do(w.manager()); err != nil {
+			t.Errorf("%s: %v", tt.what, err)
+		}
+		got := slices.DeleteFunc(w.takeOrders(), func(s string) bool { return strings.Contains(s, "wait for the node") })
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: did %q, want %q", tt.what, got, tt.want)
+		}
+		for _, n := range w.status("").Nodes {
+			want := map[bool]string{true: "pause", false: "active"}[n.Machine == "w1"]
+			if n.Availability != want || n.State != "ready" {
+				t.Errorf("%s: node %+v", tt.what, n)
+			}
+		}
+		if c, err := w.manager().Store.Cluster("m1"); err != nil || len(c.Upgrade) > 0 {
+			t.Errorf("%s: journal %s, %v", tt.what, c.Upgrade, err)
+		}
+	}
+}
+
 // TestUpgradeThatFailsIsContinued stops at the first failure, leaves the rest alone, and puts back
 // the availability when it is continued.
 func TestUpgradeThatFailsIsContinued(t *testing.T) {
