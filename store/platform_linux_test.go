@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -173,4 +175,30 @@ func playReadOnly(ctx context.Context, root string) error {
 	}
 	_, err = s.Cluster("s1")
 	return err
+}
+
+// nobody is a user who owns nothing.
+const nobody = 65534
+
+// whereModesApply returns a folder in which modes of files stop the test, as root's too.
+func whereModesApply(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if os.Geteuid() != 0 {
+		return dir
+	}
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chown(d, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.LockOSThread() // the file system's user is a thread's
+	if err := syscall.Setfsuid(nobody); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Setfsuid(0)
+		runtime.UnlockOSThread()
+	})
+	return dir
 }

@@ -232,17 +232,3 @@ func TestBadKeys(t *testing.T) {
 		})
 	}
 }
-
-func TestUnreadableKey(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		t.Skip("every file can be read")
-	}
-	file := write(t, "id", newKey(t).private)
-	if err := os.Chmod(file, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := check(t, file, false); !errors.Is(err, drivers.ErrKeyFile) || !strings.HasSuffix(err.Error(), " may not be read") {
-		t.Errorf("got %v", err)
-	}
-}
