@@ -48,6 +48,11 @@ tools() {
 		fish fish
 		zsh zsh
 		tcsh tcsh
+		blkid util-linux
+		as binutils
+		qemu-img qemu-utils
+		qemu-system-x86_64 qemu-system-x86
+		qemu-system-aarch64 qemu-system-arm
 	EOT
 }
 
@@ -67,12 +72,15 @@ documented() {
 }
 
 # What the packages do on real hosts and real Engines: a driver's conformance, an
-# installation from the distribution's mirrors, a swarm in network namespaces.
+# installation from the distribution's mirrors, a swarm in network namespaces, a
+# virtual machine.
 real() {
 	local image=machine-test-host:bookworm
 	DOCKER_BUILDKIT=0 docker build -q -t "$image" e2e/testdata/host >/dev/null 2>&1 || return
-	git grep --untracked -lE 'MACHINE_TEST_(DOCKER|IMAGE)' -- '*_test.go' | sed 's|^|./|; s|/[^/]*$||' | sort -u |
-		MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image xargs go test -count=1 -p 3 -timeout 15m
+	local -x MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image MACHINE_TEST_QEMU=1 MACHINE_TEST_QEMU_IMAGE
+	MACHINE_TEST_QEMU_IMAGE=$("$scripts/cloud-image.sh" plain) || return
+	git grep --untracked -lE 'MACHINE_TEST_(DOCKER|IMAGE|QEMU)' -- '*_test.go' | sed 's|^|./|; s|/[^/]*$||' | sort -u |
+		xargs go test -count=1 -p 3 -timeout 25m
 }
 
 hosts() { "$scripts/engine.sh" >/dev/null && "$scripts/base-image.sh" bookworm trixie >/dev/null; }
