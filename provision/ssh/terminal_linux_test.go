@@ -13,30 +13,6 @@ import (
 	"github.com/hostsmith/machine/provision/ssh/sshtest"
 )
 
-// openTerminal makes a local terminal; what a person types and sees is at master.
-func openTerminal(t *testing.T, width, height uint16) (master, terminal *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no terminals:", err)
-	}
-	t.Cleanup(func() { master.Close() })
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Skip("no terminals:", err)
-	}
-	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Skip("no terminals:", err)
-	}
-	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no terminals:", err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	resize(t, master, width, height)
-	return master, terminal
-}
-
 func resize(t *testing.T, master *os.File, width, height uint16) {
 	t.Helper()
 	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: width, Row: height}); err != nil {
@@ -57,7 +33,8 @@ func TestTerminal(t *testing.T) {
 	t.Parallel()
 	server := sshtest.New(t, sshtest.Options{})
 	c := connect(t, server.Target())
-	master, terminal := openTerminal(t, 101, 37)
+	master, terminal := sshtest.Terminal(t)
+	resize(t, master, 101, 37)
 	before := flags(t, terminal)
 	signals := make(chan os.Signal, 1)
 	done := make(chan error, 1)

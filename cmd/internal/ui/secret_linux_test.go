@@ -5,39 +5,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
-)
 
-// openTerminal makes a terminal; what a person types and sees is at master.
-func openTerminal(t *testing.T) (master, terminal *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no terminals:", err)
-	}
-	t.Cleanup(func() { master.Close() })
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Skip("no terminals:", err)
-	}
-	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Skip("no terminals:", err)
-	}
-	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no terminals:", err)
-	}
-	t.Cleanup(func() { terminal.Close() })
-	return master, terminal
-}
+	"github.com/hostsmith/machine/provision/ssh/sshtest"
+)
 
 // shows tells whether a terminal shows what is typed.
 func shows(t *testing.T, fd int) bool {
@@ -51,7 +28,7 @@ func shows(t *testing.T, fd int) bool {
 
 func TestSecretOfATerminalIsNotShown(t *testing.T) {
 	t.Parallel()
-	master, terminal := openTerminal(t)
+	master, terminal := sshtest.Terminal(t)
 	fd := int(terminal.Fd())
 	if !term.IsTerminal(fd) || !shows(t, fd) {
 		t.Fatal("It is no terminal that shows what is typed")
@@ -85,7 +62,7 @@ func TestSecretOfATerminalIsNotShown(t *testing.T) {
 
 func TestSecretThatIsNotTyped(t *testing.T) {
 	t.Parallel()
-	master, terminal := openTerminal(t)
+	master, terminal := sshtest.Terminal(t)
 	fd := int(terminal.Fd())
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
