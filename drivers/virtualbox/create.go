@@ -204,6 +204,9 @@ func (d *driver) register(ctx context.Context, t *tool, p plan) (map[string]vm, 
 	if err := os.RemoveAll(filepath.Join(p.Folder, p.Name)); err != nil {
 		return nil, fmt.Errorf("remove unfinished settings: %w", err)
 	}
+	if err := t.do(ctx, "setextradata", "global", d.markMachine(p.UUID), p.Machine); err != nil {
+		return nil, err
+	}
 	if err := t.do(ctx, p.create()...); err != nil {
 		return nil, fmt.Errorf("register virtual machine %s: %w", p.Name, err)
 	}

@@ -156,3 +156,36 @@ func TestPowerByHand(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+// TestFilesGone has somebody delete the files of a machine and its record. VirtualBox
+// knows a virtual machine then of which it cannot tell anything.
+func TestFilesGone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, vboxsim.Config{})
+	m := b.machine("m1", b.with())
+	m.Create()
+	b.manage("controlvm", "m1", "poweroff")
+	if err := os.RemoveAll(saved(m).Folder); err != nil {
+		t.Fatal(err)
+	}
+	b.manage("createvm", "--name", "theirs", "--basefolder", filepath.Join(b.vars["HOME"], "theirs"), "--register")
+	if err := os.RemoveAll(filepath.Join(b.vars["HOME"], "theirs")); err != nil {
+		t.Fatal(err)
+	}
+	collector := b.machine("", b.with()).Open()
+	found, err := collector.Tagged(t.Context())
+	if err != nil || len(found) != 2 || found[0].ID != saved(m).UUID || found[0].Machine != "m1" || found[0].Name != "m1" {
+		t.Fatalf("found %+v, %v", found, err)
+	}
+	for _, r := range found {
+		if err := collector.Release(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	if left := b.ledger(); len(left) != 2 { // theirs, and the interface, of which nobody knows whether it is on it
+		t.Errorf("left %v", left)
+	}
+	if err := collector.Release(t.Context(), drivers.Resource{Kind: kindMachine, ID: b.ledger()[1].ID}); err == nil {
+		t.Error("what is not ours is removed")
+	}
+}

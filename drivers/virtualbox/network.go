@@ -36,6 +36,12 @@ func (d *driver) markMaking() string { return "machine/" + d.env.StoreID + "/mak
 func (d *driver) markNetwork(id string) string {
 	return "machine/" + d.env.StoreID + "/network/" + id
 }
+
+// markMachine says whose a virtual machine is. Its description does too, which is gone
+// with its settings.
+func (d *driver) markMachine(uuid string) string {
+	return "machine/" + d.env.StoreID + "/vm/" + uuid
+}
 func (d *driver) markDHCP(internal string) string {
 	return "machine/" + d.env.StoreID + "/dhcp/" + internal
 }

@@ -44,15 +44,20 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []drivers.Resource
-	for _, id := range slices.Sorted(maps.Keys(vms)) {
-		if v := vms[id]; v.Marks[localvm.MarkStore] == d.env.StoreID {
-			all = append(all, drivers.Resource{Kind: kindMachine, ID: id, Name: v.Name, Machine: v.Marks[localvm.MarkName]})
-		}
-	}
 	marks, err := d.marks(ctx, t)
 	if err != nil {
 		return nil, err
+	}
+	var all []drivers.Resource
+	for _, id := range slices.Sorted(maps.Keys(vms)) {
+		v := vms[id]
+		if owner, ours := d.owner(v, marks); ours {
+			name := v.Name
+			if v.Lost {
+				name = owner
+			}
+			all = append(all, drivers.Resource{Kind: kindMachine, ID: id, Name: name, Machine: owner})
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(marks)) {
 		if internal, ok := strings.CutPrefix(key, d.markDHCP("")); ok {
@@ -65,6 +70,16 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 		}
 	}
 	return all, nil
+}
+
+// owner returns the machine that a virtual machine is of, and whether that is one of
+// this store.
+func (d *driver) owner(v vm, marks map[string]string) (machine string, ours bool) {
+	if v.Marks[localvm.MarkStore] == d.env.StoreID {
+		return v.Marks[localvm.MarkName], true
+	}
+	machine, ours = marks[d.markMachine(v.UUID)]
+	return machine, ours
 }
 
 // Claims implements drivers.Orphans.
@@ -102,7 +117,11 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 		if !found {
 			return nil
 		}
-		if v.Marks[localvm.MarkStore] != d.env.StoreID {
+		marks, err := d.marks(ctx, t)
+		if err != nil {
+			return err
+		}
+		if _, ours := d.owner(v, marks); !ours {
 			return fmt.Errorf("remove %s %s: %w: %w", r.Kind, v.Name, errNotOurs, drivers.ErrConflict)
 		}
 		folder := filepath.Dir(filepath.Dir(v.Config))
@@ -112,7 +131,10 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 		if err := d.forgetBelow(ctx, t, folder); err != nil {
 			return err
 		}
-		return removeKnown(folder, v.Name)
+		if err := t.do(ctx, "setextradata", "global", d.markMachine(r.ID)); err != nil {
+			return err
+		}
+		return removeKnown(folder, filepath.Base(filepath.Dir(v.Config)))
 	})
 }
 

@@ -28,6 +28,15 @@ func (d *driver) sweep(ctx context.Context, t *tool) error {
 		return err
 	}
 	for key := range marks {
+		id, ok := strings.CutPrefix(key, d.markMachine(""))
+		if _, exists := all[id]; !ok || exists {
+			continue
+		}
+		if err := t.do(ctx, "setextradata", "global", key); err != nil {
+			return err
+		}
+	}
+	for key := range marks {
 		internal, ok := strings.CutPrefix(key, d.markDHCP(""))
 		if !ok || used(nameOf(internal)) {
 			continue
