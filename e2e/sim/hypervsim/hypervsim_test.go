@@ -87,12 +87,15 @@ func TestRefusals(t *testing.T) {
 		cfg Config
 		ask string
 	}{
-		"is not recognized as the name of a cmdlet":                 {Config{NoModule: true}, `{"id":1,"op":"listMachines","args":{}}`},
+		"is not recognized as the name of a cmdlet":                 {Config{NoModule: true}, `{"id":1,"op":"listMachines","args":{"ids":[]}}`},
 		"Verify that the Virtual Machine Management service":        {Config{Stopped: true}, `{"id":1,"op":"listSwitches","args":{}}`},
-		"You do not have the required permission":                   {Config{NoRights: true}, `{"id":1,"op":"listMachines","args":{}}`},
+		"You do not have the required permission":                   {Config{NoRights: true}, `{"id":1,"op":"listMachines","args":{"ids":[]}}`},
 		"unable to find a virtual machine":                          {Config{}, `{"id":1,"op":"startMachine","args":{"id":"x"}}`},
 		"The system cannot find the file specified. (0x80070002)":   {Config{}, `{"id":1,"op":"convertDisk","args":{"from":"/nonexistent.vhd","to":"/nonexistent.vhdx"}}`},
 		"The file name extension is not one of a virtual hard disk": {Config{}, `{"id":1,"op":"newFixedDisk","args":{"path":"/nonexistent.img","bytes":4194304}}`},
+		"they are [\\\"id\\\"], not [\\\"id\\\" \\\"name\\\"]":      {Config{}, `{"id":1,"op":"startMachine","args":{"id":"x","name":"x"}}`},
+		"they are [\\\"from\\\" \\\"to\\\"], not [\\\"from\\\"]":    {Config{}, `{"id":1,"op":"convertDisk","args":{"from":"/x"}}`},
+		"There is no such operation":                                {Config{}, `{"id":1,"op":"Get-VM","args":{}}`},
 		"less than the minimum of 32 MB":                            {Config{}, `{"id":1,"op":"newMachine","args":{"name":"m","path":"/","generation":2,"memory":1,"notes":""}}`},
 	} {
 		out, err := converse(t, newBox(t, c.cfg), good, c.ask)

@@ -1,10 +1,10 @@
 package hypervsim
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,37 +51,61 @@ type arguments struct {
 }
 
 func (c *call) do(op string) (any, error) {
-	var a arguments
-	decoder := json.NewDecoder(bytes.NewReader(c.args))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&a); err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", op, err)
-	}
-	if op == "probe" {
-		return c.probe(), nil
-	}
-	if op == "nameServers" {
-		return map[string]any{"servers": []string{"127.0.0.1", "192.0.2.53"}}, nil
-	}
-	if no := c.unmanageable(op); no != nil {
-		return nil, no
-	}
-	operations := map[string]func(arguments) (any, error){
-		"listMachines": c.listMachines, "listSwitches": c.listSwitches,
-		"makeNat": c.makeNat, "removeNat": c.removeNat,
-		"newFixedDisk": c.newFixedDisk, "convertDisk": c.convertDisk, "growDisk": c.growDisk,
-		"newMachine": c.newMachine, "configureMachine": c.configureMachine, "connectMachine": c.connectMachine,
-		"startMachine": c.startMachine, "resumeMachine": c.resumeMachine, "shutDownMachine": c.shutDownMachine,
-		"turnOffMachine": c.turnOffMachine, "removeMachine": c.removeMachine,
-	}
-	do := operations[op]
-	if do == nil {
+	known, ok := c.operations()[op]
+	if !ok {
 		return nil, &Refusal{Kind: "unknown", Category: "OperationStopped", Message: "There is no such operation."}
 	}
-	return do(a)
+	a, err := c.arguments(strings.Fields(known.takes))
+	if err != nil {
+		return nil, fmt.Errorf("arguments of %s: %w", op, err)
+	}
+	if op != "probe" && op != "nameServers" {
+		if no := c.unmanageable(op); no != nil {
+			return nil, no
+		}
+	}
+	return known.do(a)
 }
 
-func (c *call) probe() any {
+// operation is one that the script knows, with the arguments that it takes.
+type operation struct {
+	takes string
+	do    func(arguments) (any, error)
+}
+
+func (c *call) operations() map[string]operation {
+	return map[string]operation{
+		"probe": {"", c.probe}, "nameServers": {"", c.nameServers},
+		"listMachines": {"ids", c.listMachines}, "listSwitches": {"", c.listSwitches},
+		"makeNat": {"name notes gateway bits subnet", c.makeNat}, "removeNat": {"id name", c.removeNat},
+		"newFixedDisk": {"path bytes", c.newFixedDisk}, "convertDisk": {"from to", c.convertDisk}, "growDisk": {"path bytes", c.growDisk},
+		"newMachine":       {"name path generation memory notes", c.newMachine},
+		"configureMachine": {"id generation notes processors memory leastMemory dynamic switchId mac vlan disk dvd secureBoot", c.configureMachine},
+		"connectMachine":   {"id switchId mac vlan", c.connectMachine},
+		"startMachine":     {"id", c.startMachine}, "resumeMachine": {"id", c.resumeMachine}, "shutDownMachine": {"id", c.shutDownMachine},
+		"turnOffMachine": {"id", c.turnOffMachine}, "removeMachine": {"id", c.removeMachine},
+	}
+}
+
+// arguments reads those that an operation takes, which must all be there, and no
+// others: the script would take what is not there for nothing.
+func (c *call) arguments(takes []string) (a arguments, err error) {
+	given := map[string]json.RawMessage{}
+	if err := json.Unmarshal(c.args, &given); err != nil {
+		return a, err
+	}
+	slices.Sort(takes)
+	if names := slices.Sorted(maps.Keys(given)); !slices.Equal(names, takes) {
+		return a, fmt.Errorf("they are %q, not %q", takes, names)
+	}
+	return a, json.Unmarshal(c.args, &a)
+}
+
+func (c *call) nameServers(arguments) (any, error) {
+	return map[string]any{"servers": []string{"127.0.0.1", "192.0.2.53"}}, nil
+}
+
+func (c *call) probe(arguments) (any, error) {
 	cfg := c.box.cfg
 	service := "Running"
 	if cfg.Stopped {
@@ -93,7 +117,7 @@ func (c *call) probe() any {
 	return map[string]any{
 		"powershell": "5.1.22621.4391", "windows": "10.0.22631", "admin": !cfg.NoRights && !cfg.Manager, "hyperVAdmin": cfg.Manager,
 		"module": !cfg.NoModule, "service": service, "hypervisor": !cfg.NoHypervisor, "processors": 8, "memory": cfg.Memory,
-	}
+	}, nil
 }
 
 const exceptionType = "Microsoft.HyperV.PowerShell.VirtualizationException"

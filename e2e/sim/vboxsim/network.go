@@ -10,7 +10,7 @@ import (
 )
 
 func (c *call) hostOnlyIf(args []string) Answer {
-	o := parse(args, map[string]int{"--ip": 1, "--netmask": 1, "--dhcp": 0})
+	o := parse(args, map[string]int{"--ip": 1, "--netmask": 1})
 	if o.unknown != "" || len(o.rest) == 0 {
 		return c.syntax(2, "Unknown option: %s", o.unknown)
 	}
@@ -18,6 +18,9 @@ func (c *call) hostOnlyIf(args []string) Answer {
 		return Answer{Exit: 1, Stderr: "0%...NS_ERROR_FAILURE\nVBoxManage: error: Failed to create the host-only adapter\n" +
 			"VBoxManage: error: VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file or directory\n" +
 			"VBoxManage: error: Details: code NS_ERROR_FAILURE (0x80004005), component HostNetworkInterfaceWrap, interface IHostNetworkInterface\n"}
+	}
+	if o.rest[0] != "ipconfig" && len(o.values) > 0 {
+		return c.syntax(2, "Unknown option: %s", sortedKeys(o.values)[0])
 	}
 	if o.rest[0] == "create" && len(o.rest) == 1 {
 		return c.createAdapter()
@@ -120,7 +123,18 @@ func (c *call) dhcpServer(args []string) Answer {
 		if server == nil {
 			return plain(2, "DHCP server does not exist")
 		}
-		server.Enabled = server.Enabled || o.values["--enable"] != ""
+		for _, v := range []struct {
+			field *string
+			value string
+		}{
+			{&server.IP, o.first("--server-ip", "--ip")}, {&server.Mask, o.values["--netmask"]},
+			{&server.Lower, o.first("--lower-ip", "--lowerip")}, {&server.Upper, o.first("--upper-ip", "--upperip")},
+		} {
+			if v.value != "" {
+				*v.field = v.value
+			}
+		}
+		server.Enabled = (server.Enabled || o.values["--enable"] != "") && o.values["--disable"] == ""
 		return Answer{}
 	case "remove", "findlease":
 		if server == nil {

@@ -61,9 +61,22 @@ func (c *call) storageCtl(args []string) Answer {
 	if bus := o.values["--add"]; bus != "sata" && bus != "ide" && bus != "virtio" {
 		return c.syntax(2, "Invalid --add argument '%s'", bus)
 	}
-	ports, err := strconv.Atoi(o.first("--portcount"))
-	if err != nil {
-		ports = 30
+	kinds := map[string]string{"": "sata ide virtio", "IntelAhci": "sata", "PIIX3": "ide", "PIIX4": "ide", "ICH6": "ide", "VirtIO": "virtio"}
+	if !slices.Contains(strings.Fields(kinds[o.values["--controller"]]), o.values["--add"]) {
+		return c.syntax(2, "Invalid --type argument '%s'", o.values["--controller"])
+	}
+	for _, name := range []string{"--hostiocache", "--bootable"} {
+		if v, ok := o.values[name]; ok && v != "on" && v != "off" {
+			return c.syntax(2, "Invalid %s argument '%s'", name, v)
+		}
+	}
+	ports := 30
+	if v, ok := o.values["--portcount"]; ok {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > 30 {
+			return fail("NS_ERROR_INVALID_ARG", "StorageController", "Invalid port count: "+v+" (must be in range [1, 30])")
+		}
+		ports = n
 	}
 	m.Controllers = append(m.Controllers, &controller{name, o.values["--add"], o.values["--controller"], ports})
 	return Answer{}
@@ -234,7 +247,7 @@ func (c *call) modifyMedium(args []string) Answer {
 }
 
 func (c *call) cloneMedium(args []string) Answer {
-	o := parse(args, map[string]int{"--format": 1, "--variant": 1, "--existing": 0})
+	o := parse(args, map[string]int{"--format": 1, "--variant": 1})
 	rest := slices.DeleteFunc(o.rest, func(s string) bool { return s == "disk" })
 	if o.unknown != "" || len(rest) != 2 || o.values["--format"] != "VDI" {
 		return c.syntax(2, "Unknown option: %s", o.unknown)

@@ -255,3 +255,41 @@ func TestFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestUnknown demands that what is not known is refused, of each command, and that
+// nothing is done.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, Config{})
+	dir := t.TempDir()
+	must(t, b, "createvm", "--name", "m", "--basefolder", dir, "--register")
+	must(t, b, "hostonlyif", "create")
+	raw := filepath.Join(dir, "raw")
+	if err := os.WriteFile(raw, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, b, "convertfromraw", raw, raw+".vdi", "--format", "VDI")
+	before := must(t, b, "showvminfo", "m", "--machinereadable")
+	for _, line := range []string{
+		"list vms --bogus", "showvminfo m --machinereadable --bogus", "createvm --name x --register --bogus", "createvm --name x --register bogus",
+		"unregistervm m --bogus", "modifyvm m --cpus 2 --bogus 1", "modifyvm m --cpus 2 --memory 1", "modifyvm m --cpus 2 --hostonlynet2 x",
+		"storagectl m --name S --add sata --bogus", "storagectl m --name S --add sata --controller bogus", "storagectl m --name S --add sata --controller PIIX4",
+		"storagectl m --name S --add sata --portcount 31", "storagectl m --name S --add sata --bootable yes", "storageattach m --storagectl S --port 0 --device 0 --medium none --bogus",
+		"modifymedium disk " + raw + ".vdi --bogus 1", "clonemedium disk " + raw + ".vdi " + raw + "2.vdi --format VDI --existing",
+		"closemedium disk " + raw + ".vdi --bogus", "convertfromraw " + raw + " " + raw + "3.vdi --format VDI --bogus",
+		"startvm m --bogus", "startvm m --type bogus", "controlvm m bogus", "discardstate m bogus", "setextradata m k v", "getextradata m enumerate",
+		"guestproperty wait m x", "sharedfolder add m --name x --hostpath " + dir + " --bogus",
+		"hostonlyif create --bogus", "hostonlyif remove vboxnet0 --ip 192.168.56.1", "hostonlyif ipconfig vboxnet0 --bogus",
+		"dhcpserver add --netname n --bogus", "dhcpserver bogus --netname n", "natnetwork list", "bogus",
+	} {
+		if a := b.Run(t.Context(), dir, strings.Fields(line)); a.Exit == 0 {
+			t.Errorf("%s: is done", line)
+		}
+	}
+	if after := must(t, b, "showvminfo", "m", "--machinereadable"); after != before {
+		t.Errorf("Before\n%s\nAfter\n%s", before, after)
+	}
+	if all, err := b.Ledger(t.Context()); err != nil || len(all) > 3 {
+		t.Errorf("there is %v, %v", all, err)
+	}
+}

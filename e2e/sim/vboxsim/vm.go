@@ -1,6 +1,7 @@
 package vboxsim
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,6 +21,9 @@ func (c *call) createVM(args []string) Answer {
 	o := parse(args, map[string]int{"--name": 1, "--uuid": 1, "--ostype": 1, "--basefolder": 1, "--groups": 1, "--platform-architecture": 1, "--register": 0, "--default": 0})
 	if o.unknown != "" {
 		return c.syntax(2, "Unknown option: %s", o.unknown)
+	}
+	if len(o.rest) > 0 {
+		return c.syntax(2, "Invalid parameter '%s'", o.rest[0])
 	}
 	name, id := o.values["--name"], o.values["--uuid"]
 	if name == "" {
@@ -138,11 +142,24 @@ func (c *call) modifyVM(args []string) Answer {
 	case m.State == "saved":
 		return fail("VBOX_E_INVALID_VM_STATE", "Session", "The machine is not mutable (state is Saved)")
 	}
+	return c.applyAll(m, settings)
+}
+
+// applyAll applies all settings or none.
+func (c *call) applyAll(m *machine, settings []setting) Answer {
+	before, err := json.Marshal(m)
+	if err != nil {
+		return fail("NS_ERROR_FAILURE", "Machine", err.Error())
+	}
 	warnings := ""
 	for _, s := range settings {
 		a := c.apply(m, s)
 		if a.Exit != 0 {
-			return a // what came before it was not saved either, but nobody looks
+			*m = machine{}
+			if err := json.Unmarshal(before, m); err != nil {
+				return fail("NS_ERROR_FAILURE", "Machine", err.Error())
+			}
+			return a
 		}
 		warnings += a.Stderr
 	}
