@@ -17,7 +17,7 @@ func (d *driver) Image(ctx context.Context, to string) error {
 	switch {
 	case err != nil:
 		return err
-	case d.cfg.Boot2DockerURL != "":
+	case d.cfg.Boot2DockerURL != "", d.state.Value.Legacy:
 		return fmt.Errorf("make an image of machine %s: %w: it boots from an ISO image", d.env.Machine, drivers.ErrUnsupported)
 	case st.State != drivers.Stopped:
 		return fmt.Errorf("make an image of machine %s: it is not stopped", d.env.Machine)

@@ -128,7 +128,12 @@ function Get-NeighbourTable {
         if ($mac -eq '' -or $mac -eq '000000000000') { continue }
         if ([string]$n.State -eq 'Unreachable' -or [string]$n.State -eq 'Incomplete') { continue }
         if (-not $table.ContainsKey($mac)) { $table[$mac] = @() }
-        $table[$mac] += [string]$n.IPAddress
+        # An address of before may still be there: the one that answers comes first.
+        if ([string]$n.State -eq 'Reachable') {
+            $table[$mac] = @([string]$n.IPAddress) + @($table[$mac])
+        } else {
+            $table[$mac] += [string]$n.IPAddress
+        }
     }
     return $table
 }

@@ -68,6 +68,9 @@ func TestDockerMachine(t *testing.T) {
 	if err := m.Open().Stop(t.Context()); err != nil || m.Status().State != drivers.Stopped {
 		t.Errorf("%v, %+v", err, m.Status())
 	}
+	if err := m.Open().Image(t.Context(), filepath.Join(t.TempDir(), "image")); !errors.Is(err, drivers.ErrUnsupported) {
+		t.Errorf("image of boot2docker: %v", err)
+	}
 	m.Remove()
 	if left := b.ledger(); len(left) > 0 {
 		t.Errorf("left %v", left)

@@ -4,7 +4,6 @@ package qemu
 
 import (
 	"context"
-	"errors"
 	"os"
 	"syscall"
 	"time"
@@ -12,9 +11,6 @@ import (
 
 // detached has a process in a session of its own, which no terminal ends.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
-
-// system is this computer's processes.
-type system struct{}
 
 func (system) is(pid int, uuid string, _ time.Time) bool { return hasUUID(commandLine(pid), uuid) }
 
@@ -38,21 +34,6 @@ func (system) gone(pid int, uuid string) bool {
 	}
 	args := commandLine(pid)
 	return len(args) > 0 && !hasUUID(args, uuid) // the number is another's now
-}
-
-func (s system) kill(pid int, uuid string, written time.Time) error {
-	p, err := os.FindProcess(pid) // holds the process, so that the pid cannot become another's
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = p.Release() }()
-	if !s.is(pid, uuid, written) {
-		return nil
-	}
-	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return nil
 }
 
 // hasUUID tells whether a command line is that of a machine's QEMU.

@@ -2,8 +2,6 @@ package qemu
 
 import (
 	"context"
-	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,9 +15,6 @@ import (
 func detached() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{HideWindow: true, CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP}
 }
-
-// system is this computer's processes.
-type system struct{}
 
 // startWithin is how long QEMU takes at most from its start to its record of the pid.
 const startWithin = time.Minute
@@ -67,21 +62,6 @@ func (system) gone(pid int, _ string) bool {
 	defer func() { _ = windows.CloseHandle(h) }()
 	var code uint32
 	return windows.GetExitCodeProcess(h, &code) != nil || code != uint32(windows.STATUS_PENDING)
-}
-
-func (s system) kill(pid int, uuid string, written time.Time) error {
-	p, err := os.FindProcess(pid) // holds the process, so that the pid cannot become another's
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = p.Release() }()
-	if !s.is(pid, uuid, written) {
-		return nil
-	}
-	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	return nil
 }
 
 // bootID is when this computer started, to the ten minutes.

@@ -73,6 +73,9 @@ func TestDockerMachine(t *testing.T) {
 	if err := m.Open().Stop(t.Context()); err != nil || m.Status().State != drivers.Stopped {
 		t.Errorf("%v, %+v", err, m.Status())
 	}
+	if err := m.Open().Image(t.Context(), filepath.Join(t.TempDir(), "image")); !errors.Is(err, drivers.ErrUnsupported) {
+		t.Errorf("image of boot2docker: %v", err)
+	}
 	m.Remove()
 	for _, file := range []string{"disk.vmdk", "boot2docker.iso", "old"} {
 		if _, err := os.Stat(filepath.Join(m.Env.Dir, file)); !errors.Is(err, os.ErrNotExist) {
