@@ -22,29 +22,25 @@ type vms struct {
 	*fleet
 	publisher *publisher
 	options   []string
-	begun     time.Time
 }
 
-// needVMs returns the path of an image to make virtual machines of.
+// needVMs returns the path of an image to make virtual machines of, without an Engine.
 func needVMs(t *testing.T) string {
 	t.Helper()
 	image := os.Getenv("MACHINE_E2E_VM")
 	if !enabled || image == "" {
-		t.Skip("needs QEMU and an image with an Engine in it: make test-vm")
+		t.Skip("needs QEMU and an image: make test-vm")
 	}
 	return image
 }
 
 // TestVM goes through the life of virtual machines: an image comes from a publisher,
-// two machines boot from it, and are a swarm whose mesh answers at both. Where no
-// accelerator runs guests it takes minutes.
+// gets an Engine, two machines boot from what comes of that, and are a swarm whose mesh
+// answers at both. Where no accelerator runs guests it takes minutes.
 func TestVM(t *testing.T) {
 	image := needVMs(t)
-	v := &vms{fleet: newFleet(t), publisher: publish(t, image), begun: time.Now()}
-	v.options = []string{
-		"-d", "qemu", "--qemu-image", v.publisher.url, "--qemu-image-checksum", v.publisher.sums,
-		"--qemu-memory", "1024", "--qemu-disk-size", "4000", "--qemu-stop-timeout", "240",
-	}
+	v := &vms{fleet: newFleet(t), publisher: publish(t, image)}
+	v.options = []string{"-d", "qemu", "--qemu-memory", "1024", "--qemu-disk-size", "4000", "--qemu-stop-timeout", "240"}
 	t.Cleanup(v.tellConsoles)
 	for _, part := range []struct {
 		name string
@@ -52,6 +48,7 @@ func TestVM(t *testing.T) {
 	}{
 		{"checksum", (*vms).checksum},
 		{"resume", (*vms).resume},
+		{"bake", (*vms).bake},
 		{"create", (*vms).create},
 		{"swarm", (*vms).swarm},
 		{"mesh", (*vms).mesh},
@@ -111,16 +108,41 @@ func (v *vms) resume() {
 	}
 }
 
+const bakedImage = "debian-12-docker"
+
+// bake has an Engine installed, and makes an image of what comes of it.
+func (v *vms) bake() {
+	begun := v.publisher.sent()
+	args := append([]string{
+		"image", "bake", "--image", v.publisher.url, "--qemu-image-checksum", v.publisher.sums, "--engine-source", "distro",
+	}, v.options...)
+	path := v.ok(append(args, bakedImage)...)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o444 {
+		v.t.Errorf("the image is %v, %v", info, err)
+	}
+	if sent := v.publisher.sent() - begun; sent != 0 {
+		v.t.Errorf("an image that is in the cache is fetched again: %d bytes", sent)
+	}
+	if got := v.ok("ls", "-q"); got != "" {
+		v.t.Errorf("machines are left: %s", got)
+	}
+	if pids := processesOf(v.t, "guest=bake-"+bakedImage); len(pids) > 0 {
+		v.t.Errorf("processes are left: %v", pids)
+	}
+	if got := v.ok("image", "ls", "--cached", "--format", "{{.Name}}: {{.Summary}}"); !strings.Contains(got, bakedImage+": Docker Engine 2") {
+		v.t.Errorf("in the cache are %s", got)
+	}
+}
+
 // create makes two machines at once, each with a port that is published.
 func (v *vms) create() {
-	begun := v.publisher.sent()
 	var making []*running
 	for _, name := range []string{"m1", "m2"} {
 		port := freePort(v.t)
 		if err := os.WriteFile(v.portFile(name), []byte(port), 0o600); err != nil {
 			v.t.Fatal(err)
 		}
-		args := append([]string{"create", "--qemu-publish", port + ":8080"}, v.options...)
+		args := append([]string{"create", "--qemu-image", bakedImage, "--qemu-publish", port + ":8080"}, v.options...)
 		making = append(making, v.start(v.t.Context(), append(args, v.name(name))...))
 	}
 	for _, m := range making {
@@ -132,20 +154,28 @@ func (v *vms) create() {
 		if strings.Contains(r.stderr, "pinned") {
 			v.t.Error("the host key was not known from birth")
 		}
+		if strings.Contains(r.stderr, "install") {
+			v.t.Errorf("an Engine was installed:\n%s", r.stderr)
+		}
 	}
-	if sent := v.publisher.sent() - begun; sent != 0 {
-		v.t.Errorf("an image that is in the cache is fetched again: %d bytes", sent)
-	}
+	ids := map[string]bool{}
 	for _, name := range v.names("m1", "m2") {
-		if got := v.docker(name, "info", "--format", "{{.Name}}"); got != name {
-			v.t.Errorf("the engine of %s is %q", name, got)
+		id, is, _ := strings.Cut(v.docker(name, "info", "--format", "{{.ID}} {{.Name}}"), " ")
+		if is != name || ids[id] {
+			v.t.Errorf("the engine of %s is %q, with the id %s", name, is, id)
+		}
+		ids[id] = true
+		if left := v.ok("ssh", name, "sudo grep -rl bake- /etc /home /root /var/lib/cloud 2>/dev/null; wc -l <.ssh/authorized_keys; cat /etc/machine-id"); ids[left] || !strings.HasPrefix(left, "1\n") {
+			v.t.Errorf("%s has something of another: %q", name, left)
+		} else {
+			ids[left] = true
 		}
 		if got := v.ok("ssh", name, "hostname"); got != name {
 			v.t.Errorf("the host of %s is %q", name, got)
 		}
 		v.refusesStrangers(name)
 	}
-	if got := v.ok("image", "ls", "--cached", "--format", "{{.Machines}}"); got != strings.Join(v.names("m1", "m2"), ",") {
+	if got := v.ok("image", "ls", "--cached", "--format", "{{.Machines}}"); strings.TrimSpace(got) != strings.Join(v.names("m1", "m2"), ",") {
 		v.t.Errorf("the image is used by %q", got)
 	}
 }
@@ -183,7 +213,7 @@ func (v *vms) mesh() {
 	v.docker(v.name("m1"), "service", "create", "--detach", "--name", "hello", "--no-resolve-image",
 		"--constraint", "node.hostname=="+v.name("m2"), "--publish", "published=8080,target=8080",
 		"--env", "NODE={{.Node.Hostname}}", helloImage)
-	v.meshAnswers(10 * time.Minute)
+	v.meshAnswers(15 * time.Minute)
 }
 
 func (v *vms) meshAnswers(limit time.Duration) {
@@ -214,7 +244,7 @@ func (v *vms) restart() {
 	if again := v.ok("ssh", v.name("m2"), "cat", "/proc/sys/kernel/random/boot_id"); again == boot {
 		v.t.Error("it did not boot")
 	}
-	v.meshAnswers(10 * time.Minute)
+	v.meshAnswers(15 * time.Minute)
 }
 
 // remove leaves nothing behind, of a machine that runs and of one whose process was killed.

@@ -16,5 +16,5 @@ aarch64 | arm64)
 	;;
 esac
 need qemu-img qemu-utils
-image=$("$scripts/cloud-image.sh" engine)
+image=$("$scripts/cloud-image.sh" plain)
 MACHINE_E2E=1 MACHINE_E2E_VM=$image exec go test -count=1 -v -timeout 60m -run "${1:-^TestVM}" ./e2e
