@@ -7,6 +7,12 @@ fi
 # The Engine knows itself by these, its clients know it, and the swarm that it was in does.
 rm -rf /etc/docker/ca.pem /etc/docker/server.pem /etc/docker/server-key.pem /etc/docker/key.json /etc/docker/machine.json /var/lib/docker/engine-id /var/lib/docker/swarm
 rmdir /etc/systemd/system/docker.service.d 2>/dev/null || :
+# It starts once a machine that is made of the disk has configured it, not twice.
+if has systemctl; then
+	systemctl disable --quiet docker.service 2>/dev/null || :
+elif has rc-update; then
+	rc-update del docker default >/dev/null 2>&1 || :
+fi
 
 # What was fetched to install packages.
 if has apt-get; then
