@@ -32,7 +32,8 @@ rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /
 echo localhost >/etc/hostname
 sed "/^127\.0\.1\.1[[:space:]]/d" /etc/hosts | replace /etc/hosts 644
 
-# What it did.
+# What it did. The journal is in memory from here on.
+if has journalctl; then journalctl --relinquish-var >/dev/null 2>&1 || :; fi
 rm -rf /var/log/journal/* /var/log/*.gz /var/log/*.1 /root/.bash_history /root/.ash_history /home/*/.bash_history /home/*/.ash_history
 for file in /var/log/*.log /var/log/apt/* /var/log/wtmp /var/log/btmp /var/log/lastlog /var/log/messages /var/log/syslog; do
 	if [ -f "$file" ]; then : >"$file"; fi
