@@ -22,7 +22,7 @@ func (c *Cloud) checkPublicAddress(_ *call, m model, old *record) *armError {
 		p.PublicIPAllocationMethod = "Dynamic"
 	}
 	if p.PublicIPAddressVersion == "" {
-		p.PublicIPAddressVersion = "IPv4"
+		p.PublicIPAddressVersion = v4
 	}
 	if p.IdleTimeoutInMinutes == 0 {
 		p.IdleTimeoutInMinutes = 4
@@ -36,8 +36,8 @@ func (c *Cloud) checkPublicAddress(_ *call, m model, old *record) *armError {
 		return refuse(400, "StandardAndStandardV2SkuPublicIPAddressesMustBeStatic", "Standard sku publicIp %s must have AllocationMethod set to Static.", a.ID)
 	case len(p.IPTags) > 0 || p.DeleteOption != "" && old == nil:
 		return notSimulated("the tags or the deleteOption of a public address itself")
-	case p.PublicIPAddressVersion != "IPv4":
-		return notSimulated("%s addresses", p.PublicIPAddressVersion)
+	case !oneOf(p.PublicIPAddressVersion, v4, v6):
+		return refuse(400, "InvalidRequestFormat", "Cannot parse the request: public address %s has an invalid PublicIPAddressVersion '%s'.", a.ID, p.PublicIPAddressVersion)
 	}
 	for _, z := range a.Zones {
 		if !slices.Contains([]string{"1", "2", "3"}, z) {
@@ -52,6 +52,9 @@ func (c *Cloud) checkPublicAddress(_ *call, m model, old *record) *armError {
 	p.IPConfiguration, p.DeleteOption = nil, ""
 	if old != nil {
 		was := old.model.(*publicAddress)
+		if was.Properties.PublicIPAddressVersion != p.PublicIPAddressVersion {
+			return refuse(400, "PublicIPAddressVersionCannotBeChanged", "The version of public address %s cannot be changed.", a.ID)
+		}
 		p.IPAddress, p.ResourceGUID = was.Properties.IPAddress, was.Properties.ResourceGUID
 		return nil
 	}
@@ -60,6 +63,9 @@ func (c *Cloud) checkPublicAddress(_ *call, m model, old *record) *armError {
 	}
 	p.ResourceGUID = newID()
 	_, public := c.config.Hosts.Networks()
+	if p.PublicIPAddressVersion == v6 {
+		public = netip.MustParsePrefix("2001:db8:408:6::/64") // for documentation: no host has it
+	}
 	addr, ok := c.freeAddress(public, netip.Prefix{})
 	if !ok {
 		return refuse(409, "PublicIPAddressAllocationFailed", "No public IP address is free.")

@@ -29,7 +29,7 @@ func (c *Cloud) Admits(host string, p sim.Packet) (bool, error) {
 		network, _, _ := lookup[*virtualNetwork](c, id)
 		s := network.subnet(name)
 		if hosts, _ := c.config.Hosts.Networks(); hosts.Contains(p.From) && !network.holds(p.From) {
-			p.From = netip.MustParsePrefix(s.Properties.AddressPrefix).Addr().Next()
+			p.From = s.prefix(v4).Addr().Next()
 		}
 		return c.admits(nic.Properties.NetworkSecurityGroup, network, p, groups) && c.admits(s.Properties.NetworkSecurityGroup, network, p, groups), nil
 	}

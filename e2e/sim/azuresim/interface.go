@@ -17,8 +17,6 @@ func (c *Cloud) checkInterface(k *call, m model, old *record) *armError {
 	switch {
 	case p == nil || len(p.IPConfigurations) == 0:
 		return missing("ipConfigurations", nic.ID)
-	case len(p.IPConfigurations) > 1:
-		return notSimulated("several IP configurations of a network interface")
 	case len(nic.Zones) > 0:
 		return notSimulated("zones of a network interface")
 	}
@@ -28,13 +26,20 @@ func (c *Cloud) checkInterface(k *call, m model, old *record) *armError {
 		}
 	}
 	p.VirtualMachine, p.ResourceGUID, p.NicType = nil, newID(), "Standard"
-	var was *ipProperties
-	if old != nil {
-		before := old.model.(*networkInterface).Properties
-		p.ResourceGUID, p.MacAddress = before.ResourceGUID, before.MacAddress
-		was = before.IPConfigurations[0].Properties
+	if err := checkVersions(nic); err != nil {
+		return err
 	}
-	return c.checkIP(k, nic, p.IPConfigurations[0], was)
+	before := &interfaceProperties{}
+	if old != nil {
+		before = old.model.(*networkInterface).Properties
+		p.ResourceGUID, p.MacAddress = before.ResourceGUID, before.MacAddress
+	}
+	for _, ip := range p.IPConfigurations {
+		if err := c.checkIP(k, nic, ip, before.named(ip.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkIP completes an interface's addresses.
@@ -51,19 +56,26 @@ func (c *Cloud) checkIP(k *call, nic *networkInterface, ip *ipConfiguration, was
 	if err != nil {
 		return err
 	}
+	if !s.prefix(p.PrivateIPAddressVersion).IsValid() {
+		return refuse(400, "SubnetHasNoIPv6AddressPrefix", "IP configuration %s is of IPv6, and subnet %s has no IPv6 address prefix.", ip.ID, s.ID)
+	}
 	if err := c.checkMembership(k, nic, p); err != nil {
 		return err
 	}
 	if a := p.PublicIPAddress; a != nil {
-		if _, err := linked[*publicAddress](c, k, &nic.header, a.ID, "join"); err != nil {
+		public, err := linked[*publicAddress](c, k, &nic.header, a.ID, "join")
+		if err != nil {
 			return err
+		}
+		if theirs := public.Properties.PublicIPAddressVersion; theirs != p.PrivateIPAddressVersion {
+			return refuse(400, "IPVersionForPublicIpAndNicIpConfigurationMustMatch", "IP version for publicIPAddress '%s', version '%s' and network interface ipConfiguration '%s', version '%s' must match.",
+				a.ID, theirs, ip.ID, p.PrivateIPAddressVersion)
 		}
 		if h := c.holder(a.ID); h != nil && !strings.EqualFold(h.ID, ip.ID) {
 			return refuse(400, "PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already allocated to resource %s.", ip.ID, a.ID, h.ID)
 		}
 	}
-	yes := true
-	p.Primary, p.PrivateIPAddressVersion, p.ProvisioningState = &yes, "IPv4", "Succeeded"
+	p.ProvisioningState = "Succeeded"
 	ip.Etag = `W/"` + newID() + `"`
 	return c.assign(ip, s, was)
 }
@@ -101,10 +113,13 @@ func cutFold(s, sep string) (before, after string, found bool) {
 func (c *Cloud) assign(ip *ipConfiguration, s *subnet, was *ipProperties) *armError {
 	p := ip.Properties
 	private, _ := c.config.Hosts.Networks()
+	prefix := s.prefix(p.PrivateIPAddressVersion)
+	if p.PrivateIPAddressVersion == v6 {
+		private = prefix // no host has it
+	}
 	if p.PrivateIPAllocationMethod == "" {
 		p.PrivateIPAllocationMethod = "Dynamic"
 	}
-	prefix, _ := netip.ParsePrefix(s.Properties.AddressPrefix) // was checked
 	switch {
 	case p.PrivateIPAllocationMethod == "Static":
 		addr, err := netip.ParseAddr(p.PrivateIPAddress)
@@ -142,13 +157,11 @@ func (c *Cloud) workInterface(k *call, rec *record, _ bool) *operation {
 	}, c.settle(rec))
 }
 
-// publicOf returns an interface's public address, which is not valid if it has none.
+// publicOf returns an interface's public address of IPv4, which is not valid if it has none.
 func (c *Cloud) publicOf(nic *networkInterface) (addr netip.Addr) {
-	for _, ip := range nic.Properties.IPConfigurations {
-		if p := ip.Properties.PublicIPAddress; p != nil {
-			if a, _, found := lookup[*publicAddress](c, p.ID); found {
-				addr, _ = netip.ParseAddr(a.Properties.IPAddress)
-			}
+	if p := nic.Properties.primary().Properties.PublicIPAddress; p != nil {
+		if a, _, found := lookup[*publicAddress](c, p.ID); found {
+			addr, _ = netip.ParseAddr(a.Properties.IPAddress)
 		}
 	}
 	return addr

@@ -195,7 +195,7 @@ func (c *Cloud) spec(vm *virtualMachine) host.Spec {
 		s.Keys = append(s.Keys, strings.TrimSpace(key.KeyData))
 	}
 	nic, _, _ := lookup[*networkInterface](c, vm.Properties.NetworkProfile.NetworkInterfaces[0].ID)
-	s.Private, _ = netip.ParseAddr(nic.Properties.IPConfigurations[0].Properties.PrivateIPAddress)
+	s.Private, _ = netip.ParseAddr(nic.Properties.primary().Properties.PrivateIPAddress)
 	s.Public = c.publicOf(nic)
 	return s
 }

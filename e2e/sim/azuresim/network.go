@@ -36,21 +36,26 @@ func (c *Cloud) checkNetwork(k *call, m model, old *record) *armError {
 	var spaces []netip.Prefix
 	for _, text := range n.Properties.AddressSpace.AddressPrefixes {
 		p, err := netip.ParsePrefix(text)
-		if err != nil || p != p.Masked() || !p.Addr().Is4() {
+		if err != nil || p != p.Masked() || p.Addr().Is6() && p.Bits() > 64 {
 			return refuse(400, "InvalidCIDRNotation", "The address prefix %s in resource %s has an invalid CIDR notation.", text, n.ID)
 		}
 		spaces = append(spaces, p)
 	}
+	if !slices.ContainsFunc(spaces, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
+		return refuse(400, "InvalidAddressSpace", "Virtual network %s must have an IPv4 address prefix: virtual networks of IPv6 alone are not supported.", n.ID)
+	}
 	seen := []netip.Prefix{}
 	for _, s := range n.Properties.Subnets {
-		p, err := c.checkSubnet(k, n, s, spaces)
+		ranges, err := c.checkSubnet(k, n, s, spaces)
 		if err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(seen, p.Overlaps); i >= 0 {
-			return refuse(400, "NetcfgSubnetRangesOverlap", "Subnet '%s' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '%s'.", s.Name, n.Name)
+		for _, p := range ranges {
+			if slices.ContainsFunc(seen, p.Overlaps) {
+				return refuse(400, "NetcfgSubnetRangesOverlap", "Subnet '%s' is not valid because its IP address range overlaps with that of an existing subnet in virtual network '%s'.", s.Name, n.Name)
+			}
 		}
-		seen = append(seen, p)
+		seen = append(seen, ranges...)
 	}
 	if n.Properties.ResourceGUID = newID(); old != nil {
 		was := old.model.(*virtualNetwork)
@@ -60,12 +65,19 @@ func (c *Cloud) checkNetwork(k *call, m model, old *record) *armError {
 	return nil
 }
 
-// keptSubnets refuses to lose a subnet that is used.
+// keptSubnets refuses to lose a subnet that is used, or its range of IPv6.
 func (c *Cloud) keptSubnets(was, now *virtualNetwork) *armError {
 	for _, s := range was.Properties.Subnets {
-		if now.subnet(s.Name) == nil {
+		kept := now.subnet(s.Name)
+		if kept == nil {
 			if err := c.freeSubnet(s); err != nil {
 				return err
+			}
+			continue
+		}
+		for _, ip := range c.ipConfigurationsIn(s.ID) {
+			if ip.Properties.PrivateIPAddressVersion == v6 && kept.prefix(v6) != s.prefix(v6) {
+				return refuse(400, "InUsePrefixCannotBeDeleted", "IpPrefix %s on Subnet %s has active allocations and cannot be deleted.", s.prefix(v6), s.Name)
 			}
 		}
 	}
@@ -81,32 +93,32 @@ func (n *virtualNetwork) subnet(name string) *subnet {
 	return nil
 }
 
-func (c *Cloud) checkSubnet(k *call, n *virtualNetwork, s *subnet, spaces []netip.Prefix) (p netip.Prefix, refused *armError) {
+func (c *Cloud) checkSubnet(k *call, n *virtualNetwork, s *subnet, spaces []netip.Prefix) ([]netip.Prefix, *armError) {
 	if !networkName.MatchString(s.Name) {
-		return p, refuse(400, "InvalidResourceName", "Resource name %s is invalid.", s.Name)
+		return nil, refuse(400, "InvalidResourceName", "Resource name %s is invalid.", s.Name)
 	}
 	s.ID, s.Type = n.ID+"/subnets/"+s.Name, "Microsoft.Network/virtualNetworks/subnets"
 	if s.Properties == nil {
-		return p, refuse(400, "InvalidRequestFormat", "Cannot parse the request: Properties of subnet %s are missing.", s.ID)
+		return nil, refuse(400, "InvalidRequestFormat", "Cannot parse the request: Properties of subnet %s are missing.", s.ID)
 	}
-	if s.Properties.AddressPrefix == "" && len(s.Properties.AddressPrefixes) == 1 {
-		s.Properties.AddressPrefix = s.Properties.AddressPrefixes[0]
+	s.Properties.IPConfigurations = nil // nobody but Azure says who is in it
+	ranges, err := s.ranges()
+	if err != nil {
+		return nil, err
 	}
-	p, err := netip.ParsePrefix(s.Properties.AddressPrefix)
-	if err != nil || p != p.Masked() || p.Bits() > 29 {
-		return p, refuse(400, "InvalidCIDRNotation", "The address prefix %s in resource %s has an invalid CIDR notation.", s.Properties.AddressPrefix, s.ID)
-	}
-	inside := func(space netip.Prefix) bool { return space.Bits() <= p.Bits() && space.Contains(p.Addr()) }
-	if !slices.ContainsFunc(spaces, inside) {
-		return p, refuse(400, "NetcfgInvalidSubnet", "Subnet '%s' is not valid because its IP address range is outside the IP address range of virtual network '%s'.", s.Name, n.Name)
+	for _, p := range ranges {
+		inside := func(space netip.Prefix) bool { return space.Bits() <= p.Bits() && space.Contains(p.Addr()) }
+		if !slices.ContainsFunc(spaces, inside) {
+			return nil, refuse(400, "NetcfgInvalidSubnet", "Subnet '%s' is not valid because its IP address range is outside the IP address range of virtual network '%s'.", s.Name, n.Name)
+		}
 	}
 	if g := s.Properties.NetworkSecurityGroup; g != nil {
 		if _, err := linked[*securityGroup](c, k, &n.header, g.ID, "join"); err != nil {
-			return p, err
+			return nil, err
 		}
 	}
 	s.Etag, s.Properties.ProvisioningState = `W/"`+newID()+`"`, "Succeeded"
-	return p, nil
+	return ranges, nil
 }
 
 // subnetCall answers a call to a subnet, or to all of a network.
@@ -147,6 +159,9 @@ func (c *Cloud) putSubnet(k *call, rec *record, n *virtualNetwork) (*reply, *arm
 	if s.Name == "" {
 		s.Name = k.name()
 	}
+	if match := k.r.Header.Get("If-Match"); match != "" && (n.subnet(s.Name) == nil || n.subnet(s.Name).Etag != match) {
+		return nil, etagMismatch()
+	}
 	next := copyOf(n)
 	status := http.StatusCreated
 	if i := slices.IndexFunc(next.Properties.Subnets, func(o *subnet) bool { return strings.EqualFold(o.Name, s.Name) }); i >= 0 {
@@ -157,6 +172,7 @@ func (c *Cloud) putSubnet(k *call, rec *record, n *virtualNetwork) (*reply, *arm
 	if err := c.checkNetwork(k, next, rec); err != nil {
 		return nil, err
 	}
+	next.Etag = `W/"` + newID() + `"`
 	rec.model, *next.state() = next, "Updating"
 	s.Properties.ProvisioningState = "Updating"
 	op := c.begin(k, rec, "PutSubnet", nil, func(err *armError) {

@@ -81,9 +81,13 @@ func precondition(k *call, old *record) *armError {
 	case none == "*" && old != nil:
 		return refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The precondition given in the request header evaluates to false: the resource '%s' exists.", k.name())
 	case match != "" && (old == nil || match != "*" && match != old.head().Etag):
-		return refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The precondition given in the request header evaluates to false.")
+		return etagMismatch()
 	}
 	return nil
+}
+
+func etagMismatch() *armError {
+	return refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The precondition given in the request header evaluates to false.")
 }
 
 // settle returns what ends an operation: the resource has succeeded or failed.

@@ -87,8 +87,23 @@ func (c *Cloud) checkRule(k *call, g *securityGroup, r *securityRule) *armError 
 	if err := checkPrefixes(r, "DestinationAddressPrefix", p.DestinationAddressPrefix, p.DestinationAddressPrefixes); err != nil {
 		return err
 	}
+	if p.mixed() {
+		return refuse(400, "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies", "Resource %s contains IP addresses or prefixes that belong to different address families. All IP addresses or prefixes in the resource should belong to the same address family.", r.ID)
+	}
 	r.Etag, p.ProvisioningState = `W/"`+newID()+`"`, "Succeeded"
 	return nil
+}
+
+// mixed tells whether a rule's ranges are of both versions.
+func (p *ruleProperties) mixed() bool {
+	found := map[string]bool{}
+	for _, text := range slices.Concat(p.SourceAddressPrefixes, p.DestinationAddressPrefixes, []string{p.SourceAddressPrefix, p.DestinationAddressPrefix}) {
+		host, _, _ := strings.Cut(text, "/")
+		if addr, err := netip.ParseAddr(host); err == nil {
+			found[version(addr)] = true
+		}
+	}
+	return len(found) > 1
 }
 
 // checkSource refuses a source that is not one of three ways to say who it is.
