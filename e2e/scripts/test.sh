@@ -50,10 +50,9 @@ tools() {
 		tcsh tcsh
 		blkid util-linux
 		as binutils
-		qemu-img qemu-utils
-		qemu-system-x86_64 qemu-system-x86
 		qemu-system-aarch64 qemu-system-arm
 	EOT
+	need_qemu
 }
 
 formatted() {

@@ -69,3 +69,21 @@ need() {
 	fi
 	die "$1 is missing; install it: $(advice "${3:-$2}")"
 }
+
+# need_qemu sees to it that virtual machines of this computer's kind can be booted.
+need_qemu() {
+	case $(uname -m) in
+	aarch64 | arm64)
+		need qemu-system-aarch64 qemu-system-arm
+		need_file /usr/share/AAVMF/AAVMF_CODE.fd qemu-efi-aarch64
+		;;
+	*)
+		need qemu-system-x86_64 qemu-system-x86
+		need_file /usr/share/OVMF/OVMF_CODE_4M.fd ovmf
+		;;
+	esac
+	need qemu-img qemu-utils
+}
+
+# need_file FILE PACKAGE: other distributions have it elsewhere, and QEMU's driver says so.
+need_file() { [ -e "$1" ] || ! can_install || apt_install "$2"; }
