@@ -76,8 +76,10 @@ documented() {
 real() {
 	local image=machine-test-host:bookworm
 	DOCKER_BUILDKIT=0 docker build -q -t "$image" e2e/testdata/host >/dev/null 2>&1 || return
-	local -x MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image MACHINE_TEST_QEMU=1 MACHINE_TEST_QEMU_IMAGE
-	MACHINE_TEST_QEMU_IMAGE=$("$scripts/cloud-image.sh" plain) || return
+	local -x MACHINE_TEST_DOCKER=1 MACHINE_TEST_IMAGE=$image MACHINE_TEST_QEMU=1 MACHINE_TEST_QEMU_IMAGE=
+	if [ "$(id -u)" = 0 ]; then # nobody else can make its image
+		MACHINE_TEST_QEMU_IMAGE=$("$scripts/cloud-image.sh" plain) || return
+	fi
 	git grep --untracked -lE 'MACHINE_TEST_(DOCKER|IMAGE|QEMU)' -- '*_test.go' | sed 's|^|./|; s|/[^/]*$||' | sort -u |
 		xargs go test -count=1 -p 3 -timeout 25m
 }
