@@ -30,7 +30,7 @@ rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* /
 	/etc/NetworkManager/system-connections/cloud-init-* /etc/udev/rules.d/70-persistent-net.rules \
 	/var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease /var/lib/systemd/network/*.lease
 echo localhost >/etc/hostname
-sed "/^127\.0\.1\.1[[:space:]]/d" /etc/hosts | replace /etc/hosts 644
+if hosts=$(sed "/^127\.0\.1\.1[[:space:]]/d" /etc/hosts); then printf '%s\n' "$hosts" >/etc/hosts; fi
 
 # What it did. The journal is in memory from here on.
 if has journalctl; then journalctl --relinquish-var >/dev/null 2>&1 || :; fi
