@@ -29,6 +29,7 @@ import (
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/batch"
 	"github.com/hostsmith/machine/drivers/internal/caller"
+	"github.com/hostsmith/machine/drivers/internal/memo"
 )
 
 // login is what leads to an account and region.
@@ -70,14 +71,14 @@ func (l login) key() string {
 
 // accounts are the clients of one command.
 type accounts struct {
-	memo[*account]
-	pace pace
+	known memo.Answers[*account]
+	pace  pace
 }
 
 func newAccounts(p pace) *accounts { return &accounts{pace: p} }
 
 func (a *accounts) of(ctx context.Context, l login) (*account, error) {
-	return a.get(ctx, l.key(), func(ctx context.Context) (*account, error) { return open(ctx, l) })
+	return a.known.Get(ctx, l.key(), func(ctx context.Context) (*account, error) { return open(ctx, l) })
 }
 
 // account is a region of an account: its client and what is known of it.
@@ -89,13 +90,13 @@ type account struct {
 	http     *http.Client
 
 	instances *batch.Group[string, types.Instance]
-	images    memo[image]
-	types     memo[machineType]
-	subnets   memo[[]types.Subnet]
-	vpcs      memo[types.Vpc]
-	groups    memo[*group]
-	callers   memo[netip.Prefix]
-	owners    memo[string]
+	images    memo.Answers[image]
+	types     memo.Answers[machineType]
+	subnets   memo.Answers[[]types.Subnet]
+	vpcs      memo.Answers[types.Vpc]
+	groups    memo.Answers[*group]
+	callers   memo.Answers[netip.Prefix]
+	owners    memo.Answers[string]
 }
 
 // open makes the client. It fails when there are no credentials; whether they
@@ -233,7 +234,7 @@ func amazons(endpoint string) bool {
 
 // caller returns the address that the provider sees this computer at.
 func (a *account) caller(ctx context.Context) (netip.Prefix, error) {
-	return a.callers.get(ctx, "", func(ctx context.Context) (netip.Prefix, error) {
+	return a.callers.Get(ctx, "", func(ctx context.Context) (netip.Prefix, error) {
 		if a.endpoint != "" {
 			return caller.Towards(ctx, a.endpoint)
 		}

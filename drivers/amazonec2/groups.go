@@ -91,40 +91,34 @@ func (d *driver) ensureGroups(ctx context.Context, a *account, vpc string, ports
 
 // ensureGroup returns a group, made if there is none of the name.
 func (d *driver) ensureGroup(ctx context.Context, a *account, vpc, name string, rules func(self string) []rule) (*group, error) {
-	known, err := a.groups.lock(ctx, vpc+"/"+name)
+	known, err := a.groups.Turn(ctx, vpc+"/"+name)
 	if err != nil {
 		return nil, err
 	}
-	defer known.unlock()
-	if !known.known {
+	defer known.Done()
+	if !known.Known {
 		g, err := d.findOrMakeGroup(ctx, a, vpc, name)
 		if err != nil {
 			return nil, err
 		}
-		known.value, known.known = g, true
+		known.Value, known.Known = g, true
 	}
-	g := known.value
+	g := known.Value
 	if !g.ours || d.cfg.GroupReadOnly {
 		return g, nil
 	}
 	if err := d.admit(ctx, a, g, rules(g.id)); err != nil {
-		known.known = false
+		known.Known = false
 		return nil, err
 	}
 	return g, nil
 }
 
 // forgetGroups has the machine's groups looked up again.
-func (d *driver) forgetGroups(ctx context.Context, a *account, vpc string) error {
+func (d *driver) forgetGroups(a *account, vpc string) {
 	for _, name := range d.groupNames() {
-		known, err := a.groups.lock(ctx, vpc+"/"+name)
-		if err != nil {
-			return err
-		}
-		known.known = false
-		known.unlock()
+		a.groups.Forget(vpc + "/" + name)
 	}
-	return nil
 }
 
 func (d *driver) findOrMakeGroup(ctx context.Context, a *account, vpc, name string) (*group, error) {

@@ -94,7 +94,7 @@ type image struct {
 // image returns the image for an architecture, by what the user chose.
 func (a *account) image(ctx context.Context, c Config, arch string) (image, error) {
 	key := fmt.Sprintf("%q %q %q %q %s", c.AMI, c.ImageOwner, c.ImageName, c.Image, arch)
-	return a.images.get(ctx, key, func(ctx context.Context) (image, error) {
+	return a.images.Get(ctx, key, func(ctx context.Context) (image, error) {
 		switch {
 		case c.AMI != "":
 			return a.imageByID(ctx, c.AMI, "")
@@ -236,7 +236,7 @@ type machineType struct {
 }
 
 func (a *account) machineType(ctx context.Context, name string) (machineType, error) {
-	return a.types.get(ctx, name, func(ctx context.Context) (machineType, error) {
+	return a.types.Get(ctx, name, func(ctx context.Context) (machineType, error) {
 		out, err := do(ctx, a.describeTypes, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{types.InstanceType(name)}})
 		if err == nil && len(out.InstanceTypes) == 0 {
 			err = errMissing

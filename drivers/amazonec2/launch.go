@@ -76,7 +76,8 @@ func (d *job) run(ctx context.Context, c candidate, userData []byte) (types.Inst
 		case last == nil:
 			return true, nil
 		case says(last, "InvalidGroup.NotFound"): // another machine took it along, or it is too new
-			return false, d.forgetGroups(ctx, d.a, c.vpc)
+			d.forgetGroups(d.a, c.vpc)
+			return false, nil
 		case says(last, "InvalidKeyPair.NotFound") && d.state.Value.Key.Ours:
 			return false, d.reimport(ctx)
 		case errors.Is(last, errTokenSpent):

@@ -25,7 +25,7 @@ type site struct {
 
 // sites returns where the instance can be, the best first.
 func (a *account) sites(ctx context.Context, c Config) ([]site, error) {
-	all, err := a.subnets.get(ctx, fmt.Sprintf("%q %q", c.VPC, split(c.Subnets)), func(ctx context.Context) ([]types.Subnet, error) {
+	all, err := a.subnets.Get(ctx, fmt.Sprintf("%q %q", c.VPC, split(c.Subnets)), func(ctx context.Context) ([]types.Subnet, error) {
 		switch {
 		case len(split(c.Subnets)) > 0:
 			return a.askSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: split(c.Subnets)})
@@ -200,7 +200,7 @@ func truth(b bool) int {
 
 // ranges returns the address ranges of a VPC.
 func (a *account) ranges(ctx context.Context, vpc string) ([]netip.Prefix, error) {
-	v, err := a.vpcs.get(ctx, vpc, func(ctx context.Context) (types.Vpc, error) {
+	v, err := a.vpcs.Get(ctx, vpc, func(ctx context.Context) (types.Vpc, error) {
 		out, err := do(ctx, a.describeVpcs, &ec2.DescribeVpcsInput{VpcIds: []string{vpc}})
 		if err != nil {
 			return types.Vpc{}, err

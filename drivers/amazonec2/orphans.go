@@ -39,7 +39,7 @@ func (d *driver) Place(ctx context.Context) (string, error) {
 // owner returns the id of the account: of the default security groups, which
 // every account has; empty if there are none.
 func (a *account) owner(ctx context.Context) (string, error) {
-	return a.owners.get(ctx, "", func(ctx context.Context) (string, error) {
+	return a.owners.Get(ctx, "", func(ctx context.Context) (string, error) {
 		all, err := a.findGroups(ctx, filter("group-name", "default"))
 		if err != nil {
 			return "", fmt.Errorf("find the account: %w", err)

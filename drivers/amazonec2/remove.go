@@ -213,12 +213,12 @@ func (d *driver) removeGroups(ctx context.Context, a *account) error {
 
 // removeGroup deletes a group by its name, and returns the ids that it found.
 func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) ([]string, error) {
-	known, err := a.groups.lock(ctx, vpc+"/"+name)
+	known, err := a.groups.Turn(ctx, vpc+"/"+name)
 	if err != nil {
 		return nil, err
 	}
-	defer known.unlock()
-	known.known = false
+	defer known.Done()
+	known.Known = false
 	all, err := a.findGroups(ctx, filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID))
 	if err != nil {
 		return nil, fmt.Errorf("find security group %s: %w", name, err)

@@ -7,14 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"github.com/hostsmith/machine/drivers/internal/batch"
+	"github.com/hostsmith/machine/drivers/internal/memo"
 	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
@@ -22,8 +23,7 @@ import (
 type accounts struct {
 	settings settings
 
-	mu    sync.Mutex
-	known map[string]*account
+	known memo.Answers[*account]
 }
 
 // account is a subscription at a cloud with one way to log in.
@@ -39,7 +39,16 @@ type account struct {
 	sdk
 
 	states batch.Group[string, view]
-	memos  memos
+	known  known
+}
+
+// known is what need be asked or made only once by one command.
+type known struct {
+	sizes    memo.Answers[map[string]size]
+	images   memo.Answers[image]
+	networks memo.Answers[subnet]
+	made     memo.Answers[bool] // other things that machines share: whether they are there
+	caller   memo.Answers[netip.Prefix]
 }
 
 // account returns the account of the machine.
@@ -52,18 +61,9 @@ func (d *driver) account(ctx context.Context) (*account, error) {
 		subscription = d.state.Value.Subscription
 	}
 	l := d.cfg.login(d.env.Getenv)
-	key := accountKey(subscription, d.cfg, l)
-	d.accounts.mu.Lock()
-	defer d.accounts.mu.Unlock()
-	if a := d.accounts.known[key]; a != nil {
-		return a, nil
-	}
-	a, err := d.open(ctx, subscription, l)
-	if err != nil {
-		return nil, err
-	}
-	d.accounts.known[key] = a
-	return a, nil
+	return d.accounts.known.Get(ctx, accountKey(subscription, d.cfg, l), func(ctx context.Context) (*account, error) {
+		return d.open(ctx, subscription, l)
+	})
 }
 
 // accountKey tells accounts apart without holding a secret.
@@ -104,7 +104,6 @@ func (d *driver) open(ctx context.Context, subscription string, l login) (*accou
 	if a.late <= 0 {
 		a.late = 3 * time.Second
 	}
-	a.memos.all = map[string]*memo{}
 	a.states.Ask = a.ask
 	a.sdk, err = connect(subscription, credential, &arm.ClientOptions{
 		DisableRPRegistration: true, // the error tells how; it would need a right that nothing else does
@@ -126,50 +125,4 @@ func (a *account) redact(text string) string {
 		text = strings.ReplaceAll(text, s, "REDACTED")
 	}
 	return text
-}
-
-// memos remember what need be asked or made only once by one command.
-type memos struct {
-	mu  sync.Mutex
-	all map[string]*memo
-}
-
-type memo struct {
-	busy  chan struct{} // holds one while somebody asks
-	done  bool
-	value any
-}
-
-// once returns what ask returns, and asks only if nobody has done so with
-// success. Those who come meanwhile wait.
-func once[T any](ctx context.Context, m *memos, key string, ask func() (T, error)) (T, error) {
-	m.mu.Lock()
-	one := m.all[key]
-	if one == nil {
-		one = &memo{busy: make(chan struct{}, 1)}
-		m.all[key] = one
-	}
-	m.mu.Unlock()
-	var value T
-	select {
-	case one.busy <- struct{}{}:
-		defer func() { <-one.busy }()
-	case <-ctx.Done():
-		return value, context.Cause(ctx)
-	}
-	if one.done {
-		return one.value.(T), begun(ctx)
-	}
-	value, err := ask()
-	if err == nil {
-		one.done, one.value = true, value
-	}
-	return value, err
-}
-
-// forget makes the next one ask again.
-func (m *memos) forget(key string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.all, key)
 }

@@ -45,7 +45,7 @@ type settings struct {
 }
 
 func factory(s settings) drivers.Factory {
-	shared := &accounts{settings: s, known: map[string]*account{}}
+	shared := &accounts{settings: s}
 	return drivers.Define(Name, "virtual machines in Microsoft Azure", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			c.Location = normal(c.Location)

@@ -126,7 +126,11 @@ func TestStatesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := c.gate.Calls()[""]
-	all[0].accounts.known[firstKey(all[0].accounts)].states.Linger = 50 * time.Millisecond
+	a, err := all[0].account(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.states.Linger = 50 * time.Millisecond
 	each(t, all, func(d *driver) error {
 		s, err := d.Status(t.Context())
 		if want := map[bool]drivers.State{true: drivers.Stopped, false: drivers.Running}[d == all[0]]; err == nil && s.State != want {
@@ -141,13 +145,6 @@ func TestStatesAtOnce(t *testing.T) {
 	if left := c.list(true); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-}
-
-func firstKey(a *accounts) string {
-	for k := range a.known {
-		return k
-	}
-	return ""
 }
 
 func each(t *testing.T, all []*driver, do func(*driver) error) {

@@ -97,7 +97,7 @@ func (d *driver) allowed(ctx context.Context, a *account) ([]netip.Prefix, error
 		d.env.Note(ctx, "SSH and the Engine are open to the virtual network only; --azure-allow admits others")
 		return nil, nil
 	}
-	from, err := once(ctx, &a.memos, "caller", func() (netip.Prefix, error) {
+	from, err := a.known.caller.Get(ctx, "", func(ctx context.Context) (netip.Prefix, error) {
 		if a.env.own {
 			return caller.Towards(ctx, a.env.endpoint)
 		}

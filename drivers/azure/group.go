@@ -28,9 +28,10 @@ func (d *driver) networkKey() string {
 
 // forgetShared makes the shared things be looked for again.
 func (d *driver) forgetShared(a *account) {
-	for _, key := range []string{d.groupKey(), d.setKey(), d.networkKey(), d.membersKey()} {
-		a.memos.forget(key)
+	for _, key := range []string{d.groupKey(), d.setKey(), d.membersKey()} {
+		a.known.made.Forget(key)
 	}
+	a.known.networks.Forget(d.networkKey())
 }
 
 // resourceGroup returns a resource group; nil: there is none.
@@ -74,7 +75,7 @@ func (d *driver) guessGroup(ctx context.Context, a *account, name string) *armre
 
 // ensureGroup makes the resource group unless there is one of the name, whose ever it is.
 func (d *driver) ensureGroup(ctx context.Context, a *account) error {
-	_, err := once(ctx, &a.memos, d.groupKey(), func() (bool, error) {
+	_, err := a.known.made.Get(ctx, d.groupKey(), func(ctx context.Context) (bool, error) {
 		var found *armresources.ResourceGroup
 		err := wait.Until(ctx, a.pace, "the end of resource group "+d.group(), func(ctx context.Context) (_ bool, err error) {
 			if found, err = a.resourceGroup(ctx, d.group()); spared(err) {
@@ -118,7 +119,7 @@ func (d *driver) removeGroup(ctx context.Context, a *account, name string, known
 	_, err = run(ctx, a, "remove resource group "+name, func(ctx context.Context) (*runtime.Poller[armresources.ResourceGroupsClientDeleteResponse], error) {
 		return a.groups.BeginDelete(ctx, name, nil)
 	})
-	a.memos.forget("group " + lower(name))
+	a.known.made.Forget("group " + lower(name))
 	return gone(err)
 }
 
@@ -218,7 +219,7 @@ func (d *driver) ensureSet(ctx context.Context, a *account) error {
 	if err := d.claim(&d.state.Value.Set, id(a.subscription, d.group(), typeSet, d.cfg.Set)); err != nil {
 		return err
 	}
-	_, err := once(ctx, &a.memos, d.setKey(), func() (bool, error) {
+	_, err := a.known.made.Get(ctx, d.setKey(), func(ctx context.Context) (bool, error) {
 		found, err := a.set(ctx, d.group(), d.cfg.Set)
 		if err != nil || found != nil {
 			return true, err
@@ -262,7 +263,7 @@ func (d *driver) removeSet(ctx context.Context, a *account, p part) error {
 	_, err = call(ctx, a, "remove availability set "+p.name, func(ctx context.Context) (armcompute.AvailabilitySetsClientDeleteResponse, error) {
 		return a.sets.Delete(ctx, p.group, p.name, nil)
 	})
-	a.memos.forget("set " + lower(p.group+"/"+p.name))
+	a.known.made.Forget("set " + lower(p.group+"/"+p.name))
 	if isCode(err, http.StatusConflict, "OperationNotAllowed") {
 		return fmt.Errorf("%w: %w", drivers.ErrInUse, err)
 	}

@@ -109,7 +109,7 @@ func (a *account) image(ctx context.Context, location, name, arch string) (image
 		}
 		u.alias = true
 	}
-	return once(ctx, &a.memos, "image "+location+" "+arch+" "+u.String(), func() (image, error) { return a.askImage(ctx, location, u, arch) })
+	return a.known.images.Get(ctx, location+" "+arch+" "+u.String(), func(ctx context.Context) (image, error) { return a.askImage(ctx, location, u, arch) })
 }
 
 func (a *account) askImage(ctx context.Context, location string, u urn, arch string) (image, error) {

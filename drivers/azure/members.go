@@ -51,7 +51,7 @@ func (d *driver) ensureMembers(ctx context.Context, a *account) (string, error) 
 	}
 	st := &d.state.Value
 	own := id(a.subscription, st.Group, typeMembers, d.membersName())
-	made, err := once(ctx, &a.memos, d.membersKey(), func() (bool, error) {
+	made, err := a.known.made.Get(ctx, d.membersKey(), func(ctx context.Context) (bool, error) {
 		found, err := a.members(ctx, st.Group, d.membersName())
 		switch {
 		case isCode(err, http.StatusNotFound): // nobody says of what: it can be made or it cannot
@@ -147,7 +147,7 @@ func (d *driver) removeMembers(ctx context.Context, a *account, p part) error {
 	_, err = run(ctx, a, "remove application security group "+p.name, func(ctx context.Context) (*runtime.Poller[armnetwork.ApplicationSecurityGroupsClientDeleteResponse], error) {
 		return a.asgs.BeginDelete(ctx, p.group, p.name, nil)
 	})
-	a.memos.forget("members " + lower(p.group+"/"+p.name))
+	a.known.made.Forget("members " + lower(p.group+"/"+p.name))
 	if missing(err) {
 		return nil
 	}

@@ -190,7 +190,7 @@ func TestMembersOfOthers(t *testing.T) {
 	plantNetwork(t, c)
 	other := c.driver(t, theirNetwork(nil), drivers.Env{Machine: "theirs"})
 	other.env.StoreID = testStore[:8] + "-another"
-	other.accounts = &accounts{settings: other.accounts.settings, known: map[string]*account{}} // another process
+	other.accounts = &accounts{settings: other.accounts.settings} // another process
 	if err := other.Create(t.Context(), request(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestMembersComeAndGo(t *testing.T) {
 			last := swarmOf(t, c, values, drivers.Env{}, "m0")[0]
 			for _, next := range []string{"m1", "m2", "m3", "m4"} {
 				d := c.driver(t, values, drivers.Env{Machine: next})
-				d.accounts = &accounts{settings: d.accounts.settings, known: map[string]*account{}} // as another process
+				d.accounts = &accounts{settings: d.accounts.settings} // as another process
 				each(t, []*driver{last, d}, func(one *driver) error {
 					if one == last {
 						return one.Remove(t.Context())

@@ -59,7 +59,7 @@ func (d *driver) ensureNetwork(ctx context.Context, a *account) (subnet, error) 
 	if err := d.claim(&st.Subnet, st.Network+"/subnets/"+d.cfg.Subnet); err != nil {
 		return subnet{}, err
 	}
-	return once(ctx, &a.memos, d.networkKey(), func() (subnet, error) {
+	return a.known.networks.Get(ctx, d.networkKey(), func(ctx context.Context) (subnet, error) {
 		found, err := a.network(ctx, group, name)
 		if err != nil {
 			return subnet{}, err
@@ -164,7 +164,7 @@ func (d *driver) removeNetwork(ctx context.Context, a *account, p part) error {
 		return a.networks.BeginDelete(ctx, p.group, p.name, nil)
 	})
 	if d.networkKey() != "" {
-		a.memos.forget(d.networkKey())
+		a.known.networks.Forget(d.networkKey())
 	}
 	return gone(err)
 }
@@ -174,7 +174,7 @@ func (d *driver) removeSubnet(ctx context.Context, a *account, p part) error {
 	_, err := run(ctx, a, "remove subnet "+p.child, func(ctx context.Context) (*runtime.Poller[armnetwork.SubnetsClientDeleteResponse], error) {
 		return a.subnets.BeginDelete(ctx, p.group, p.name, p.child, nil)
 	})
-	a.memos.forget(d.networkKey())
+	a.known.networks.Forget(d.networkKey())
 	return gone(err)
 }
 

@@ -29,7 +29,7 @@ type size struct {
 
 // sizes returns the sizes of a location by lower-case name.
 func (a *account) sizes(ctx context.Context, location string) (map[string]size, error) {
-	return once(ctx, &a.memos, "sizes "+location, func() (map[string]size, error) { return a.askSizes(ctx, location) })
+	return a.known.sizes.Get(ctx, location, func(ctx context.Context) (map[string]size, error) { return a.askSizes(ctx, location) })
 }
 
 func (a *account) askSizes(ctx context.Context, location string) (map[string]size, error) {
