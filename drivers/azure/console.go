@@ -11,6 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // consoleTail is how much of the console's text is returned.
@@ -25,7 +26,7 @@ func (d *driver) Console(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := within(ctx, askLimit, "reading the console")
+	ctx, cancel := wait.Within(ctx, askLimit, "reading the console")
 	defer cancel()
 	what := "read console of virtual machine " + d.name()
 	got, err := call(ctx, a, what, func(ctx context.Context) (armcompute.VirtualMachinesClientRetrieveBootDiagnosticsDataResponse, error) {

@@ -24,7 +24,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, askLimit, "checking what Azure has")
+	ctx, cancel := wait.Within(ctx, askLimit, "checking what Azure has")
 	defer cancel()
 	if _, err := d.ownData(); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (d *driver) resume(ctx context.Context, a *account) (ready bool, err error)
 // look returns the machine's virtual machine; nil: there is none. One that is
 // not ours is an error that wraps drivers.ErrConflict.
 func (d *driver) look(ctx context.Context, a *account) (*armcompute.VirtualMachine, error) {
-	ctx, cancel := within(ctx, askLimit, "looking for the virtual machine")
+	ctx, cancel := wait.Within(ctx, askLimit, "looking for the virtual machine")
 	defer cancel()
 	vm, err := a.vm(ctx, d.group(), d.name())
 	if err != nil || vm == nil {
@@ -174,7 +174,7 @@ func conflict(kind, group, name string) error {
 
 // settled waits until nothing is done to the virtual machine any more; nil: it is gone.
 func (d *driver) settled(ctx context.Context, a *account) (vm *armcompute.VirtualMachine, err error) {
-	ctx, cancel := within(ctx, bootLimit, "the virtual machine's change")
+	ctx, cancel := wait.Within(ctx, bootLimit, "the virtual machine's change")
 	defer cancel()
 	err = wait.Until(ctx, a.pace, "virtual machine "+d.name(), func(ctx context.Context) (bool, error) {
 		if vm, err = a.vm(ctx, d.group(), d.name()); err != nil || vm == nil {
@@ -206,7 +206,7 @@ type prepared struct {
 
 // prepare decides what is to be made and records it.
 func (d *driver) prepare(ctx context.Context, a *account, req drivers.CreateRequest) (prepared, error) {
-	ctx, cancel := within(ctx, askLimit, "choosing size and image")
+	ctx, cancel := wait.Within(ctx, askLimit, "choosing size and image")
 	defer cancel()
 	z, img, err := d.choose(ctx, a)
 	if err != nil {
@@ -258,7 +258,7 @@ func (d *driver) userData(req drivers.CreateRequest) ([]byte, error) {
 func (d *driver) build(ctx context.Context, a *account, p prepared) error {
 	var n subnet
 	err := d.env.Step(ctx, "network", func(ctx context.Context) (err error) {
-		ctx, cancel := within(ctx, prepareLimit, "making the network")
+		ctx, cancel := wait.Within(ctx, prepareLimit, "making the network")
 		defer cancel()
 		if err := d.ensureGroup(ctx, a); err != nil {
 			return err
@@ -282,7 +282,7 @@ func (d *driver) build(ctx context.Context, a *account, p prepared) error {
 		return err
 	}
 	return d.env.Step(ctx, "virtual machine", func(ctx context.Context) error {
-		ctx, cancel := within(ctx, bootLimit, "making the virtual machine")
+		ctx, cancel := wait.Within(ctx, bootLimit, "making the virtual machine")
 		defer cancel()
 		if err := d.ensureSet(ctx, a); err != nil {
 			return err
@@ -359,7 +359,7 @@ func (d *driver) elsewhere(ctx context.Context, a *account, err error) error {
 
 // made records that the virtual machine exists, and its addresses.
 func (d *driver) made(ctx context.Context, a *account) error {
-	ctx, cancel := within(ctx, askLimit, "asking for the addresses")
+	ctx, cancel := wait.Within(ctx, askLimit, "asking for the addresses")
 	defer cancel()
 	st := &d.state.Value
 	if st.Made && st.Private != "" {

@@ -162,7 +162,7 @@ var errStays = errors.New("other machines use it")
 // removed, or was.
 func (d *driver) removeMembersOf(network string) func(context.Context, *account, part) error {
 	return func(ctx context.Context, a *account, p part) error {
-		ctx, cancel := within(ctx, stillUsed, "the release of "+p.name)
+		ctx, cancel := wait.Within(ctx, stillUsed, "the release of "+p.name)
 		defer cancel()
 		var refused error
 		err := wait.Until(ctx, a.pace, "the release of "+p.name, func(ctx context.Context) (bool, error) {

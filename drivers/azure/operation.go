@@ -21,11 +21,6 @@ const (
 	askLimit     = 3 * time.Minute
 )
 
-// within bounds a phase.
-func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took more than %v", what, limit))
-}
-
 // run begins an operation and waits for its end. What heals by waiting, such as
 // another operation in progress, is tried again until ctx ends.
 func run[T any](ctx context.Context, a *account, what string, begin func(context.Context) (*runtime.Poller[T], error)) (result T, err error) {

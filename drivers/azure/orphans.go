@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources/v3"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // Place implements drivers.Orphans.
@@ -47,7 +48,7 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := within(ctx, askLimit, "listing what carries the store's tag")
+	ctx, cancel := wait.Within(ctx, askLimit, "listing what carries the store's tag")
 	defer cancel()
 	filter := fmt.Sprintf("tagName eq '%s' and tagValue eq '%s'", tagStore, strings.ReplaceAll(d.env.StoreID, "'", "''"))
 	var all, silent []drivers.Resource
@@ -147,7 +148,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "the release of "+r.Name)
+	ctx, cancel := wait.Within(ctx, removeLimit, "the release of "+r.Name)
 	defer cancel()
 	other := *d
 	other.forAll, other.state = true, &drivers.Durable[State]{}

@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // patience is how long a shutdown in good order may take.
@@ -46,7 +47,7 @@ func (d *driver) start(ctx context.Context, a *account, v view) error {
 	if v.power == "running" || v.power == "starting" {
 		return nil
 	}
-	ctx, cancel := within(ctx, powerLimit, "the start")
+	ctx, cancel := wait.Within(ctx, powerLimit, "the start")
 	defer cancel()
 	_, err := run(ctx, a, "start virtual machine "+d.name(), func(ctx context.Context) (*runtime.Poller[armcompute.VirtualMachinesClientStartResponse], error) {
 		return a.vms.BeginStart(ctx, d.group(), d.name(), nil)
@@ -60,7 +61,7 @@ func (d *driver) Stop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, powerLimit, "the stop")
+	ctx, cancel := wait.Within(ctx, powerLimit, "the stop")
 	defer cancel()
 	if v.power != "stopped" && v.power != "deallocated" && v.power != "deallocating" {
 		if err := d.shutDown(ctx, a); err != nil {
@@ -101,7 +102,7 @@ func (d *driver) Kill(ctx context.Context) error {
 	if err != nil || v.state() == drivers.Stopped {
 		return err
 	}
-	ctx, cancel := within(ctx, powerLimit, "the power off")
+	ctx, cancel := wait.Within(ctx, powerLimit, "the power off")
 	defer cancel()
 	return d.powerOff(ctx, a, true)
 }
@@ -115,7 +116,7 @@ func (d *driver) Restart(ctx context.Context) error {
 	if v.power != "running" {
 		return d.Start(ctx)
 	}
-	ctx, cancel := within(ctx, powerLimit, "the restart")
+	ctx, cancel := wait.Within(ctx, powerLimit, "the restart")
 	defer cancel()
 	_, err = run(ctx, a, "restart virtual machine "+d.name(), func(ctx context.Context) (*runtime.Poller[armcompute.VirtualMachinesClientRestartResponse], error) {
 		return a.vms.BeginRestart(ctx, d.group(), d.name(), nil)

@@ -30,7 +30,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "the removal")
+	ctx, cancel := wait.Within(ctx, removeLimit, "the removal")
 	defer cancel()
 	removed := map[string]bool{}
 	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Members, st.Set, st.Subnet, st.Network} {
@@ -87,7 +87,7 @@ func (d *driver) removeOwn(ctx context.Context, a *account) error {
 
 // patiently removes a part, and tries again while what was just removed seems to use it.
 func (d *driver) patiently(ctx context.Context, a *account, p part, remove func(context.Context, *account, part) error) error {
-	ctx, cancel := within(ctx, stillUsed, "the release of "+p.name)
+	ctx, cancel := wait.Within(ctx, stillUsed, "the release of "+p.name)
 	defer cancel()
 	var last error
 	err := wait.Until(ctx, a.pace, "the release of "+p.name, func(ctx context.Context) (bool, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/compute/armcompute/v8"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // view is what Azure says of a virtual machine's state: the ends of the codes
@@ -93,7 +94,7 @@ func (d *driver) view(ctx context.Context) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	ctx, cancel := within(ctx, askLimit, "asking for the state")
+	ctx, cancel := wait.Within(ctx, askLimit, "asking for the state")
 	defer cancel()
 	v, found, err := a.states.Get(ctx, lower(d.state.Value.VM))
 	if err != nil {

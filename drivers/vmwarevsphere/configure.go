@@ -9,6 +9,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // configure gives a fresh virtual machine its hardware, its guest's data, and
@@ -16,7 +17,7 @@ import (
 func (d *driver) configure(ctx context.Context, c *center, vm reference, req drivers.CreateRequest) error {
 	name := d.state.Value.Name
 	return d.env.Step(ctx, "configure virtual machine "+name, func(ctx context.Context) error {
-		ctx, cancel := within(ctx, configLimit, "configure virtual machine "+name)
+		ctx, cancel := wait.Within(ctx, configLimit, "configure virtual machine "+name)
 		defer cancel()
 		return c.explain(ctx, "configure virtual machine "+name, d.reconfigure(ctx, c, vm, req))
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 const (
@@ -35,7 +36,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, callLimit, "check the options at "+c.url.Host)
+	ctx, cancel := wait.Within(ctx, callLimit, "check the options at "+c.url.Host)
 	defer cancel()
 	p, err := d.plan(ctx, c)
 	if err != nil {
@@ -153,7 +154,7 @@ func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
 	}
 	var vm reference
 	err = d.env.Step(ctx, "make virtual machine "+st.Name+" from "+p.source.path, func(ctx context.Context) error {
-		ctx, cancel := within(ctx, d.deployLimit(), "make virtual machine "+st.Name)
+		ctx, cancel := wait.Within(ctx, d.deployLimit(), "make virtual machine "+st.Name)
 		defer cancel()
 		vm, err = d.deployFrom(ctx, p)
 		return c.explain(ctx, "make virtual machine "+st.Name, err)
@@ -194,7 +195,7 @@ func (d *driver) made(ctx context.Context, c *center, task reference) (reference
 
 // run powers the virtual machine on unless it is.
 func (d *driver) run(parent context.Context, c *center, vm reference) error {
-	ctx, cancel := within(parent, powerLimit, "power on "+d.state.Value.Name)
+	ctx, cancel := wait.Within(parent, powerLimit, "power on "+d.state.Value.Name)
 	defer cancel()
 	what := "power on " + d.state.Value.Name
 	p, err := c.properties(ctx, vm, "runtime.powerState")

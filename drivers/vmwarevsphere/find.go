@@ -55,7 +55,7 @@ func (d *driver) asked(ctx context.Context, c *center) (reference, error) {
 	}
 	// What is only half there can neither be used nor deleted.
 	what := "wait for what makes " + st.Name
-	ctx, cancel := within(ctx, d.deployLimit(), what)
+	ctx, cancel := wait.Within(ctx, d.deployLimit(), what)
 	defer cancel()
 	if err := d.settle(ctx, c); err != nil {
 		return reference{}, c.explain(ctx, what, err)
@@ -198,7 +198,7 @@ func (d *driver) found(ctx context.Context) (*center, reference, error) {
 	if err != nil {
 		return nil, reference{}, err
 	}
-	ctx, cancel := within(ctx, callLimit, "look for virtual machine "+d.state.Value.Name)
+	ctx, cancel := wait.Within(ctx, callLimit, "look for virtual machine "+d.state.Value.Name)
 	defer cancel()
 	ref, err := d.locate(ctx, c)
 	if err == nil && ref.Value == "" {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/cloudinit"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // Guest data travels as configuration parameters that cloud-init's VMware
@@ -179,7 +180,7 @@ func fetch(ctx context.Context, from string) ([]byte, error) {
 		}
 		return data, nil
 	}
-	ctx, cancel := within(ctx, fetchLimit, "read "+from)
+	ctx, cancel := wait.Within(ctx, fetchLimit, "read "+from)
 	defer cancel()
 	body, _, err := get(ctx, from)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // reference is a managed object as "Type:value".
@@ -110,7 +111,7 @@ func (c *center) inventory(ctx context.Context) (inventory, error) {
 		if c.tree.Load() != nil {
 			return nil
 		}
-		ctx, cancel := within(ctx, callLimit, "read the inventory of "+c.url.Host)
+		ctx, cancel := wait.Within(ctx, callLimit, "read the inventory of "+c.url.Host)
 		defer cancel()
 		all, err := c.retrieve(ctx, wholeInventory(c.client.ServiceContent.RootFolder))
 		if err != nil {

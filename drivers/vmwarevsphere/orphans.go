@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 const kindMachine = "virtual machine"
@@ -48,7 +49,7 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 		return nil, err
 	}
 	what := "look for virtual machines of this store in " + dc.path
-	ctx, cancel := within(ctx, callLimit, what)
+	ctx, cancel := wait.Within(ctx, callLimit, what)
 	defer cancel()
 	vms, err := c.retrieve(ctx, machinesBelow(dc.props.ref("vmFolder"), "name", "config.instanceUuid", "config.extraConfig"))
 	if err != nil {
@@ -79,7 +80,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 		return err
 	}
 	what := "delete virtual machine " + r.Name
-	ctx, cancel := within(ctx, removeLimit, what)
+	ctx, cancel := wait.Within(ctx, removeLimit, what)
 	defer cancel()
 	vm := vmRef(r.ID)
 	p, err := c.properties(ctx, vm, "config.instanceUuid", "config.extraConfig", "config.hardware.device")

@@ -18,7 +18,7 @@ func (d *driver) awaitAddress(ctx context.Context, c *center, vm reference) erro
 		return nil
 	}
 	limit := time.Duration(d.cfg.ToolsTimeout) * time.Second
-	bounded, cancel := within(ctx, limit, "the guest")
+	bounded, cancel := wait.Within(ctx, limit, "the guest")
 	defer cancel()
 	name := d.state.Value.Name
 	var reason error
@@ -94,7 +94,7 @@ func (d *driver) Stop(ctx context.Context) error {
 
 // shutDown asks the guest to shut down and tells whether it did in time.
 func (d *driver) shutDown(ctx context.Context, c *center, vm reference) (done bool, err error) {
-	grace, cancel := within(ctx, time.Duration(d.cfg.Grace)*time.Second, "the shutdown")
+	grace, cancel := wait.Within(ctx, time.Duration(d.cfg.Grace)*time.Second, "the shutdown")
 	defer cancel()
 	err = c.shutdownGuest(grace, vm)
 	switch {
@@ -123,7 +123,7 @@ func (d *driver) Kill(ctx context.Context) error {
 
 // cut powers a virtual machine off unless it is.
 func (d *driver) cut(ctx context.Context, c *center, vm reference) error {
-	ctx, cancel := within(ctx, powerLimit, "power off "+vm.Value)
+	ctx, cancel := wait.Within(ctx, powerLimit, "power off "+vm.Value)
 	defer cancel()
 	what := "power off " + d.state.Value.Name
 	state, err := c.power(ctx, vm)

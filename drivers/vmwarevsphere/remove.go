@@ -33,7 +33,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := within(ctx, removeLimit, "remove "+st.Name)
+	ctx, cancel := wait.Within(ctx, removeLimit, "remove "+st.Name)
 	defer cancel()
 	vm, err := d.asked(ctx, c)
 	if err != nil {
@@ -70,7 +70,7 @@ func (d *driver) Remove(ctx context.Context) error {
 // destroy powers a virtual machine off and deletes it with the disks that it
 // was made with.
 func (d *driver) destroy(ctx context.Context, c *center, vm reference) error {
-	ctx, cancel := within(ctx, busyLimit+powerLimit, "delete virtual machine "+vm.Value)
+	ctx, cancel := wait.Within(ctx, busyLimit+powerLimit, "delete virtual machine "+vm.Value)
 	defer cancel()
 	patience := time.Now().Add(busyLimit)
 	return wait.Until(ctx, wait.Pace{First: 2 * time.Second}, "the end of what uses "+vm.Value, func(ctx context.Context) (bool, error) {

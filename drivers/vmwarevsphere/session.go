@@ -21,6 +21,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/batch"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 const (
@@ -120,7 +121,7 @@ func (c *center) login(ctx context.Context) error {
 		if c.client != nil {
 			return nil
 		}
-		ctx, cancel := within(ctx, loginLimit, "log in at "+c.url.Host)
+		ctx, cancel := wait.Within(ctx, loginLimit, "log in at "+c.url.Host)
 		defer cancel()
 		sc, err := c.trust.client(c.url)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // seen is what a vCenter tells of a virtual machine.
@@ -26,7 +27,7 @@ type seen struct {
 
 // look asks for several virtual machines at once.
 func (c *center) look(ctx context.Context, vms []string) (map[string]seen, error) {
-	ctx, cancel := within(ctx, callLimit, "ask "+c.url.Host+" for its virtual machines")
+	ctx, cancel := wait.Within(ctx, callLimit, "ask "+c.url.Host+" for its virtual machines")
 	defer cancel()
 	for {
 		spec := types.PropertyFilterSpec{PropSet: []types.PropertySpec{{Type: machineType, PathSet: []string{

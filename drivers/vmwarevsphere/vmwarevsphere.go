@@ -12,7 +12,6 @@
 package vmwarevsphere
 
 import (
-	"context"
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
@@ -77,16 +76,3 @@ type State struct {
 	Address    string   `json:"address,omitempty"`    // the static address, if it was given one
 	Files      []string `json:"files,omitempty"`      // folders on datastores that hold what was uploaded for it
 }
-
-// within bounds a phase of the work.
-func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, limit, &lateError{what: what, limit: limit})
-}
-
-// lateError says which phase took too long.
-type lateError struct {
-	what  string
-	limit time.Duration
-}
-
-func (e *lateError) Error() string { return e.what + " took longer than " + e.limit.String() }

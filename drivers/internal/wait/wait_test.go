@@ -35,3 +35,14 @@ func TestUntilEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestWithinSaysWhatTookTooLong(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := Within(t.Context(), time.Millisecond, "the boot")
+	defer cancel()
+	err := Until(ctx, Pace{First: time.Hour}, "an address", func(context.Context) (bool, error) { return false, nil })
+	var late *LateError
+	if !errors.As(err, &late) || late.What != "the boot" || err.Error() != "wait for an address: the boot took longer than 1ms" {
+		t.Errorf("got %v", err)
+	}
+}
