@@ -124,16 +124,24 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 	return d.awaitAddress(ctx, c, vm)
 }
 
-// deploy makes the virtual machine and returns it.
-func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
+// choose decides where the virtual machine goes and what it is made from.
+func (d *driver) choose(ctx context.Context, c *center) (*plan, error) {
+	ctx, cancel := wait.Within(ctx, callLimit, "choose a place at "+c.url.Host)
+	defer cancel()
 	p, err := d.plan(ctx, c)
 	if err != nil {
-		return reference{}, err
+		return nil, err
 	}
 	if err := d.free(ctx, c, p.place.folder); err != nil {
-		return reference{}, err
+		return nil, err
 	}
-	if err := d.chooseHost(ctx, p); err != nil {
+	return p, d.chooseHost(ctx, p)
+}
+
+// deploy makes the virtual machine and returns it.
+func (d *driver) deploy(ctx context.Context, c *center) (reference, error) {
+	p, err := d.choose(ctx, c)
+	if err != nil {
 		return reference{}, err
 	}
 	if p.place.beside {

@@ -47,7 +47,12 @@ func (d *driver) awaitAddress(ctx context.Context, c *center, vm reference) erro
 
 // power returns the power state.
 func (c *center) power(ctx context.Context, vm reference) (types.VirtualMachinePowerState, error) {
+	ctx, cancel := wait.Within(ctx, callLimit, "ask "+c.url.Host+" for the state of "+vm.Value)
+	defer cancel()
 	p, err := c.properties(ctx, vm, "runtime.powerState")
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return types.VirtualMachinePowerState(p.text("runtime.powerState")), err
 }
 
