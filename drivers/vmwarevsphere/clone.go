@@ -52,7 +52,7 @@ func (d *driver) findTemplate(ctx context.Context, p *plan) (*source, error) {
 	}
 	if ref.Type != machineType {
 		return nil, &drivers.HintError{
-			Err:    fmt.Errorf("%s: there is none in %s that the user may see: %w", what, p.place.datacenter.path, drivers.ErrNotFound),
+			Err:    fmt.Errorf("%s: %w: there is none in %s that the user may see", what, drivers.ErrNotFound, p.place.datacenter.path),
 			Advice: "give its name, or its inventory path such as " + p.place.datacenter.path + "/vm/templates/" + path.Base(name),
 		}
 	}
@@ -72,7 +72,7 @@ func (d *driver) findTemplate(ctx context.Context, p *plan) (*source, error) {
 	}
 	if s.snapshot == nil {
 		return nil, &drivers.HintError{
-			Err:    fmt.Errorf("clone %s by reference: it has no snapshot: %w", at, drivers.ErrOption),
+			Err:    fmt.Errorf("clone %s by reference: %w: it has no snapshot", at, drivers.ErrOption),
 			Advice: "make one, which stays as long as there are clones (govc snapshot.create -vm " + path.Base(at) + " base), or leave out --vmwarevsphere-linked-clone",
 		}
 	}
@@ -123,7 +123,7 @@ func (c *center) templateNamed(ctx context.Context, t inventory, root *item, nam
 	case 1:
 		return found[0].ref, found[0].path, nil
 	}
-	return reference{}, "", &knownError{text: "several have the name" + have(found) + ", give the path", is: drivers.ErrOption}
+	return reference{}, "", fmt.Errorf("%w: several have the name%s, give the path", drivers.ErrOption, have(found))
 }
 
 // machinesBelow asks for properties of all virtual machines in a folder and those below it.

@@ -190,7 +190,7 @@ func (d *driver) hardwareSpec(ctx context.Context, h *hardware, adapters []adapt
 	}
 	disks := h.disks()
 	if len(disks) == 0 {
-		return spec, fmt.Errorf("the source has no disk: %w", drivers.ErrOption)
+		return spec, fmt.Errorf("%w: the source has no disk", drivers.ErrOption)
 	}
 	want := int64(d.cfg.DiskSize) * 1024 // KiB
 	switch first := disks[0]; {

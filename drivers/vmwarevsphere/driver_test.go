@@ -112,8 +112,12 @@ func TestFaults(t *testing.T) {
 			byTask := task.Error{LocalizedMethodFault: &types.LocalizedMethodFault{Fault: tt.fault, LocalizedMessage: "The vCenter's words."}}
 			for _, err := range []error{byTask, soap.WrapVimFault(tt.fault)} {
 				got := c.explain(t.Context(), "do it", err)
-				if tt.want != nil && !errors.Is(got, tt.want) || !strings.HasPrefix(got.Error(), "do it: ") || !strings.Contains(got.Error(), tt.text) {
-					t.Errorf("got %q, want %v and %q", got, tt.want, tt.text)
+				begin := "do it: "
+				if tt.want != nil {
+					begin += tt.want.Error() + ": "
+				}
+				if tt.want != nil && !errors.Is(got, tt.want) || !strings.HasPrefix(got.Error(), begin) || !strings.Contains(got.Error(), tt.text) {
+					t.Errorf("got %q, want %q and %q", got, begin, tt.text)
 				}
 			}
 			if got := c.explain(t.Context(), "do it", byTask); !strings.Contains(got.Error(), "The vCenter's words") {

@@ -17,8 +17,8 @@ import (
 	"github.com/hostsmith/machine/drivers"
 )
 
-// explain returns err in our words and the vCenter's, as one of the errors that
-// callers decide on if it is one.
+// explain returns err as one of the errors that callers decide on if it is one: what
+// kind it is comes first, and then the vCenter's own words.
 func (c *center) explain(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
@@ -27,13 +27,13 @@ func (c *center) explain(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s: %w", what, cause)
 	}
 	if reason, advice := untrusted(err); reason != nil {
-		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %w", what, reason, drivers.ErrUnreachable), Advice: advice}
+		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %w", what, drivers.ErrUnreachable, reason), Advice: advice}
 	}
 	text, sentinel, advice := c.classify(err)
 	var result error
 	switch {
 	case sentinel != nil:
-		result = fmt.Errorf("%s: %w", what, &knownError{text: text, is: sentinel})
+		result = fmt.Errorf("%s: %w: %s", what, sentinel, text)
 	case faultOf(err) != nil:
 		result = fmt.Errorf("%s: %s", what, text)
 	default:
@@ -44,15 +44,6 @@ func (c *center) explain(ctx context.Context, what string, err error) error {
 	}
 	return result
 }
-
-// knownError is an error of the vCenter that callers decide on.
-type knownError struct {
-	text string
-	is   error
-}
-
-func (e *knownError) Error() string { return e.text + ": " + e.is.Error() }
-func (e *knownError) Unwrap() error { return e.is }
 
 // classify returns the vCenter's words for an error and what it is to callers.
 func (c *center) classify(err error) (text string, sentinel error, advice string) {

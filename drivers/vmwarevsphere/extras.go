@@ -38,7 +38,7 @@ func (d *driver) profileID(ctx context.Context, c *center) (string, error) {
 	}
 	id, err := manager.ProfileIDByName(ctx, name)
 	if err != nil && faultOf(err) == nil && strings.Contains(err.Error(), "no pbm profile found") {
-		return "", fmt.Errorf("%s: there is none: %w", what, drivers.ErrNotFound)
+		return "", fmt.Errorf("%s: %w: there is none", what, drivers.ErrNotFound)
 	}
 	return id, c.explain(ctx, what, err)
 }
@@ -102,11 +102,11 @@ func tagID(ctx context.Context, manager *tags.Manager, name string) (string, err
 	}
 	switch len(found) {
 	case 0:
-		return "", &knownError{text: "there is none", is: drivers.ErrNotFound}
+		return "", fmt.Errorf("%w: there is none", drivers.ErrNotFound)
 	case 1:
 		return found[0], nil
 	}
-	return "", &knownError{text: "several categories have one of the name, give CATEGORY/NAME", is: drivers.ErrOption}
+	return "", fmt.Errorf("%w: several categories have one of the name, give CATEGORY/NAME", drivers.ErrOption)
 }
 
 // attachTags attaches the tags of the vCenter that were asked for.
@@ -139,7 +139,7 @@ func (d *driver) attributeKeys(ctx context.Context, c *center) ([]attribute, err
 		return nil, nil
 	}
 	if c.client.ServiceContent.CustomFieldsManager == nil {
-		return nil, fmt.Errorf("set custom attributes: %s has none: %w", c.url.Host, drivers.ErrUnsupported)
+		return nil, fmt.Errorf("set custom attributes: %w: %s has none", drivers.ErrUnsupported, c.url.Host)
 	}
 	p, err := c.properties(ctx, *c.client.ServiceContent.CustomFieldsManager, "field")
 	if err != nil {
@@ -163,7 +163,7 @@ func (d *driver) attributeKeys(ctx context.Context, c *center) ([]attribute, err
 			a.key, ok = int32(n), true
 		}
 		if !ok {
-			return nil, fmt.Errorf("find custom attribute %s: there is none for virtual machines: %w", a.name, drivers.ErrNotFound)
+			return nil, fmt.Errorf("find custom attribute %s: %w: there is none for virtual machines", a.name, drivers.ErrNotFound)
 		}
 		all = append(all, a)
 	}

@@ -181,7 +181,7 @@ func (d *driver) free(ctx context.Context, c *center, folder *item) error {
 		return nil
 	}
 	return &drivers.HintError{
-		Err:    fmt.Errorf("make virtual machine %s: %s/%s exists (%s): %w", d.env.Machine, folder.path, d.env.Machine, refText(&ref), drivers.ErrConflict),
+		Err:    fmt.Errorf("make virtual machine %s: %w: %s/%s exists (%s)", d.env.Machine, drivers.ErrConflict, folder.path, d.env.Machine, refText(&ref)),
 		Advice: "choose another name or another --vmwarevsphere-folder; if it is an orphan of this store, machine gc removes it",
 	}
 }
@@ -192,7 +192,7 @@ func (d *driver) found(ctx context.Context) (*center, reference, error) {
 		return nil, reference{}, err
 	}
 	if d.state.Value.Token == "" {
-		return nil, reference{}, fmt.Errorf("find virtual machine %s: it was not made: %w", d.env.Machine, drivers.ErrNotFound)
+		return nil, reference{}, fmt.Errorf("find virtual machine %s: %w: it was not made", d.env.Machine, drivers.ErrNotFound)
 	}
 	c, err := d.connect(ctx)
 	if err != nil {

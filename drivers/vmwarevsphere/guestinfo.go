@@ -129,7 +129,7 @@ func encode(data []byte) (value, how string, err error) {
 	}
 	value = base64.StdEncoding.EncodeToString(data)
 	if len(value) > valueMost {
-		return "", "", fmt.Errorf("%d bytes are more than the %d that a guest can be given: %w", len(value), valueMost, drivers.ErrOption)
+		return "", "", fmt.Errorf("%w: %d bytes are more than the %d that a guest can be given", drivers.ErrOption, len(value), valueMost)
 	}
 	return value, how, nil
 }
@@ -139,7 +139,7 @@ func (d *driver) userData(ctx context.Context, req drivers.CreateRequest) ([]byt
 	own := req.UserData
 	if d.cfg.CloudInit != "" {
 		if own != nil {
-			return nil, fmt.Errorf("merge user data: it is given both by the command and by --vmwarevsphere-cloudinit: %w", drivers.ErrOption)
+			return nil, fmt.Errorf("merge user data: %w: it is given both by the command and by --vmwarevsphere-cloudinit", drivers.ErrOption)
 		}
 		var err error
 		if own, err = fetch(ctx, d.cfg.CloudInit); err != nil {
@@ -171,7 +171,7 @@ const fetchLimit = 30 * time.Second
 // fetch returns a small file or what is at an http(s) URL.
 func fetch(ctx context.Context, from string) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
-		return nil, fmt.Errorf("read --vmwarevsphere-cloudinit %s: %w: %w", from, err, drivers.ErrOption)
+		return nil, fmt.Errorf("read --vmwarevsphere-cloudinit %s: %w: %w", from, drivers.ErrOption, err)
 	}
 	if !remote(from) {
 		data, err := os.ReadFile(from)

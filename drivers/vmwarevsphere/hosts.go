@@ -37,7 +37,7 @@ func (p *plan) roomiestHost(ctx context.Context) (*item, error) {
 		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: h.ref})
 	}
 	if len(spec.ObjectSet) == 0 {
-		return nil, &knownError{text: "the user may see none", is: drivers.ErrPermission}
+		return nil, fmt.Errorf("%w: the user may see none", drivers.ErrPermission)
 	}
 	all, err := p.center.retrieve(ctx, spec)
 	if err != nil {
@@ -54,7 +54,7 @@ func (p *plan) roomiestHost(ctx context.Context) (*item, error) {
 		}
 	}
 	if best == nil {
-		return nil, &knownError{text: "none is connected, outside of maintenance and has the datastore", is: drivers.ErrCapacity}
+		return nil, fmt.Errorf("%w: none is connected, outside of maintenance and has the datastore", drivers.ErrCapacity)
 	}
 	return best, nil
 }

@@ -232,9 +232,9 @@ func (t inventory) find(k kind, below, wanted string) (*item, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return nil, fmt.Errorf("find %s %q: there is none%s: %w", k.word, wanted, have(all), drivers.ErrNotFound)
+		return nil, fmt.Errorf("find %s %q: %w: there is none%s", k.word, wanted, drivers.ErrNotFound, have(all))
 	}
-	return nil, fmt.Errorf("find %s %q: several have the name%s: give a longer part of the path: %w", k.word, wanted, have(found), drivers.ErrOption)
+	return nil, fmt.Errorf("find %s %q: %w: several have the name%s: give a longer part of the path", k.word, wanted, drivers.ErrOption, have(found))
 }
 
 // only returns the object of a kind if there is one alone.
@@ -244,10 +244,10 @@ func (t inventory) only(k kind, below, option string) (*item, error) {
 	case 1:
 		return all[0], nil
 	case 0:
-		return nil, fmt.Errorf("find a %s: there is none, or the user may see none: %w", k.word, drivers.ErrNotFound)
+		return nil, fmt.Errorf("find a %s: %w: there is none, or the user may see none", k.word, drivers.ErrNotFound)
 	}
 	return nil, &drivers.HintError{
-		Err:    fmt.Errorf("choose a %s: there are several%s: %w", k.word, have(all), drivers.ErrOption),
+		Err:    fmt.Errorf("choose a %s: %w: there are several%s", k.word, drivers.ErrOption, have(all)),
 		Advice: "choose one with --" + Name + "-" + option,
 	}
 }

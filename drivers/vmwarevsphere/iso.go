@@ -73,7 +73,7 @@ func (d *driver) uploadISO(ctx context.Context, p *plan, datastore *item) (strin
 	}
 	body, size, err := opened(ctx, d.cfg.ISO)
 	if err != nil {
-		return fail(fmt.Errorf("%w: %w", err, drivers.ErrOption))
+		return fail(fmt.Errorf("%w: %w", drivers.ErrOption, err))
 	}
 	defer body.Close()
 	name := "boot.iso"

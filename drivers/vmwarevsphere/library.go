@@ -20,28 +20,33 @@ func (d *driver) findItem(ctx context.Context, p *plan) (*source, error) {
 	manager := library.NewManager(client)
 	what := "find content library " + name
 	ids, err := manager.FindLibrary(ctx, library.Find{Name: name})
-	if err != nil {
+	if err = alone(ids, err); err != nil {
 		return nil, c.explain(ctx, what, err)
-	}
-	if len(ids) != 1 {
-		return nil, fmt.Errorf("%s: %d have the name: %w", what, len(ids), drivers.ErrNotFound)
 	}
 	what = "find item " + d.cfg.CloneFrom + " of content library " + name
 	items, err := manager.FindLibraryItems(ctx, library.FindItem{LibraryID: ids[0], Name: d.cfg.CloneFrom})
-	if err != nil {
+	if err = alone(items, err); err != nil {
 		return nil, c.explain(ctx, what, err)
-	}
-	if len(items) != 1 {
-		return nil, fmt.Errorf("%s: %d have the name: %w", what, len(items), drivers.ErrNotFound)
 	}
 	item, err := manager.GetLibraryItem(ctx, items[0])
 	if err != nil {
 		return nil, c.explain(ctx, what, err)
 	}
 	if item.Type != library.ItemTypeOVF && item.Type != library.ItemTypeVMTX {
-		return nil, fmt.Errorf("%s: it is of type %s, not %s or %s: %w", what, item.Type, library.ItemTypeOVF, library.ItemTypeVMTX, drivers.ErrOption)
+		return nil, fmt.Errorf("%s: %w: it is of type %s, not %s or %s", what, drivers.ErrOption, item.Type, library.ItemTypeOVF, library.ItemTypeVMTX)
 	}
 	return &source{path: name + "/" + item.Name, item: item.ID, itemType: item.Type}, nil
+}
+
+// alone returns an error unless one thing alone was found by its name.
+func alone(ids []string, err error) error {
+	switch {
+	case err != nil || len(ids) == 1:
+		return err
+	case len(ids) == 0:
+		return fmt.Errorf("%w: there is none", drivers.ErrNotFound)
+	}
+	return fmt.Errorf("%w: %d have the name", drivers.ErrOption, len(ids))
 }
 
 // passingName is what a virtual machine is called that cannot be marked when it

@@ -92,7 +92,7 @@ func (d *driver) Release(ctx context.Context, r drivers.Resource) error {
 	}
 	list, _ := p["config.extraConfig"].(types.ArrayOfOptionValue)
 	if params := parameters(list.OptionValue); params[markStore] != d.env.StoreID || params[markToken] != p.text("config.instanceUuid") {
-		return fmt.Errorf("%s: %w: %w", what, errNotOurs, drivers.ErrConflict)
+		return fmt.Errorf("%s: %w: %w", what, drivers.ErrConflict, errNotOurs)
 	}
 	token := p.text("config.instanceUuid")
 	if err := d.destroy(ctx, c, vm); err != nil {

@@ -24,7 +24,7 @@ func (d *driver) importOVA(ctx context.Context, p *plan) (reference, error) {
 	from := archive{d.cfg.OVA}
 	text, err := from.descriptor(ctx)
 	if err != nil {
-		return reference{}, fmt.Errorf("read --vmwarevsphere-ova %s: %w: %w", d.cfg.OVA, err, drivers.ErrOption)
+		return reference{}, fmt.Errorf("read --vmwarevsphere-ova %s: %w: %w", d.cfg.OVA, drivers.ErrOption, err)
 	}
 	spec, err := d.importSpec(ctx, p, text)
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *driver) importSpec(ctx context.Context, p *plan, text []byte) (*types.O
 	}
 	envelope, err := ovf.Unmarshal(bytes.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("read the descriptor of %s: %w: %w", d.cfg.OVA, err, drivers.ErrOption)
+		return nil, fmt.Errorf("read the descriptor of %s: %w: %w", d.cfg.OVA, drivers.ErrOption, err)
 	}
 	if envelope.Network != nil && len(d.cfg.Networks) > 0 {
 		for i, n := range envelope.Network.Networks {
@@ -84,7 +84,7 @@ func (d *driver) importSpec(ctx context.Context, p *plan, text []byte) (*types.O
 	}
 	vm, ok := spec.ImportSpec.(*types.VirtualMachineImportSpec)
 	if !ok {
-		return nil, fmt.Errorf("deploy %s: it holds several virtual machines: %w", d.cfg.OVA, drivers.ErrUnsupported)
+		return nil, fmt.Errorf("deploy %s: %w: it holds several virtual machines", d.cfg.OVA, drivers.ErrUnsupported)
 	}
 	vm.ConfigSpec.InstanceUuid = d.state.Value.Token
 	vm.ConfigSpec.ExtraConfig = append(vm.ConfigSpec.ExtraConfig, marks(d.env, d.state.Value.Token)...)

@@ -80,7 +80,7 @@ func (d *driver) datacenter(t inventory) (*item, error) {
 func (d *driver) folder(t inventory, dc *item) (*item, error) {
 	root := t[dc.props.ref("vmFolder")]
 	if root == nil {
-		return nil, fmt.Errorf("find the folder of virtual machines of %s: the user may not see it: %w", dc.path, drivers.ErrPermission)
+		return nil, fmt.Errorf("find the folder of virtual machines of %s: %w: the user may not see it", dc.path, drivers.ErrPermission)
 	}
 	if d.cfg.Folder == "" || d.cfg.Folder == root.name || d.cfg.Folder == root.path {
 		return root, nil
@@ -111,7 +111,7 @@ func (d *driver) placeCompute(t inventory, p *place, from origin) error {
 			return err
 		}
 		if p.compute != nil && p.compute != cluster {
-			return fmt.Errorf("run on --vmwarevsphere-hostsystem %s: it is not in %s: %w", d.cfg.HostSystem, cluster.path, drivers.ErrOption)
+			return fmt.Errorf("run on --vmwarevsphere-hostsystem %s: %w: it is not in %s", d.cfg.HostSystem, drivers.ErrOption, cluster.path)
 		}
 		p.compute = cluster
 	}
@@ -155,7 +155,7 @@ func (p *place) placeBeside(t inventory, s *source) error {
 // placeAtRoot chooses the root pool. A template has no pool, so that one is always told.
 func (p *place) placeAtRoot(t inventory) error {
 	if p.pool = t[p.compute.props.ref("resourcePool")]; p.pool == nil {
-		return fmt.Errorf("find the resource pool of %s: the user may not see it: %w", p.compute.path, drivers.ErrPermission)
+		return fmt.Errorf("find the resource pool of %s: %w: the user may not see it", p.compute.path, drivers.ErrPermission)
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func soleDatastore(t inventory, p *place) (*item, error) {
 		return usable[0], nil
 	}
 	return nil, &drivers.HintError{
-		Err:    fmt.Errorf("choose a datastore: there are %d to choose from%s: %w", len(usable), have(usable), drivers.ErrOption),
+		Err:    fmt.Errorf("choose a datastore: %w: there are %d to choose from%s", drivers.ErrOption, len(usable), have(usable)),
 		Advice: "choose one with --vmwarevsphere-datastore",
 	}
 }
@@ -257,7 +257,7 @@ func roomiest(t inventory, pod *item) (*item, error) {
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("choose a datastore of %s: it has none that is accessible: %w", pod.path, drivers.ErrCapacity)
+		return nil, fmt.Errorf("choose a datastore of %s: %w: it has none that is accessible", pod.path, drivers.ErrCapacity)
 	}
 	return best, nil
 }

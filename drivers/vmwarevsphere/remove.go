@@ -150,7 +150,7 @@ func diskFile(disk *types.VirtualDisk) string {
 // deleteFiles deletes the folder on a datastore that was made for a machine.
 func (d *driver) deleteFiles(ctx context.Context, c *center, datacenter reference, folder, token string) error {
 	if token == "" || !strings.HasSuffix(folder, " "+uploadFolder(token)) {
-		return fmt.Errorf("delete %s: it is no folder of this machine: %w", folder, drivers.ErrConflict)
+		return fmt.Errorf("delete %s: %w: it is no folder of this machine", folder, drivers.ErrConflict)
 	}
 	what := "delete " + folder
 	err := c.do(ctx, d.pace, what, func(ctx context.Context) (reference, error) { return c.deleteFile(ctx, &datacenter, folder) })

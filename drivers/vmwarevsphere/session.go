@@ -63,7 +63,7 @@ func (d *driver) credentials() (*url.Userinfo, error) {
 	}
 	if user == "" || password == "" {
 		return nil, &drivers.HintError{
-			Err:    fmt.Errorf("log in at %s: no user or no password: %w", d.cfg.VCenter, drivers.ErrCredentials),
+			Err:    fmt.Errorf("log in at %s: %w: no user or no password", d.cfg.VCenter, drivers.ErrCredentials),
 			Advice: "set VSPHERE_USERNAME and VSPHERE_PASSWORD, or give --vmwarevsphere-username and --vmwarevsphere-password",
 		}
 	}

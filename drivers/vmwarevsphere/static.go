@@ -140,7 +140,7 @@ func (d *driver) network(nics []types.BaseVirtualDevice) (*netConfig, error) {
 	}
 	for _, f := range all {
 		if f.adapter >= len(nics) {
-			return nil, fmt.Errorf("give the address %s: the source has no network adapter for it and no --vmwarevsphere-network is named: %w", f.prefix, drivers.ErrOption)
+			return nil, fmt.Errorf("give the address %s: %w: the source has no network adapter for it and no --vmwarevsphere-network is named", f.prefix, drivers.ErrOption)
 		}
 	}
 	return n, nil

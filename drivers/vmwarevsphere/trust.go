@@ -69,11 +69,11 @@ func (t trust) config(host string) (*tls.Config, error) {
 	if t.caFile != "" {
 		pem, err := os.ReadFile(t.caFile)
 		if err != nil {
-			return nil, fmt.Errorf("read --vmwarevsphere-ca-file: %w: %w", err, drivers.ErrOption)
+			return nil, fmt.Errorf("read --vmwarevsphere-ca-file: %w: %w", drivers.ErrOption, err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read --vmwarevsphere-ca-file: no certificate in %s: %w", t.caFile, drivers.ErrOption)
+			return nil, fmt.Errorf("read --vmwarevsphere-ca-file: %w: no certificate in %s", drivers.ErrOption, t.caFile)
 		}
 	}
 	if t.thumbprint != "" {
