@@ -14,7 +14,7 @@ import (
 )
 
 // lsTable is what ls prints when it is told nothing.
-const lsTable = `table {{.Name}}\t{{.Active}}\t{{.DriverName}}\t{{.State}}\t{{.URL}}\t{{.Swarm}}\t{{.DockerVersion}}\t{{.Error}}`
+const lsTable = `table {{.Name}}\t{{.Active}}\t{{.DriverName}}\t{{.State}}\t{{.URL}}\t{{.Swarm}}\t{{.DockerVersion}}\t{{brief .Error}}`
 
 func (a *app) lsCommand() *cli.Command {
 	return &cli.Command{
@@ -24,9 +24,11 @@ func (a *app) lsCommand() *cli.Command {
 Filters: driver=NAME, state=STATE, swarm=NAME, name=REGEXP, label=KEY=VALUE. Filters of one key are
 alternatives, different keys must all match.
 
+A long error is cut short in the table: --output json has all of it, machine status NAME the advice too.
+
 Templates: --format '{{.Name}}' prints a line per machine, 'table {{.Name}}\t{{.URL}}' a table with
 headings. Fields: Name Active ActiveHost ActiveSwarm DriverName State URL SwarmOptions Swarm
-EngineOptions Error DockerVersion ResponseTime CertExpires Phase.`,
+EngineOptions Error DockerVersion ResponseTime CertExpires Phase. {{brief .Error}} is what the table has.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "names only, nothing is asked"},
 			&cli.StringSliceFlag{Name: "filter", Usage: "`KEY=VALUE` that machines must match; may be repeated"},
@@ -103,11 +105,28 @@ func parseRowFormat(format string) (tmpl *template.Template, table bool, err err
 		format = strings.TrimSpace(rest)
 	}
 	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
-	tmpl, err = template.New("").Funcs(jsonFuncs()).Parse(format)
+	tmpl, err = template.New("").Funcs(jsonFuncs()).Funcs(template.FuncMap{"brief": brief}).Parse(format)
 	if err != nil {
 		return nil, false, usagef("%v", err)
 	}
 	return tmpl, table, nil
+}
+
+// briefMost is how many characters of an error a table has.
+const briefMost = 120
+
+// brief returns the beginning of a text that is too long for a table. What kind of
+// error it is comes before the provider's words.
+func brief(text string) string {
+	runes := []rune(text)
+	if len(runes) <= briefMost {
+		return text
+	}
+	cut := string(runes[:briefMost-len("...")])
+	if at := strings.LastIndexByte(cut, ' '); at > len(cut)/2 {
+		cut = cut[:at]
+	}
+	return strings.TrimRight(cut, " ,:;(") + "..."
 }
 
 // writeRows prints a line for each row, and the headings above those of a table.

@@ -21,6 +21,10 @@ func someRows() []lifecycle.Row {
 		{Name: "a-longer-name", Active: "-", DriverName: "generic", State: "Stopped", DockerVersion: "Unknown"},
 		{Name: "slow", DriverName: "docker", State: "Timeout", DockerVersion: "Unknown", ResponseTime: 10 * time.Second},
 		{Name: "broken", DriverName: "not found", State: "Error", DockerVersion: "Unknown", Error: "record cannot be read: unexpected end"},
+		{
+			Name: "denied", DriverName: "azure", State: "Error", DockerVersion: "Unknown",
+			Error: "look for virtual machine denied-5f3a9c01: credentials refused: AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID",
+		},
 	}
 }
 
