@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 const stackCloud = "AZURESTACKCLOUD"
@@ -153,18 +154,7 @@ func discover(ctx context.Context, client *http.Client, endpoint string) (enviro
 }
 
 func askMetadata(ctx context.Context, client *http.Client, endpoint, version string) ([]metadata, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("no answer in 30 s"))
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/metadata/endpoints?api-version="+version, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	resp, body, err := fetch(ctx, client, endpoint+"/metadata/endpoints?api-version="+version)
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +172,29 @@ func askMetadata(ctx context.Context, client *http.Client, endpoint, version str
 	return []metadata{one}, nil
 }
 
+// fetchLimit bounds the questions that come before a log-in.
+const fetchLimit = 30 * time.Second
+
+// fetch asks without credentials.
+func fetch(ctx context.Context, client *http.Client, address string) (*http.Response, []byte, error) {
+	ctx, cancel := wait.Within(ctx, fetchLimit, "the answer")
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp, text, err
+}
+
 func sameHost(a, b string) bool {
 	x, errX := url.Parse(a)
 	y, errY := url.Parse(b)
@@ -197,15 +210,10 @@ func tenantOf(ctx context.Context, client *http.Client, endpoint, subscription s
 		}
 		return "", fmt.Errorf("ask %s for the tenant of subscription %s: %w", endpoint, subscription, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/subscriptions/"+subscription+"?api-version=2022-12-01", nil)
-	if err != nil {
-		return fail(err)
-	}
-	resp, err := client.Do(req)
+	resp, _, err := fetch(ctx, client, endpoint+"/subscriptions/"+subscription+"?api-version=2022-12-01")
 	if err != nil {
 		return fail(fmt.Errorf("%w: %w", drivers.ErrUnreachable, err))
 	}
-	defer resp.Body.Close()
 	if tenant := tenantIn(resp.Header.Get("WWW-Authenticate")); tenant != "" {
 		return tenant, nil
 	}
