@@ -76,7 +76,7 @@ func (a *account) fault(ctx context.Context, what string, err error) error {
 		}
 	}
 	if isCredentials(err) {
-		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %s", what, drivers.ErrCredentials, a.redact(authority(err))), Advice: waysToLogIn}
+		return &drivers.HintError{Err: fmt.Errorf("%s: %w: %w", what, drivers.ErrCredentials, a.denied(err)), Advice: waysToLogIn}
 	}
 	var address *url.Error
 	var network net.Error
@@ -122,6 +122,34 @@ func authority(err error) string {
 		}
 	}
 	return oneLine(err.Error())
+}
+
+// chainError says that no way of the SDK's chain leads in.
+type chainError struct{ tried []string }
+
+func (e *chainError) Error() string { return "none of " + string(byChain) + " gives a token" }
+
+// Details says why each of the ways does not.
+func (e *chainError) Details() []string { return e.tried }
+
+// denied says why a log-in failed.
+func (a *account) denied(err error) error {
+	words := authority(err)
+	_, tried, chain := strings.Cut(err.Error(), "Attempted credentials:")
+	if !chain || words != oneLine(err.Error()) {
+		return errors.New(a.redact(words))
+	}
+	e := &chainError{}
+	for _, line := range strings.Split(tried, "\n") {
+		switch said := a.redact(oneLine(line)); {
+		case said == "":
+		case strings.HasPrefix(line, "\t\t") && len(e.tried) > 0: // goes on
+			e.tried[len(e.tried)-1] += " " + said
+		default:
+			e.tried = append(e.tried, said)
+		}
+	}
+	return e
 }
 
 // body returns the body of an answer, which stays readable.
