@@ -127,6 +127,18 @@ func guessArch(name string) string {
 	return x64
 }
 
+// cpuCount is the number of processors in a size's name.
+var cpuCount = regexp.MustCompile(`(?i)^Standard_[A-Z]+(\d+)`)
+
+func guessCPUs(name string) int {
+	found := cpuCount.FindStringSubmatch(name)
+	if found == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(found[1])
+	return n
+}
+
 // size returns what is known of a size, and refuses one that is not to be had.
 func (a *account) size(ctx context.Context, location, name, zone string) (size, error) {
 	all, err := a.sizes(ctx, location)
@@ -137,10 +149,11 @@ func (a *account) size(ctx context.Context, location, name, zone string) (size, 
 		return size{name: name, arch: guessArch(name), gen2: true, trusted: true}, nil
 	}
 	z, ok := all[strings.ToLower(name)]
-	problem := ""
+	kind, problem := drivers.ErrCapacity, ""
 	switch {
 	case !ok:
-		problem = "there is none of the name there"
+		kind, problem = drivers.ErrNotFound, "there is none of the name there"
+		z = size{arch: guessArch(name), cpus: guessCPUs(name)}
 	case z.refused != "":
 		problem = "it is not for this subscription there (" + z.refused + ")"
 	case zone != "" && !slices.Contains(z.zones, zone):
@@ -152,7 +165,7 @@ func (a *account) size(ctx context.Context, location, name, zone string) (size, 
 		return z, nil
 	}
 	return size{}, &drivers.HintError{
-		Err:    fmt.Errorf("use size %s in %s: %w: %s", name, location, drivers.ErrCapacity, problem),
+		Err:    fmt.Errorf("use size %s in %s: %w: %s", name, location, kind, problem),
 		Advice: offer(all, z, zone),
 	}
 }
