@@ -109,6 +109,7 @@ func (c Config) Validate() error {
 	refuse("zone", c.Zone != "" && c.Set != "", "", "an availability set and a zone exclude each other")
 	refuse("spot", c.Spot && c.Set != "", "", "spot machines cannot be in an availability set")
 	refuse("spot-max-price", c.SpotPrice > 0 && !c.Spot, "add --azure-spot", "is about spot machines only")
+	refuse("spot-eviction-policy", c.SpotEvict == "Delete" && !c.Spot, "add --azure-spot", "is about spot machines only")
 	refuse("resource-manager-endpoint", c.Endpoint != "" && !isEndpoint(c.Endpoint), "", "%q is no https URL", c.Endpoint)
 	refuse("authority-host", c.Authority != "" && !isURL(c.Authority), "", "%q is no https URL", c.Authority)
 	_, known := namedCloud(c.Environment)

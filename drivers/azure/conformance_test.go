@@ -144,7 +144,7 @@ func worldOf(t testing.TB, c *simulated, more drivers.Values) (drivertest.World,
 			"azure-subscription-id": {"mine"}, "azure-location": {"west/us"}, "azure-size": {"big"}, "azure-image": {"windows"},
 			"azure-vnet": {"a:b:c d"}, "azure-subnet": {"a b"}, "azure-subnet-prefix": {"192.168.0.1/16"}, "azure-private-ip-address": {"x"},
 			"azure-open-port": {"http"}, "azure-allow": {"0.0.0.1/0"}, "azure-tag": {"machine-name=x"}, "azure-environment": {"http://plain"}, "azure-resource-manager-endpoint": {"http://plain"}, "azure-authority-host": {"http://127.0.0.1"},
-			"azure-dns": {"UPPER"}, "azure-ssh-user": {"root"}, "azure-plan": {"x"}, "azure-spot-max-price": {"0.5"}, "azure-resource-group": {"a/b"},
+			"azure-dns": {"UPPER"}, "azure-ssh-user": {"root"}, "azure-plan": {"x"}, "azure-spot-max-price": {"0.5"}, "azure-spot-eviction-policy": {"Delete"}, "azure-resource-group": {"a/b"},
 		},
 		Refused: map[string]drivers.Values{
 			"credentials": {"azure-client-secret": {"wrong"}},

@@ -58,6 +58,9 @@ func (d *driver) theirFirewall(ctx context.Context, a *account) (*armnetwork.Sec
 func (d *driver) ensureFirewall(ctx context.Context, a *account, req drivers.CreateRequest, n subnet) error {
 	if d.cfg.NSG != "" {
 		_, err := d.theirFirewall(ctx, a)
+		if err == nil {
+			d.env.Note(ctx, fmt.Sprintf("network security group %s stays as it is; it must admit %s", d.cfg.NSG, d.mustAdmit(req)))
+		}
 		return err
 	}
 	name := d.name() + endFirewall
@@ -81,6 +84,19 @@ func (d *driver) ensureFirewall(ctx context.Context, a *account, req drivers.Cre
 		return a.walls.BeginCreateOrUpdate(ctx, st.Group, name, spec, nil)
 	})
 	return err
+}
+
+// mustAdmit says which ports the machine is to be reached at.
+func (d *driver) mustAdmit(req drivers.CreateRequest) string {
+	words := []string{strconv.Itoa(sshPort) + "/tcp"}
+	for _, p := range req.OpenPorts {
+		words = append(words, fmt.Sprintf("%d/%s", p.Number, p.Protocol))
+	}
+	for _, s := range d.cfg.OpenPort {
+		p, _ := parsePort(s) // validated
+		words = append(words, p.ports+"/"+p.protocol)
+	}
+	return joined(words)
 }
 
 // allowed returns who may reach SSH and the Engine from outside of the network.

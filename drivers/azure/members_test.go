@@ -135,8 +135,16 @@ func TestNoMembersInGroupsOfTheUser(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, azuresim.Config{})
 	first := swarmOf(t, c, nil, drivers.Env{}, "m1")[0]
-	values := drivers.Values{"azure-nsg": {first.state.Value.Firewall}, "azure-location": {"westus"}, "azure-vnet": {"another"}}
-	second := swarmOf(t, c, values, drivers.Env{}, "m2")[0]
+	values := drivers.Values{"azure-nsg": {first.state.Value.Firewall}, "azure-location": {"westus"}, "azure-vnet": {"another"}, "azure-open-port": {"8000-8010"}}
+	var notes []string
+	env := drivers.Env{Note: func(_ context.Context, text string) { notes = append(notes, text) }}
+	second := swarmOf(t, c, values, env, "m2")[0]
+	told := func(note string) bool {
+		return strings.Contains(note, "stays as it is; it must admit 22/tcp, 2376/tcp") && strings.HasSuffix(note, "8000-8010/tcp")
+	}
+	if !slices.ContainsFunc(notes, told) {
+		t.Errorf("nobody says what the group must admit: %q", notes)
+	}
 	if got := second.state.Value.Members; got != "" {
 		t.Errorf("made %s", got)
 	}
