@@ -211,10 +211,14 @@ func (d *driver) halt(ctx context.Context, a *account, force bool) error {
 	}
 	return d.within(ctx, d.pace.launch, errNotStopped, "instance "+id+" to stop", func(ctx context.Context) (bool, error) {
 		_, err := do(ctx, a.stopInstances, in)
-		if says(err, "IncorrectInstanceState") { // it is just starting
-			return false, nil
+		if !says(err, "IncorrectInstanceState") {
+			return err == nil, powerError("stop", id, err)
 		}
-		return err == nil, powerError("stop", id, err)
+		i, found, err := a.instance(ctx, id)
+		if err == nil && (!found || ended(i)) {
+			err = d.none()
+		}
+		return false, err // it is just starting
 	})
 }
 
