@@ -43,6 +43,7 @@ type login struct {
 	retries  int
 	ssmURL   string        // the environment's for SSM
 	backoff  time.Duration // between two tries, at most; 0: the SDK's
+	answer   time.Duration // to one try, at most
 }
 
 const fallbackRegion = "us-east-1"
@@ -52,7 +53,7 @@ func (d *driver) login() login {
 	l := login{
 		accessKey: d.cfg.AccessKey, secretKey: d.cfg.SecretKey, sessionToken: d.cfg.SessionToken,
 		profile: d.cfg.Profile, region: d.cfg.Region, endpoint: endpoint, insecure: d.cfg.Insecure,
-		retries: d.cfg.Retries, backoff: d.pace.backoff, ssmURL: d.env.Getenv("AWS_ENDPOINT_URL_SSM"),
+		retries: d.cfg.Retries, backoff: d.pace.backoff, answer: d.pace.answer, ssmURL: d.env.Getenv("AWS_ENDPOINT_URL_SSM"),
 	}
 	if d.state.Value.Region != "" { // once something is made, it is there
 		l.region = d.state.Value.Region
@@ -131,6 +132,7 @@ func (l login) options() []func(*config.LoadOptions) error {
 		config.WithDefaultRegion(fallbackRegion),
 		config.WithLogger(logging.Nop{}),
 		config.WithEC2RoleCredentialOptions(quickRole),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(l.answer)),
 	}
 	if l.region != "" {
 		opts = append(opts, config.WithRegion(l.region))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -50,7 +51,10 @@ func (d *driver) takeAddress(ctx context.Context, a *account) error {
 	case e != newAddress:
 		found, err = a.findAddress(ctx, func(r types.Address) bool { return aws.ToString(r.PublicIp) == e }, filter("public-ip", e))
 	case st.Ours: // an earlier attempt may have
-		found, err = d.findAddress(ctx, a)
+		var all []types.Address
+		if all, err = d.allocated(ctx, a); len(all) > 0 {
+			found = &all[0]
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("find elastic address: %w", err)
@@ -102,47 +106,67 @@ func (d *driver) allocate(ctx context.Context, a *account) error {
 	return d.state.Save()
 }
 
-// findAddress returns the address that was allocated for the machine; nil: there is none.
-func (d *driver) findAddress(ctx context.Context, a *account) (*types.Address, error) {
-	return a.findAddress(ctx, func(r types.Address) bool { return d.isMine(r.Tags) }, d.mine()...)
+// allocated returns the addresses that were allocated for the machine: several if
+// one was not seen yet when its allocation was asked for again.
+func (d *driver) allocated(ctx context.Context, a *account) ([]types.Address, error) {
+	return a.findAddresses(ctx, func(r types.Address) bool { return d.isMine(r.Tags) }, d.mine()...)
 }
 
 // findAddress returns an address; nil: there is none.
 func (a *account) findAddress(ctx context.Context, meant func(types.Address) bool, filters ...types.Filter) (*types.Address, error) {
+	all, err := a.findAddresses(ctx, meant, filters...)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return &all[0], nil
+}
+
+func (a *account) findAddresses(ctx context.Context, meant func(types.Address) bool, filters ...types.Filter) ([]types.Address, error) {
 	out, err := do(ctx, a.describeAddresses, &ec2.DescribeAddressesInput{Filters: filters})
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range out.Addresses {
-		if meant(r) {
-			return &r, nil
-		}
-	}
-	return nil, nil
+	return slices.DeleteFunc(out.Addresses, func(r types.Address) bool { return !meant(r) }), nil
 }
 
-// removeAddress releases the address that Create allocated.
+// removeAddress releases what Create allocated.
 func (d *driver) removeAddress(ctx context.Context, a *account) error {
 	st := &d.state.Value.Address
 	if *st == (Address{}) {
 		return nil
 	}
-	if st.Ours && st.Allocation == "" { // its allocation was not heard of
-		found, err := d.findAddress(ctx, a)
-		if err != nil {
-			return fmt.Errorf("find elastic address: %w", err)
-		}
-		if found != nil {
-			st.Allocation = aws.ToString(found.AllocationId)
-		}
-	}
-	if st.Ours && st.Allocation != "" {
-		if err := d.release(ctx, a, st.Allocation); err != nil {
-			return fmt.Errorf("release elastic address %s: %w", st.Allocation, err)
+	if st.Ours {
+		if err := d.releaseAddresses(ctx, a); err != nil {
+			return err
 		}
 	}
 	*st = Address{}
 	return d.state.Save()
+}
+
+// releaseAddresses releases the recorded address, and those whose allocation was not
+// heard of.
+func (d *driver) releaseAddresses(ctx context.Context, a *account) error {
+	recorded := d.state.Value.Address.Allocation
+	all, err := d.allocated(ctx, a)
+	if err != nil && (recorded == "" || !dispensable(err)) {
+		return fmt.Errorf("find elastic address: %w", err)
+	}
+	var ids []string
+	if recorded != "" {
+		ids = append(ids, recorded)
+	}
+	for _, r := range all {
+		if id := aws.ToString(r.AllocationId); id != recorded {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range ids {
+		if err := d.release(ctx, a, id); err != nil {
+			return fmt.Errorf("release elastic address %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 func (d *driver) release(ctx context.Context, a *account, allocation string) error {

@@ -47,6 +47,7 @@ type pace struct {
 	launch time.Duration // for an instance to run
 	stop   time.Duration // for an orderly shutdown
 	gone   time.Duration // for an instance to end, and for what hung on it to be free
+	answer time.Duration // for the answer to one request
 
 	backoff time.Duration // between two tries of a request at most; 0: the SDK's
 }
@@ -54,7 +55,7 @@ type pace struct {
 func realPace() pace {
 	return pace{
 		first: 2 * time.Second, most: 6 * time.Second, settle: 20 * time.Second,
-		launch: 5 * time.Minute, stop: 3 * time.Minute, gone: 8 * time.Minute,
+		launch: 5 * time.Minute, stop: 3 * time.Minute, gone: 8 * time.Minute, answer: time.Minute,
 	}
 }
 

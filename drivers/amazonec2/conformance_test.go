@@ -33,7 +33,7 @@ const (
 // quick is a pace for a provider in memory.
 func quick() pace {
 	return pace{first: 2 * time.Millisecond, most: 20 * time.Millisecond, settle: 60 * time.Millisecond,
-		launch: 20 * time.Second, stop: 20 * time.Second, gone: 20 * time.Second, backoff: 20 * time.Millisecond}
+		launch: 20 * time.Second, stop: 20 * time.Second, gone: 20 * time.Second, answer: 20 * time.Second, backoff: 20 * time.Millisecond}
 }
 
 // simulated is a cloud of its own.

@@ -22,7 +22,7 @@ func (d *driver) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.candidates(ctx, a); err != nil {
+	if _, _, err := d.candidates(ctx, a); err != nil {
 		return err
 	}
 	if _, err := d.ownUserData(drivers.CreateRequest{}); err != nil {
@@ -97,10 +97,11 @@ func (d *driver) forgetInstance() error {
 
 // make makes an instance and what it needs.
 func (d *driver) make(ctx context.Context, a *account, req drivers.CreateRequest) error {
-	candidates, err := d.candidates(ctx, a)
+	candidates, without, err := d.candidates(ctx, a)
 	if err != nil {
 		return err
 	}
+	d.noteSpotless(ctx)
 	j := &job{driver: d, a: a, ports: req.OpenPorts, hostKey: req.HostKey}
 	if j.public, err = d.publicKey(req); err != nil {
 		return err
@@ -114,7 +115,7 @@ func (d *driver) make(ctx context.Context, a *account, req drivers.CreateRequest
 	if err := d.ensureKey(ctx, a, j.public); err != nil {
 		return err
 	}
-	return j.try(ctx, candidates)
+	return j.try(ctx, candidates, without)
 }
 
 // job is the making of an instance.
@@ -158,38 +159,67 @@ func (d *driver) intend(a *account, first candidate, ports []drivers.Port) error
 func newToken() string { return "machine-" + rand.Text() }
 
 // candidates returns the ways to get an instance, in the order in which they
-// are tried: spot first, then the types in the user's order, each in all zones.
-func (d *driver) candidates(ctx context.Context, a *account) ([]candidate, error) {
+// are tried: spot first, then the types in the user's order, each in all zones. Types
+// that the region does not have are told apart.
+func (d *driver) candidates(ctx context.Context, a *account) (all []candidate, without failures, err error) {
 	sites, err := a.sites(ctx, d.cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	markets := []bool{d.cfg.Spot}
 	if d.cfg.Spot && d.cfg.SpotFallback {
 		markets = append(markets, false)
 	}
-	var all []candidate
-	for _, spot := range markets {
-		for _, name := range split(d.cfg.Types) {
-			t, err := a.machineType(ctx, name)
-			if err != nil {
-				return nil, err
-			}
-			i, err := a.imageFor(ctx, d.cfg, t)
-			if err != nil {
-				return nil, err
-			}
-			for _, s := range sites {
-				all = append(all, candidate{site: s, machineType: name, image: i, spot: spot})
-			}
+	for _, name := range split(d.cfg.Types) {
+		t, err := a.machineType(ctx, name)
+		if errors.Is(err, errMissing) {
+			without = append(without, err)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		i, err := a.imageFor(ctx, d.cfg, t)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, s := range sites {
+			all = append(all, candidate{site: s, machineType: name, image: i})
 		}
 	}
-	return all, nil
+	if len(all) == 0 {
+		return nil, nil, without.err()
+	}
+	var inMarkets []candidate
+	for _, spot := range markets {
+		for _, c := range all {
+			c.spot = spot
+			inMarkets = append(inMarkets, c)
+		}
+	}
+	return inMarkets, without, nil
+}
+
+// noteSpotless tells of options that are about spot instances, where none is wanted.
+func (d *driver) noteSpotless(ctx context.Context) {
+	if d.cfg.Spot {
+		return
+	}
+	for _, o := range []struct {
+		given bool
+		name  string
+	}{
+		{d.cfg.SpotPrice != "", "spot-price"}, {d.cfg.BlockDuration != 0, "block-duration-minutes"},
+		{d.cfg.SpotInterruption != defaults().SpotInterruption, "spot-interruption"},
+	} {
+		if o.given {
+			d.env.Note(ctx, "--"+Name+"-"+o.name+" does nothing without --"+Name+"-request-spot-instance")
+		}
+	}
 }
 
 // try asks for an instance in one way after the other until there is one.
-func (d *job) try(ctx context.Context, candidates []candidate) error {
-	var refused failures
+func (d *job) try(ctx context.Context, candidates []candidate, refused failures) error {
 	spent := map[string]bool{} // what a quota of the region is exhausted of
 	for _, c := range candidates {
 		kind := fmt.Sprint(c.machineType, c.spot)
@@ -208,16 +238,21 @@ func (d *job) try(ctx context.Context, candidates []candidate) error {
 		refused = append(refused, err)
 		d.env.Log.Info("no instance", "type", c.machineType, "zone", c.zone, "spot", c.spot, "error", err)
 	}
-	if len(refused) == 1 {
-		return refused[0]
-	}
-	return refused
+	return refused.err()
 }
 
 // failures are all the ways that were tried.
 type failures []error
 
 func (f failures) Unwrap() []error { return f }
+
+// err returns the failure if it is one alone.
+func (f failures) err() error {
+	if len(f) == 1 {
+		return f[0]
+	}
+	return f
+}
 
 func (f failures) Error() string {
 	words := make([]string, len(f))

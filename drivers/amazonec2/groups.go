@@ -191,7 +191,7 @@ func (d *driver) findGroup(ctx context.Context, a *account, vpc, name string) (*
 	}
 	if !g.ours && len(split(d.cfg.Groups)) == 0 {
 		return nil, &drivers.HintError{
-			Err:    fmt.Errorf("security group %s (%s) of VPC %s is not of this store: %w", name, g.id, vpc, drivers.ErrConflict),
+			Err:    fmt.Errorf("use security group %s (%s) of VPC %s: %w: it does not carry this store's tag", name, g.id, vpc, drivers.ErrConflict),
 			Advice: "name a group to use with --" + Name + "-security-group, or rename or delete that one",
 		}
 	}

@@ -241,7 +241,10 @@ func (a *account) machineType(ctx context.Context, name string) (machineType, er
 		if err == nil && len(out.InstanceTypes) == 0 {
 			err = errMissing
 		}
-		if says(err, "InvalidInstanceType") || errors.Is(err, errMissing) {
+		if says(err, "InvalidInstanceType") {
+			err = fmt.Errorf("%w: %w", errMissing, err)
+		}
+		if errors.Is(err, errMissing) {
 			return machineType{}, &drivers.OptionError{
 				Option: Name + "-instance-type", Err: fmt.Errorf("%s in %s: %w", name, a.region, err),
 				Advice: "aws ec2 describe-instance-types --region " + a.region + " lists them",

@@ -112,7 +112,7 @@ func choose(all []types.Subnet, c Config, region string) ([]site, error) {
 	}
 	if len(fit) == 0 {
 		return nil, &drivers.HintError{
-			Err:    fmt.Errorf("no subnet of %s can be used: %s: %w", region, strings.Join(why, "; "), drivers.ErrOption),
+			Err:    fmt.Errorf("choose a subnet of %s: %w: none can be used: %s", region, drivers.ErrOption, strings.Join(why, "; ")),
 			Advice: "choose others with --" + Name + "-zone, --" + Name + "-vpc-id and --" + Name + "-subnet-id",
 		}
 	}

@@ -63,7 +63,7 @@ func (d *driver) elsewhere(ctx context.Context, a *account) error {
 		return err
 	}
 	return &drivers.HintError{
-		Err:    fmt.Errorf("instance %s is in account %s, and the credentials are of account %s: %w", d.state.Value.Instance, ours, owner, drivers.ErrCredentials),
+		Err:    fmt.Errorf("find instance %s: %w: it is in account %s, and they are of account %s", d.state.Value.Instance, drivers.ErrCredentials, ours, owner),
 		Advice: "use those that the machine was created with: AWS_PROFILE, or those of account " + ours,
 	}
 }
