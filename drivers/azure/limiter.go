@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // parallel is how many requests of one account are on their way at once.
@@ -53,17 +55,7 @@ func (l *limiter) await(ctx context.Context) error {
 	l.mu.Lock()
 	left := time.Until(l.until)
 	l.mu.Unlock()
-	if left <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, left)
 }
 
 // retryAfter returns how long an answer asks to wait.

@@ -62,7 +62,7 @@ func finish[T any](ctx context.Context, a *account, what string, p *runtime.Poll
 		if p.Done() {
 			break
 		}
-		if err := pause(ctx, a.pause(resp)); err != nil {
+		if err := wait.For(ctx, a.pause(resp)); err != nil {
 			return result, fmt.Errorf("wait for the end of %s: %w", what, err)
 		}
 	}
@@ -72,17 +72,6 @@ func finish[T any](ctx context.Context, a *account, what string, p *runtime.Poll
 // pause is how long to wait until the next question about an operation.
 func (a *account) pause(resp *http.Response) time.Duration {
 	return min(retryAfter(resp, a.pace.First), max(a.pace.Most, a.pace.First))
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // call asks what is answered at once, and again while its refusal heals by waiting.

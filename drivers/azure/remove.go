@@ -38,7 +38,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	}
 	if !st.Made {
 		// What an interrupted create asked for may be seen a moment later only.
-		if err := pause(ctx, a.late); err != nil {
+		if err := wait.For(ctx, a.late); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // Restart restarts the machine.
@@ -141,7 +142,7 @@ func dialSSH(t testing.TB, s drivers.Status, login, host key) *ssh.Client {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		if err := pause(t.Context(), 20*time.Millisecond); err != nil {
+		if err := wait.For(t.Context(), 20*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}

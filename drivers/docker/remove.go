@@ -8,6 +8,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // Remove implements drivers.Driver.
@@ -64,7 +65,7 @@ func (d *driver) removeHost(ctx context.Context, api *client.Client) error {
 		if !unheard || !says(err, "in use") || time.Now().After(deadline) {
 			return err
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -79,7 +80,7 @@ func (d *driver) awaitLate(ctx context.Context, api *client.Client) error {
 		if !errdefs.IsNotFound(err) {
 			return nil // it is there, or the removal will tell why it cannot be seen
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := wait.For(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // maxTries bounds how often a container is made anew because the engine
@@ -100,7 +101,7 @@ func (d *driver) rejoin(ctx context.Context, api *client.Client, ep Endpoint) er
 			return err
 		}
 	}
-	if err := pause(ctx, 100*time.Millisecond); err != nil { // the other process is at it
+	if err := wait.For(ctx, 100*time.Millisecond); err != nil { // the other process is at it
 		return err
 	}
 	st.Address, st.Network.ID, st.Network.Subnet = "", "", ""

@@ -3,6 +3,8 @@ package docker
 import (
 	"context"
 	"time"
+
+	"github.com/hostsmith/machine/drivers/internal/wait"
 )
 
 // answerLate bounds how long a request that makes something is waited for
@@ -18,24 +20,12 @@ func seeThrough(ctx context.Context) (through context.Context, done func()) {
 		cancel(context.Cause(ctx))
 	}
 	stop := context.AfterFunc(ctx, func() {
-		if pause(through, answerLate) == nil {
+		if wait.For(through, answerLate) == nil {
 			cancel(context.Cause(ctx))
 		}
 	})
 	return through, func() {
 		stop()
 		cancel(nil)
-	}
-}
-
-// pause waits.
-func pause(ctx context.Context, t time.Duration) error {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -30,15 +30,22 @@ func Until(ctx context.Context, p Pace, what string, ask func(context.Context) (
 		if done || err != nil {
 			return err
 		}
-		timer := time.NewTimer(pause - pause/10 + rand.N(pause/5+1))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("wait for %s: %w", what, context.Cause(ctx))
-		case <-timer.C:
+		if err := For(ctx, pause-pause/10+rand.N(pause/5+1)); err != nil {
+			return fmt.Errorf("wait for %s: %w", what, err)
 		}
 		pause = min(pause*3/2+1, max(most, p.First))
 	}
+}
+
+// For waits for some time. It returns the cause of the end of ctx if that has come.
+func For(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return context.Cause(ctx)
 }
 
 // Within bounds a phase of the work. What ends it is a LateError.

@@ -46,3 +46,18 @@ func TestWithinSaysWhatTookTooLong(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestFor(t *testing.T) {
+	t.Parallel()
+	if err := For(t.Context(), time.Microsecond); err != nil {
+		t.Errorf("got %v", err)
+	}
+	enough := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(enough)
+	for _, d := range []time.Duration{-time.Second, 0, time.Hour} {
+		if err := For(ctx, d); !errors.Is(err, enough) {
+			t.Errorf("%v: got %v, want the cause of the context's end", d, err)
+		}
+	}
+}
