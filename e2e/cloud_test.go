@@ -31,6 +31,10 @@ type provider struct {
 	stays    bool     // a host keeps its address when it is stopped
 	denied   string   // the code with which it refuses who may not do something
 	firewall bool     // it has one before each host
+
+	program string // of a hypervisor of this computer: what is in front of it,
+	source  string // where that is built from,
+	image   []byte // and a disk that it can read
 }
 
 // providers returns all of them, in the order of their use.
@@ -97,6 +101,7 @@ type spoil struct {
 	Mode   string `json:"mode"`
 	Status int    `json:"status,omitempty"`
 	Code   string `json:"code,omitempty"`
+	Text   string `json:"text,omitempty"`
 }
 
 // simulator builds the program of the clouds once.
@@ -172,6 +177,9 @@ func newCloudFleet(t *testing.T, p provider, hosts string) (*cloud, *fleet) {
 	for k, v := range c.ready.Env {
 		f.extra = append(f.extra, k+"="+v)
 	}
+	if p.local() {
+		f.equip(p)
+	}
 	t.Cleanup(c.clear) // before the fleet's
 	return c, f
 }
@@ -231,11 +239,14 @@ func (c *cloud) count(kind string) (n int) {
 }
 
 // calls returns how many calls there were.
-func (c *cloud) calls() (n int) {
+func (c *cloud) calls() (n int) { c.t.Helper(); return c.callsOf("") }
+
+// callsOf returns how many calls of a kind there were.
+func (c *cloud) callsOf(action string) (n int) {
 	c.t.Helper()
 	all := map[string]int{}
 	c.ask("GET", "/calls", nil, &all)
-	return all[""]
+	return all[action]
 }
 
 func (c *cloud) inject(s spoil) { c.t.Helper(); c.ask("POST", "/faults", s, nil) }
@@ -288,8 +299,8 @@ func (f *fleet) until(there func() bool, args ...string) (killed bool, r result)
 	defer tick.Stop()
 	for {
 		select {
-		case r := <-done:
-			return false, r
+		case r := <-done: // a provider may have killed it
+			return there() && r.code < 0, r
 		case <-tick.C:
 			if there() {
 				_ = p.cmd.Process.Kill()

@@ -41,7 +41,7 @@ func TestCloudCollect(t *testing.T) {
 			t.Errorf("gc left %v", left)
 		}
 		f.ok("gc", "-d", p.driver, "--yes")
-	})
+	}, hypervisors()...)
 }
 
 // forget removes a machine's record while the provider refuses every call.

@@ -50,6 +50,15 @@ func atEachCall(t *testing.T, p provider, modes []string, try func(c *cloud, f *
 	}
 }
 
+// sides are those of a call at which a command is killed. After a call that this
+// computer does is before the next one.
+func (p provider) sides() []string {
+	if p.local() {
+		return []string{"after"}
+	}
+	return []string{"before", "after"}
+}
+
 // atProvider runs create until it has done its work at the provider. The hosts
 // exist in name only, so that it waits for their SSH then.
 func (f *fleet) atProvider(p provider, m string) error {
@@ -79,7 +88,7 @@ func (f *fleet) remove(m string) error {
 // host then; rm leaves nothing.
 func TestCloudKilledCreate(t *testing.T) {
 	onEachCloud(t, func(t *testing.T, p provider) {
-		atEachCall(t, p, []string{"before", "after"}, func(c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
+		atEachCall(t, p, p.sides(), func(c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
 			c.inject(s)
 			killed, r := f.until(func() bool { held = c.held(); return held || f.phase(m) == "created" }, p.create(m)...)
 			c.clear()
@@ -94,14 +103,14 @@ func TestCloudKilledCreate(t *testing.T) {
 			}
 			return held, err
 		})
-	})
+	}, hypervisors()...)
 }
 
 // TestCloudKilledRemoval kills rm at each of its calls; the same command ends the
 // work.
 func TestCloudKilledRemoval(t *testing.T) {
 	onEachCloud(t, func(t *testing.T, p provider) {
-		atEachCall(t, p, []string{"before", "after"}, func(c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
+		atEachCall(t, p, p.sides(), func(c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
 			if err := f.atProvider(p, m); err != nil {
 				return true, err
 			}
@@ -116,7 +125,7 @@ func TestCloudKilledRemoval(t *testing.T) {
 			}
 			return held, err
 		})
-	})
+	}, hypervisors()...)
 }
 
 // TestCloudLostAnswers closes the connection instead of each answer to a create
@@ -161,5 +170,5 @@ func TestCloudVanished(t *testing.T) {
 		if left := c.ledger(); len(left) > 0 {
 			t.Errorf("rm left %v", left)
 		}
-	})
+	}, hypervisors()...)
 }

@@ -75,7 +75,7 @@ func TestCloudLife(t *testing.T) {
 		if left := c.ledger(); len(left) > 0 {
 			t.Errorf("rm left %v", left)
 		}
-	}, azureOfFakes())
+	}, append(hypervisors(), azureOfFakes())...)
 }
 
 // certificate is the one of a machine's Engine.
@@ -107,10 +107,12 @@ func (f *fleet) secretsAreKept(m string) {
 	}
 	look("inspect", f.ok("inspect", m))
 	look("inspect in JSON", f.ok("inspect", "--format", "{{json .}}", m))
-	forThem := []string{"id_ed25519", "key.pem", "server-key.pem", "ca-key.pem", "secrets.json", "host_key"}
+	forThem := []string{"id_ed25519", "key.pem", "server-key.pem", "ca-key.pem", "secrets.json", "host_key", "seed.iso"}
 	err := walkStore(f.store, func(name, text string) {
 		if !slices.Contains(forThem, filepath.Base(name)) {
 			look(name, text)
+		} else if info, err := os.Stat(name); err != nil || info.Mode().Perm()&0o077 != 0 {
+			f.t.Errorf("%s is for others too: %v, %v", name, info, err)
 		}
 	})
 	if err != nil {
@@ -154,7 +156,7 @@ func TestCloudSwarm(t *testing.T) {
 		if left := c.ledger(); len(left) > 0 {
 			t.Errorf("rm left %v", left)
 		}
-	}, azureOfFakes())
+	}, append(hypervisors(), azureOfFakes())...)
 }
 
 // closedToOthers looks into the provider's books for who may reach which ports of

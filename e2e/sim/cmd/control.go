@@ -27,32 +27,37 @@ import (
 //	                      false; asked with ?host=ID&from=ADDRESS&protocol=tcp&port=N
 //	POST   /set           {NAME: VALUE, ...} sets knobs: see provider.go
 //	GET    /console/{id}  what a host printed on its console, as text
-func control(p *provider, gate *sim.Gate, hosts host.Hosts) http.Handler {
+func control(p *provider, hosts host.Hosts) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, _ *http.Request) {
-		all := p.Ledger()
+	mux.HandleFunc("GET /ledger", func(w http.ResponseWriter, r *http.Request) {
+		all, err := p.ledger(r.Context())
 		if all == nil {
 			all = []sim.Resource{}
 		}
-		answer(w, all)
+		found(w, all, err)
 	})
-	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { answer(w, gate.Calls()) })
-	mux.HandleFunc("GET /held", func(w http.ResponseWriter, _ *http.Request) { answer(w, gate.Held()) })
+	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) {
+		n, err := p.counts()
+		found(w, n, err)
+	})
+	mux.HandleFunc("GET /held", func(w http.ResponseWriter, _ *http.Request) { answer(w, p.held()) })
 	mux.HandleFunc("POST /faults", func(w http.ResponseWriter, r *http.Request) {
 		asked(w, r, func(f sim.Fault) error {
 			if f.Mode == "" {
 				return errors.New("a fault needs a mode")
 			}
-			gate.Inject(f)
-			return nil
+			return p.inject(f)
 		})
 	})
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
-		gate.Clear()
+		if err := p.clear(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("POST /vanish", func(w http.ResponseWriter, r *http.Request) {
-		asked(w, r, func(which struct{ Kind, ID string }) error { return p.Vanish(which.Kind, which.ID) })
+		asked(w, r, func(which struct{ Kind, ID string }) error { return p.vanish(r.Context(), which.Kind, which.ID) })
 	})
 	mux.HandleFunc("GET /admits", func(w http.ResponseWriter, r *http.Request) { admits(w, p, r.URL.Query()) })
 	mux.HandleFunc("POST /set", func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +82,11 @@ func control(p *provider, gate *sim.Gate, hosts host.Hosts) http.Handler {
 }
 
 func admits(w http.ResponseWriter, p *provider, q url.Values) {
-	firewall, ok := p.Provider.(sim.Firewall)
+	var firewall sim.Firewall
+	c, ok := p.world.(cloud)
+	if ok {
+		firewall, ok = c.Provider.(sim.Firewall)
+	}
 	from, err := netip.ParseAddr(q.Get("from"))
 	port, perr := strconv.Atoi(q.Get("port"))
 	if err := errors.Join(err, perr); err != nil || !ok {
@@ -90,6 +99,15 @@ func admits(w http.ResponseWriter, p *provider, q url.Values) {
 		return
 	}
 	answer(w, admitted)
+}
+
+// found answers with something unless that was not found.
+func found(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	answer(w, v)
 }
 
 func answer(w http.ResponseWriter, v any) {

@@ -1,9 +1,11 @@
 // Command sim runs a simulated provider as a process of its own:
 //
-//	sim -provider ec2|azure|vsphere -hosts memory|docker -dir DIR [-config JSON]
+//	sim -provider PROVIDER -hosts memory|docker -dir DIR [-config JSON]
 //
-// It serves the provider's interface with TLS on a port of 127.0.0.1, and plain
-// on another what tests need: see control.go. When it is up it writes
+// PROVIDER is ec2, azure or vsphere, whose interface it serves with TLS on a port
+// of 127.0.0.1, or virtualbox or hyperv, which VBoxManage and powershell.exe of the
+// folders beside this one ask by a socket. On another port it serves plain what
+// tests need: see control.go. When it is up it writes
 // DIR/ready.json: see ready. It ends, and removes all hosts and networks, on
 // SIGTERM and SIGINT, and at the end of its input if that is a pipe.
 package main
@@ -23,7 +25,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/host"
 )
 
@@ -53,7 +54,7 @@ func endsWith(ctx context.Context, in *os.File) context.Context {
 // ready is written to ready.json.
 type ready struct {
 	Provider   string            `json:"provider"`
-	URL        string            `json:"url"`        // of the provider's interface
+	URL        string            `json:"url"`        // of the provider's interface; empty: it is asked by a socket
 	Control    string            `json:"control"`    // URL
 	CA         string            `json:"ca"`         // PEM file
 	Thumbprint string            `json:"thumbprint"` // SHA-256 of the server's certificate
@@ -64,7 +65,7 @@ type ready struct {
 
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
-	name := flags.String("provider", "", "ec2, azure or vsphere")
+	name := flags.String("provider", "", "ec2, azure, vsphere, virtualbox or hyperv")
 	kind := flags.String("hosts", "memory", "behind instances: memory or docker")
 	dir := flags.String("dir", "", "directory for ready.json and the certificates")
 	config := flags.String("config", "{}", "fields of the provider's Config, as JSON; durations are nanoseconds")
@@ -72,17 +73,17 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	if *dir == "" || flags.NArg() > 0 {
-		return errors.New("usage: sim -provider ec2|azure|vsphere -hosts memory|docker -dir DIR [-config JSON]")
+		return errors.New("usage: sim -provider PROVIDER -hosts memory|docker -dir DIR [-config JSON]")
 	}
 	if *dir, err = filepath.Abs(*dir); err != nil {
 		return err
 	}
-	hosts, err := newHosts(ctx, *kind)
+	hosts, err := newHosts(ctx, *kind, *name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, hosts.Close()) }()
-	p, err := newProvider(*name, hosts, *config)
+	p, err := newProvider(ctx, *name, hosts, *config)
 	if err != nil {
 		return err
 	}
@@ -90,11 +91,13 @@ func run(ctx context.Context, args []string) (err error) {
 	return serve(ctx, *name, *dir, p, hosts)
 }
 
-func newHosts(ctx context.Context, kind string) (host.Hosts, error) {
-	switch kind {
-	case "memory":
+func newHosts(ctx context.Context, kind, provider string) (host.Hosts, error) {
+	switch {
+	case kind == "memory":
 		return host.NewMemory(), nil
-	case "docker":
+	case kind == "docker" && provider == "virtualbox":
+		return host.NewDockerHostOnly(ctx)
+	case kind == "docker":
 		return host.NewDocker(ctx)
 	}
 	return nil, fmt.Errorf("hosts %q: not memory or docker", kind)
@@ -102,23 +105,23 @@ func newHosts(ctx context.Context, kind string) (host.Hosts, error) {
 
 // serve serves until the context ends.
 func serve(ctx context.Context, name, dir string, p *provider, hosts host.Hosts) error {
-	id, err := newIdentity(dir)
-	if err != nil {
-		return fmt.Errorf("make certificates: %w", err)
-	}
-	gate := sim.NewGate(p)
-	secure, err := listen(&http.Server{Handler: gate, TLSConfig: id.config()})
-	if err != nil {
-		return err
-	}
-	defer secure.close()
-	plain, err := listen(&http.Server{Handler: control(p, gate, hosts)})
+	plain, err := listen(&http.Server{Handler: control(p, hosts)})
 	if err != nil {
 		return err
 	}
 	defer plain.close()
-	r := ready{
-		Provider: name, URL: "https://" + secure.addr, Control: "http://" + plain.addr, CA: id.ca, Thumbprint: id.thumbprint,
+	r := ready{Provider: name, Control: "http://" + plain.addr}
+	secure := &server{}
+	if p.front != nil {
+		id, err := newIdentity(dir)
+		if err != nil {
+			return fmt.Errorf("make certificates: %w", err)
+		}
+		if secure, err = listen(&http.Server{Handler: p.front, TLSConfig: id.config()}); err != nil {
+			return err
+		}
+		defer secure.close()
+		r.URL, r.CA, r.Thumbprint = "https://"+secure.addr, id.ca, id.thumbprint
 	}
 	r.Private, r.Public = hosts.Networks()
 	r.Env = p.env(r)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -149,6 +151,65 @@ func TestFaults(t *testing.T) {
 	r.ask(t, "GET", "/calls", "", http.StatusOK, &calls)
 	if calls["CloneVM_Task"] != 2 || calls[""] != 2 {
 		t.Errorf("Got %v", calls)
+	}
+}
+
+// TestHypervisors has a hypervisor of this computer asked by its socket, until a fault
+// kills the one who asks.
+func TestHypervisors(t *testing.T) {
+	t.Parallel()
+	for provider, ask := range map[string]struct{ home, socket, question, want, knob, config string }{
+		"virtualbox": {"VBOX_USER_HOME", "vboxsim", `{"dir":"/","args":["list","vms"]}`, `"exit":0`, `{"deaf:x": true}`, `{"Mac": true}`},
+		"hyperv":     {"HYPERVSIM_HOME", "hypervsim", "1\n# machine-hyperv session 1\n" + `{"id":1,"op":"listSwitches","args":{}}`, "Default Switch", `{"deaf:x": true}`, `{"Memory": 1}`},
+	} {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			r := start(t, provider, "-config", ask.config)
+			home := r.Env[ask.home]
+			say := func() string {
+				t.Helper()
+				conn, err := net.Dial("unix", filepath.Join(home, ask.socket+".sock"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if _, err := io.WriteString(conn, ask.question+"\n"); err != nil {
+					t.Fatal(err)
+				}
+				line, err := bufio.NewReader(conn).ReadString('\n')
+				if err != nil {
+					t.Fatal(err)
+				}
+				return line
+			}
+			if got := say(); !strings.Contains(got, ask.want) {
+				t.Errorf("Got %s", got)
+			}
+			r.ask(t, "POST", "/set", ask.knob, http.StatusNoContent, nil)
+			r.ask(t, "POST", "/set", `{"nothing": true}`, http.StatusBadRequest, nil)
+			r.ask(t, "GET", "/admits?from=10.0.0.1&port=22", "", http.StatusBadRequest, nil)
+			r.ask(t, "POST", "/vanish", `{"kind": "machine", "id": "x"}`, http.StatusNotFound, nil)
+			r.ask(t, "POST", "/faults", `{"mode": "slow"}`, http.StatusBadRequest, nil)
+			r.ask(t, "POST", "/faults", `{"nth": 1, "mode": "after"}`, http.StatusNoContent, nil)
+			held := func() (held bool) { r.ask(t, "GET", "/held", "", http.StatusOK, &held); return held }
+			if held() {
+				t.Error("Somebody is killed who did not call")
+			}
+			if got := say(); !strings.Contains(got, `"kill":true`) || !held() {
+				t.Errorf("Got %s", got)
+			}
+			r.ask(t, "DELETE", "/faults", "", http.StatusNoContent, nil)
+			var calls map[string]int
+			r.ask(t, "GET", "/calls", "", http.StatusOK, &calls)
+			if got := say(); !strings.Contains(got, ask.want) || held() || calls[""] != 2 {
+				t.Errorf("Got %s, %v", got, calls)
+			}
+			var ledger []sim.Resource
+			r.ask(t, "GET", "/ledger", "", http.StatusOK, &ledger)
+			if ledger == nil || len(ledger) != 0 {
+				t.Errorf("Got %v", ledger)
+			}
+		})
 	}
 }
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -15,13 +17,43 @@ import (
 
 // provider is a simulated provider with its knobs.
 type provider struct {
-	sim.Provider
+	world
+	front http.Handler // its interface; nil: it is asked in other ways
 	env   func(ready) map[string]string
 	set   func(knob string, value json.RawMessage) error
 	close func()
 }
 
-func newProvider(name string, hosts host.Hosts, config string) (*provider, error) {
+// world is what there is to see and to spoil.
+type world interface {
+	ledger(ctx context.Context) ([]sim.Resource, error)
+	vanish(ctx context.Context, kind, id string) error
+	counts() (map[string]int, error) // of calls, by action; the sum has the empty name
+	inject(f sim.Fault) error
+	clear() error
+	held() bool
+}
+
+// cloud is a world behind a gate.
+type cloud struct {
+	sim.Provider
+	gate *sim.Gate
+}
+
+func (c cloud) ledger(context.Context) ([]sim.Resource, error)  { return c.Ledger(), nil }
+func (c cloud) vanish(_ context.Context, kind, id string) error { return c.Vanish(kind, id) }
+func (c cloud) counts() (map[string]int, error)                 { return c.gate.Calls(), nil }
+func (c cloud) inject(f sim.Fault) error                        { c.gate.Inject(f); return nil }
+func (c cloud) clear() error                                    { c.gate.Clear(); return nil }
+func (c cloud) held() bool                                      { return c.gate.Held() }
+
+// gated returns a provider behind a gate.
+func gated(p sim.Provider, env func(ready) map[string]string, set func(string, json.RawMessage) error, closes func()) *provider {
+	gate := sim.NewGate(p)
+	return &provider{cloud{p, gate}, gate, env, set, closes}
+}
+
+func newProvider(ctx context.Context, name string, hosts host.Hosts, config string) (*provider, error) {
 	switch name {
 	case "ec2":
 		return newEC2(hosts, config)
@@ -29,8 +61,12 @@ func newProvider(name string, hosts host.Hosts, config string) (*provider, error
 		return newAzure(hosts, config)
 	case "vsphere":
 		return newVSphere(hosts, config)
+	case "virtualbox":
+		return newVirtualBox(ctx, hosts, config)
+	case "hyperv":
+		return newHyperV(ctx, hosts, config)
 	}
-	return nil, fmt.Errorf("provider %q: not ec2, azure or vsphere", name)
+	return nil, fmt.Errorf("provider %q: not ec2, azure, vsphere, virtualbox or hyperv", name)
 }
 
 func decode[T any](text string, into *T) error {
@@ -60,7 +96,7 @@ func newEC2(hosts host.Hosts, config string) (*provider, error) {
 			"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		}
 	}
-	return &provider{cloud, env, func(knob string, value json.RawMessage) error { return setEC2(cloud, knob, value) }, func() {}}, nil
+	return gated(cloud, env, func(knob string, value json.RawMessage) error { return setEC2(cloud, knob, value) }, func() {}), nil
 }
 
 // setEC2 knows quota:NAME (a number), capacity:TYPE/ZONE (a number) and
@@ -120,7 +156,7 @@ func newAzure(hosts host.Hosts, config string) (*provider, error) {
 			"AZURE_CLIENT_ID": azuresim.ClientID, "AZURE_CLIENT_SECRET": azuresim.ClientSecret,
 		}
 	}
-	return &provider{front, env, func(knob string, value json.RawMessage) error { return setAzure(cloud, knob, value) }, func() {}}, nil
+	return gated(front, env, func(knob string, value json.RawMessage) error { return setAzure(cloud, knob, value) }, func() {}), nil
 }
 
 // setAzure knows quota:NAME (a number), restriction:SIZE/LOCATION/ZONE (the
@@ -189,7 +225,7 @@ func newVSphere(hosts host.Hosts, config string) (*provider, error) {
 		}
 		return cloud.Set(knob, text)
 	}
-	return &provider{cloud, env, set, cloud.Close}, nil
+	return gated(cloud, env, set, cloud.Close), nil
 }
 
 func read[T any](value json.RawMessage) (v T, err error) {

@@ -51,7 +51,7 @@ func NewDocker(ctx context.Context) (*Docker, error) { return makeDocker(ctx, "1
 // NewDockerHostOnly is NewDocker with the private network in the range in which
 // VirtualBox lets host-only networks be.
 func NewDockerHostOnly(ctx context.Context) (*Docker, error) {
-	return makeDocker(ctx, "192.168.%d.0/24", 56, 63)
+	return makeDocker(ctx, "192.168.%d.0/24", 56, 62) // 63 is for hosts in name only
 }
 
 func makeDocker(ctx context.Context, private string, first, last int) (*Docker, error) {

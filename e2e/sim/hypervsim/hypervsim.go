@@ -21,6 +21,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/computer"
@@ -47,7 +48,8 @@ type Config struct {
 // Box is Hyper-V of one computer.
 type Box struct {
 	*computer.Home[state]
-	cfg Config
+	cfg   Config
+	talks atomic.Int64
 }
 
 // The kinds of what is in a ledger.
@@ -62,7 +64,7 @@ func New(cfg Config) (*Box, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = 16 << 30
 	}
-	b := &Box{&computer.Home[state]{Dir: cfg.Home, Name: "hypervsim"}, cfg}
+	b := &Box{Home: &computer.Home[state]{Dir: cfg.Home, Name: "hypervsim"}, cfg: cfg}
 	b.Read = b.read
 	return b, b.Make()
 }
@@ -106,6 +108,7 @@ func (r *Refusal) Error() string { return r.Message }
 // Serve is a PowerShell with the bootstrap as its command: it takes the script, then
 // answers requests until there are no more.
 func (b *Box) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
+	b.talks.Add(1)
 	lines := bufio.NewReader(in)
 	if err := takeScript(lines); err != nil {
 		return err
@@ -133,6 +136,9 @@ func (b *Box) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 	}
 }
+
+// Conversations returns how many PowerShells there were.
+func (b *Box) Conversations() int { return int(b.talks.Load()) }
 
 // takeScript reads the script and refuses another one.
 func takeScript(lines *bufio.Reader) error {
