@@ -5,16 +5,21 @@ package computer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/gofrs/flock"
+
+	"github.com/hostsmith/machine/e2e/sim"
 )
 
 // Home is the folder of a hypervisor whose state is an S. Its files are NAME.json,
@@ -36,6 +41,26 @@ func (h *Home[S]) path(suffix string) string { return filepath.Join(h.Dir, h.Nam
 
 // Socket is where other processes find the one that has a hypervisor's hosts.
 func Socket(dir, name string) string { return filepath.Join(dir, name+".sock") }
+
+// Accept has do answer who comes through l, until it is closed. It must not wait.
+func Accept(l net.Listener, do func(net.Conn)) error {
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		do(conn)
+	}
+}
+
+// Sorted sorts a ledger by kind and id.
+func Sorted(all []sim.Resource) []sim.Resource {
+	slices.SortFunc(all, func(a, b sim.Resource) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
+	return all
+}
 
 // Make makes the folder unless it exists.
 func (h *Home[S]) Make() error {

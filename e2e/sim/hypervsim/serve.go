@@ -19,14 +19,7 @@ const KillLine = `{"kill":true}`
 
 // Listen answers the programs that come through l, until it is closed.
 func (b *Box) Listen(ctx context.Context, l net.Listener) error {
-	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return computer.Accept(l, func(conn net.Conn) {
 		go func() {
 			defer conn.Close()
 			err := b.Serve(ctx, conn, conn)
@@ -34,5 +27,5 @@ func (b *Box) Listen(ctx context.Context, l net.Listener) error {
 				_, _ = io.WriteString(conn, KillLine+"\n") // the one who asked may be gone
 			}
 		}()
-	}
+	})
 }

@@ -1,7 +1,6 @@
 package hypervsim
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"os"
@@ -114,8 +113,7 @@ func (s *state) ledger() []sim.Resource {
 	for _, n := range s.Nats {
 		all = append(all, sim.Resource{Kind: KindNat, ID: n.Name, Name: n.Subnet})
 	}
-	slices.SortFunc(all, func(a, b sim.Resource) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
-	return all
+	return computer.Sorted(all)
 }
 
 func (s *state) vanish(ctx context.Context, hosts computer.Hosts, kind, id string) error {

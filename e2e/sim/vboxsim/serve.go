@@ -3,7 +3,6 @@ package vboxsim
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 
@@ -22,16 +21,7 @@ type question struct {
 
 // Serve answers the calls that come through l, until it is closed.
 func (b *Box) Serve(ctx context.Context, l net.Listener) error {
-	for {
-		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		b.Go(func() { b.answer(ctx, conn) })
-	}
+	return computer.Accept(l, func(conn net.Conn) { b.Go(func() { b.answer(ctx, conn) }) })
 }
 
 // answer does one call. It is done to its end even if the one who made it goes away,

@@ -1,7 +1,6 @@
 package vboxsim
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -182,8 +181,7 @@ func (s *state) ledger() []sim.Resource {
 	for _, d := range s.DHCP {
 		all = append(all, sim.Resource{Kind: KindDHCP, ID: d.Network})
 	}
-	slices.SortFunc(all, func(a, b sim.Resource) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
-	return all
+	return computer.Sorted(all)
 }
 
 func (s *state) vanish(ctx context.Context, hosts computer.Hosts, kind, id string) error {
