@@ -164,9 +164,13 @@ func TestFilesGone(t *testing.T) {
 	b := newBench(t, vboxsim.Config{})
 	m := b.machine("m1", b.with())
 	m.Create()
+	running := b.machine("m2", b.with())
+	running.Create()
 	b.manage("controlvm", "m1", "poweroff")
-	if err := os.RemoveAll(saved(m).Folder); err != nil {
-		t.Fatal(err)
+	for _, m := range []*testMachine{m, running} {
+		if err := os.RemoveAll(saved(m).Folder); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.manage("createvm", "--name", "theirs", "--basefolder", filepath.Join(b.vars["HOME"], "theirs"), "--register")
 	if err := os.RemoveAll(filepath.Join(b.vars["HOME"], "theirs")); err != nil {
@@ -174,10 +178,13 @@ func TestFilesGone(t *testing.T) {
 	}
 	collector := b.machine("", b.with()).Open()
 	found, err := collector.Tagged(t.Context())
-	if err != nil || len(found) != 2 || found[0].ID != saved(m).UUID || found[0].Machine != "m1" || found[0].Name != "m1" {
+	if err != nil || len(found) != 3 {
 		t.Fatalf("found %+v, %v", found, err)
 	}
 	for _, r := range found {
+		if r.ID == saved(m).UUID && (r.Machine != "m1" || r.Name != "m1") {
+			t.Errorf("found %+v", r)
+		}
 		if err := collector.Release(t.Context(), r); err != nil {
 			t.Error(err)
 		}

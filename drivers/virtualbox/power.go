@@ -350,6 +350,9 @@ func (d *driver) cutByID(ctx context.Context, t *tool, uuid string) error {
 	defer cancel()
 	return wait.Until(ctx, d.world.pace, "the power to be off", func(ctx context.Context) (bool, error) {
 		info, err := t.info(ctx, uuid)
+		if errors.Is(err, errLost) { // one that runs is not
+			return true, nil
+		}
 		if err != nil {
 			return false, fmt.Errorf("power off %s: %w", uuid, err)
 		}

@@ -2,6 +2,7 @@ package virtualbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -121,6 +122,8 @@ func (d *driver) told(ctx context.Context, t *tool) string {
 	return ""
 }
 
+var errLost = errors.New("cannot read the settings")
+
 // lost says that a virtual machine's settings cannot be read.
 func lost(v vm) error {
 	advice := "look at it in VirtualBox; machine rm removes what is left of it"
@@ -128,7 +131,7 @@ func lost(v vm) error {
 		advice = "its file is gone: bring it back, or remove the machine with machine rm"
 	}
 	return &drivers.HintError{
-		Err:    fmt.Errorf("VirtualBox cannot read the settings %s of virtual machine %s", v.Config, v.UUID),
+		Err:    fmt.Errorf("VirtualBox %w %s of virtual machine %s", errLost, v.Config, v.UUID),
 		Advice: advice,
 	}
 }

@@ -139,8 +139,12 @@ func (s *state) users(uuid string) []*machine {
 	return all
 }
 
-// lost tells whether a machine's settings cannot be read.
+// lost tells whether a machine's settings cannot be read. Those of one that runs are
+// in the memory of VirtualBox's server.
 func (m *machine) lost() bool {
+	if m.running() {
+		return false
+	}
 	_, err := os.Stat(m.Config)
 	return err != nil
 }
