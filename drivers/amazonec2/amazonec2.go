@@ -29,14 +29,14 @@ func Factory() drivers.Factory { return factory(realPace()) }
 
 func factory(p pace) drivers.Factory {
 	known := newAccounts(p)
-	return drivers.Define(Name, "an instance of Amazon EC2", defaults,
+	return drivers.TakingOver(drivers.Define(Name, "an instance of Amazon EC2", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			d := &driver{cfg: c, state: state, env: env, accounts: known, pace: p}
 			if c.KeyPath != "" {
 				return &ownKey{d}, nil
 			}
 			return d, nil
-		}, "aws")
+		}, "aws"), takeOver)
 }
 
 // pace is how patient a driver is.
@@ -77,6 +77,7 @@ func (d *ownKey) SSHAccess() drivers.Access { return drivers.Access{KeyFile: d.c
 // State is what a machine has at the provider. What names or finds a thing is
 // recorded before it is made, its id after.
 type State struct {
+	Legacy   bool   `json:"legacy,omitempty"` // docker-machine made it
 	Region   string `json:"region,omitempty"`
 	Endpoint string `json:"endpoint,omitempty"` // of EC2 if it is not AWS's own
 	Account  string `json:"account,omitempty"`  // owner of the instance
@@ -141,7 +142,7 @@ var (
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder.
-func (d *driver) SeedsHostKey() bool { return true }
+func (d *driver) SeedsHostKey() bool { return !d.state.Value.Legacy }
 
 // TakesUserData implements drivers.UserDataTaker.
 func (d *driver) TakesUserData() bool { return true }

@@ -155,11 +155,11 @@ func (d *driver) removeKey(ctx context.Context, a *account) error {
 	}
 	theirs := false
 	if st.ID == "" { // its import was not heard of
-		found, err := a.findKey(ctx, st.Name, false)
+		found, err := a.findKey(ctx, st.Name, d.state.Value.Legacy)
 		if err != nil {
 			return fmt.Errorf("find key pair %s: %w", st.Name, err)
 		}
-		if theirs = found == nil || !d.isMine(found.Tags); !theirs {
+		if theirs = found == nil || !d.isMine(found.Tags) && !(d.state.Value.Legacy && d.isImported(found)); !theirs {
 			st.ID = aws.ToString(found.KeyPairId)
 		}
 	}

@@ -20,6 +20,7 @@ type machine struct {
 	name    string
 	config  json.RawMessage
 	secrets json.RawMessage
+	dir     string
 
 	mu    sync.Mutex
 	state json.RawMessage
@@ -47,7 +48,7 @@ func (m *machine) open() drivers.Driver {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	env := drivers.Env{
-		Machine: m.name, StoreID: testStore, Creator: "test/1",
+		Machine: m.name, StoreID: testStore, Creator: "test/1", Dir: m.dir,
 		Note: func(_ context.Context, text string) {
 			m.mu.Lock()
 			defer m.mu.Unlock()

@@ -56,7 +56,7 @@ func (a *account) owner(ctx context.Context) (string, error) {
 func (d *driver) elsewhere(ctx context.Context, a *account) error {
 	ours := d.state.Value.Account
 	if ours == "" {
-		return nil
+		return d.seesVPC(ctx, a)
 	}
 	owner, err := a.owner(ctx)
 	if err != nil || owner == "" || owner == ours || d.seesGroups(ctx, a) {

@@ -163,7 +163,12 @@ func (d *driver) cancelSpot(ctx context.Context, a *account) error {
 		return nil
 	}
 	ids := []string{st.SpotRequest}
-	if st.SpotRequest == "" {
+	if st.Legacy {
+		var err error
+		if ids, err = d.spotRequestOf(ctx, a); err != nil {
+			return err
+		}
+	} else if st.SpotRequest == "" {
 		all, err := a.findSpotRequests(ctx, d.mine()...)
 		if err != nil {
 			return fmt.Errorf("find spot request: %w", err)

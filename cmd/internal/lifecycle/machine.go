@@ -69,6 +69,9 @@ func (x *machine) open() error {
 	if err != nil {
 		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
 	}
+	if secrets, err = x.inherit(factory, secrets); err != nil {
+		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
+	}
 	if err := x.openWith(factory, secrets); err != nil {
 		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
 	}

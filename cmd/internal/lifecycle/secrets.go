@@ -53,6 +53,9 @@ func (m *Manager) Credentials(ctx context.Context, req CredentialsRequest) error
 		if x.rec, err = txn.Get(); err != nil {
 			return err
 		}
+		if err := x.inheritRecord(); err != nil {
+			return err
+		}
 		if req.Forget {
 			x.rec.NoStoredSecrets = true // first: what is left of them is not used then
 			return errors.Join(x.put(), txn.PutSecrets(nil))

@@ -1,0 +1,60 @@
+package lifecycle
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/store"
+)
+
+// inherit makes a record of docker-machine one of ours: what its driver has to
+// release becomes its state, and the secrets leave the record. It returns the
+// secrets to open the driver with. Of a machine that is only read, nothing is stored.
+func (x *machine) inherit(f drivers.Factory, secrets json.RawMessage) (json.RawMessage, error) {
+	heir, ok := f.(drivers.Heir)
+	if !ok || len(x.rec.DriverState) > 0 {
+		return secrets, nil
+	}
+	h, ok, err := heir.Inherit(x.rec.Driver)
+	if err != nil || !ok {
+		return secrets, err
+	}
+	if !x.rec.NoStoredSecrets {
+		over, err := secretMap(secrets)
+		if err != nil {
+			return nil, err
+		}
+		if secrets, err = mergeSecrets(h.Secrets, over); err != nil {
+			return nil, err
+		}
+	}
+	x.rec.Driver, x.rec.DriverState = h.Config, h.State
+	if x.txn == nil {
+		return secrets, nil
+	}
+	if !x.rec.NoStoredSecrets && len(secrets) > 0 {
+		err = x.txn.PutSecrets(secrets) // first: the record's are gone then
+	}
+	if err == nil {
+		err = x.put()
+	}
+	if errors.Is(err, store.ErrFull) { // which must not keep a host that costs money
+		err = nil
+	}
+	return secrets, err
+}
+
+// inheritRecord is inherit for commands that do not open the driver with what is stored.
+func (x *machine) inheritRecord() error {
+	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	if err != nil {
+		return nil // it is said where the driver is needed
+	}
+	secrets, err := x.m.Store.Secrets(x.rec.Name)
+	if err != nil {
+		secrets = nil // likewise
+	}
+	_, err = x.inherit(f, secrets)
+	return err
+}
