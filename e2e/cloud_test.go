@@ -179,6 +179,7 @@ func newCloudFleet(t *testing.T, p provider, hosts string) (*cloud, *fleet) {
 	}
 	if p.local() {
 		f.equip(p)
+		t.Cleanup(func() { c.noProcesses(p) })
 	}
 	t.Cleanup(c.clear) // before the fleet's
 	return c, f

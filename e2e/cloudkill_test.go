@@ -11,7 +11,7 @@ import (
 // atEachCall has try spoil each call that a command makes to its provider, in
 // each of the ways, with many clouds at once: most of the time is spent waiting.
 // try returns whether the command made as many as n calls.
-func atEachCall(t *testing.T, p provider, modes []string, try func(c *cloud, f *fleet, m string, s spoil) (reached bool, err error)) {
+func atEachCall(t *testing.T, p provider, modes []string, try func(p provider, c *cloud, f *fleet, m string, s spoil) (reached bool, err error)) {
 	t.Helper()
 	const (
 		atOnce = 12
@@ -20,6 +20,9 @@ func atEachCall(t *testing.T, p provider, modes []string, try func(c *cloud, f *
 	var next, calls atomic.Int64
 	var group sync.WaitGroup
 	calls.Store(most)
+	if p.name == "virtualbox" {
+		p.flags = []string{"--virtualbox-ip", "dhcp"} // so that there is a DHCP server too
+	}
 	for range atOnce {
 		c, f := newCloudFleet(t, p, "memory")
 		group.Go(func() {
@@ -29,7 +32,7 @@ func atEachCall(t *testing.T, p provider, modes []string, try func(c *cloud, f *
 				if n > calls.Load() {
 					return
 				}
-				reached, err := try(c, f, f.name(fmt.Sprintf("%s%d", mode, n)), spoil{Nth: int(n), Mode: mode})
+				reached, err := try(p, c, f, f.name(fmt.Sprintf("%s%d", mode, n)), spoil{Nth: int(n), Mode: mode})
 				c.clear()
 				if left := c.ledger(); err == nil && len(left) > 0 {
 					err = fmt.Errorf("left at the provider: %v", left)
@@ -88,7 +91,7 @@ func (f *fleet) remove(m string) error {
 // host then; rm leaves nothing.
 func TestCloudKilledCreate(t *testing.T) {
 	onEachCloud(t, func(t *testing.T, p provider) {
-		atEachCall(t, p, p.sides(), func(c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
+		atEachCall(t, p, p.sides(), func(p provider, c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
 			c.inject(s)
 			killed, r := f.until(func() bool { held = c.held(); return held || f.phase(m) == "created" }, p.create(m)...)
 			c.clear()
@@ -110,7 +113,7 @@ func TestCloudKilledCreate(t *testing.T) {
 // work.
 func TestCloudKilledRemoval(t *testing.T) {
 	onEachCloud(t, func(t *testing.T, p provider) {
-		atEachCall(t, p, p.sides(), func(c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
+		atEachCall(t, p, p.sides(), func(p provider, c *cloud, f *fleet, m string, s spoil) (held bool, err error) {
 			if err := f.atProvider(p, m); err != nil {
 				return true, err
 			}
@@ -132,7 +135,7 @@ func TestCloudKilledRemoval(t *testing.T) {
 // in turn. Whether create bears that or has to be called again, there is one host.
 func TestCloudLostAnswers(t *testing.T) {
 	onEachCloud(t, func(t *testing.T, p provider) {
-		atEachCall(t, p, []string{"lose", "throttle"}, func(c *cloud, f *fleet, m string, s spoil) (reached bool, err error) {
+		atEachCall(t, p, []string{"lose", "throttle"}, func(p provider, c *cloud, f *fleet, m string, s spoil) (reached bool, err error) {
 			before := c.calls()
 			c.inject(s)
 			killed, _ := f.until(func() bool { return f.phase(m) == "created" }, p.create(m)...)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,6 +122,29 @@ func (f *fleet) equip(p provider) *depot {
 	f.extra = append(f.extra, "PATH="+dir+":"+filepath.Dir(binary)+":"+os.Getenv("PATH"))
 	f.image(p, d.URL+"/disk", d.sum)
 	return d
+}
+
+// noProcesses demands that no program in front of a hypervisor is left, where a
+// computer tells what runs.
+func (c *cloud) noProcesses(p provider) {
+	home := "VBOX_USER_HOME=" + c.ready.Env["VBOX_USER_HOME"]
+	if p.name == "hyperv" {
+		home = "HYPERVSIM_HOME=" + c.ready.Env["HYPERVSIM_HOME"]
+	}
+	eventually(c.t, 20*time.Second, func() error {
+		all, err := filepath.Glob("/proc/[0-9]*/environ")
+		if err != nil {
+			return err
+		}
+		for _, file := range all {
+			text, _ := os.ReadFile(file) // it may have ended, or be another's
+			if slices.Contains(strings.Split(string(text), "\x00"), home) {
+				command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+				return fmt.Errorf("%q runs still", strings.ReplaceAll(string(command), "\x00", " "))
+			}
+		}
+		return nil
+	})
 }
 
 // image has the fleet's creates take another image.
