@@ -65,7 +65,8 @@ func (d *driver) explainNat(subnet netip.Prefix, err error) error {
 	}
 	return &drivers.HintError{
 		Err:    err,
-		Advice: "another network may have this range, or a part of it: see Get-NetNat and Get-NetIPAddress, and give another one with --hyperv-nat",
+		Advice: "another network may have this range, or a part of it, or Windows may translate for another network and allow no second: see Get-NetNat and Get-NetIPAddress, " +
+			"and give another range with --hyperv-nat, or the switch that is there with --hyperv-virtual-switch",
 	}
 }
 
