@@ -6,6 +6,7 @@
 //	network interface the same with -nic
 //	security group    the same with -nsg, unless --azure-nsg names one
 //	public address    the same with -ip, unless --azure-no-public-ip
+//	its IPv6 address  the same with -ip6, with --azure-ipv6
 //	disk              the same with -disk
 //
 // The machines of a store share a resource group, and in each location a
@@ -93,12 +94,15 @@ type State struct {
 	Firewall     string `json:"securityGroup,omitempty"`   // id of the machine's own security group
 	Members      string `json:"applicationSecurityGroup,omitempty"`
 	IP           string `json:"publicIP,omitempty"` // id
+	IP6          string `json:"publicIPv6,omitempty"`
 	NIC          string `json:"networkInterface,omitempty"`
 	Disk         string `json:"disk,omitempty"`
 	VM           string `json:"virtualMachine,omitempty"`
 	Made         bool   `json:"made,omitempty"` // the virtual machine has come to be
 	Public       string `json:"publicAddress,omitempty"`
 	Private      string `json:"privateAddress,omitempty"`
+	Public6      string `json:"publicIPv6Address,omitempty"`
+	Private6     string `json:"privateIPv6Address,omitempty"`
 }
 
 // errNever says that the machine was never asked for.

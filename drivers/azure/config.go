@@ -33,6 +33,7 @@ type Config struct {
 	UsePrivateIP bool     `option:"use-private-ip" help:"reach the machine at its private address"`
 	NoPublicIP   bool     `option:"no-public-ip" help:"make no public address"`
 	StaticIP     bool     `option:"static-public-ip" help:"accepted for docker-machine's sake: public addresses are always static"`
+	IPv6         bool     `option:"ipv6" help:"an IPv6 address besides"`
 	DNS          string   `option:"dns" env:"AZURE_DNS_LABEL" help:"DNS label of the public address, unique in the location"`
 	OpenPort     []string `option:"open-port" help:"port that everybody may reach: PORT[-PORT][/PROTOCOL]"`
 	Allow        []string `option:"allow" env:"AZURE_ALLOW" help:"address or CIDR that may reach SSH and the Engine (default: this computer's address)"`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -72,12 +73,20 @@ func newFront(t testing.TB, config azuresim.Config, front *azuresim.FrontConfig)
 	if front != nil {
 		gate = sim.NewGate(azuresim.NewFront(c, *front))
 	}
-	server := httptest.NewTLSServer(gate)
-	t.Cleanup(server.Close)
+	server := serve(t, gate)
 	return &simulated{Cloud: c, gate: gate, server: server, factory: factory(settings{
-		client: server.Client(), pace: wait.Pace{First: time.Millisecond, Most: 20 * time.Millisecond}, delay: time.Millisecond, late: 30 * time.Millisecond,
+		client: server.Client(), pace: quick(), delay: time.Millisecond, late: 30 * time.Millisecond,
 	})}
 }
+
+func serve(t testing.TB, h http.Handler) *httptest.Server {
+	t.Helper()
+	server := httptest.NewTLSServer(h)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func quick() wait.Pace { return wait.Pace{First: time.Millisecond, Most: 20 * time.Millisecond} }
 
 func (c *simulated) values(more drivers.Values) drivers.Values {
 	all := drivers.Values{
@@ -177,6 +186,7 @@ func TestConformance(t *testing.T) {
 	}{
 		"default":           {},
 		"availability set":  {values: drivers.Values{"azure-availability-set": {"together"}, "azure-no-public-ip": {"true"}}},
+		"ipv6":              {values: drivers.Values{"azure-ipv6": {"true"}, "azure-allow": {"127.0.0.1", "2001:db8::/32"}}},
 		"network of others": {values: drivers.Values{"azure-vnet": {"theirs:network"}, "azure-subnet": {"ours"}, "azure-subnet-prefix": {"10.77.128.0/24"}}, before: plantNetwork},
 		"group of others":   {values: drivers.Values{"azure-resource-group": {"theirs"}, "azure-location": {"westeurope"}, "azure-zone": {"2"}, "azure-spot": {"true"}}, before: plantNetwork},
 	} {

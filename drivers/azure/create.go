@@ -296,7 +296,7 @@ func (d *driver) wire(ctx context.Context, a *account, p prepared, n subnet) err
 	if err := d.ensureFirewall(ctx, a, p.req, n); err != nil {
 		return err
 	}
-	if err := d.ensureIP(ctx, a); err != nil {
+	if err := d.ensureIPs(ctx, a); err != nil {
 		return err
 	}
 	return d.ensureNIC(ctx, a, n, p.size)
@@ -373,5 +373,8 @@ func (d *driver) made(ctx context.Context, a *account) error {
 	}
 	st.VM = id(a.subscription, d.group(), typeVM, d.name())
 	st.Made = true
+	if st.Public6 != "" {
+		d.env.Note(ctx, d.env.Machine+" is also at "+st.Public6)
+	}
 	return d.state.Save()
 }

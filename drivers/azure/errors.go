@@ -318,9 +318,12 @@ func heals(err error) bool {
 		isCode(err, 0, "Conflict") && strings.Contains(err.Error(), "concurrent request")
 }
 
+// errLost is that something that a machine hangs on is not there any more.
+var errLost = errors.New("it is not there any more")
+
 // lost tells whether something that a machine hangs on does not exist.
 func lost(err error) bool {
-	return isCode(err, 0, "InvalidResourceReference", "ReferencedResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound",
+	return errors.Is(err, errLost) || isCode(err, 0, "InvalidResourceReference", "ReferencedResourceNotFound", "ResourceGroupNotFound", "ParentResourceNotFound",
 		"NotFound", "ResourceNotFound", "SubnetNotFound")
 }
 

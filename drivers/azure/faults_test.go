@@ -20,8 +20,17 @@ import (
 // while its answer was lost.
 func TestFaultsThatPass(t *testing.T) {
 	t.Parallel()
+	for name, values := range map[string]drivers.Values{"default": nil, "ipv6": with6(nil)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			faultsThatPass(t, values)
+		})
+	}
+}
+
+func faultsThatPass(t *testing.T, values drivers.Values) {
 	calm := newCloud(t, azuresim.Config{})
-	d := calm.driver(t, nil, drivers.Env{})
+	d := calm.driver(t, values, drivers.Env{})
 	if err := d.Create(t.Context(), request(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +45,7 @@ func TestFaultsThatPass(t *testing.T) {
 				t.Parallel()
 				c := newCloud(t, azuresim.Config{})
 				c.gate.Inject(sim.Fault{Nth: n, Mode: mode})
-				d := c.driver(t, nil, drivers.Env{})
+				d := c.driver(t, values, drivers.Env{})
 				if err := d.Create(t.Context(), request(t)); err != nil {
 					t.Fatal(err)
 				}

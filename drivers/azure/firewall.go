@@ -184,14 +184,16 @@ func (d *driver) firewallSpec(req drivers.CreateRequest, n subnet, from []netip.
 		closed.addAll(clients)
 	}
 	closed.addAll(peers)
-	members := source{prefixes: n.prefixes}
+	near4, near6 := families(parsed(n.prefixes)) // Azure wants no rule for both
+	members, members6 := source{prefixes: near4}, source{prefixes: near6}
 	if n.members != "" {
-		members = source{group: n.members}
+		members, members6 = source{group: n.members}, source{}
 	}
 	v4, v6 := families(from)
 	rules := allow(nil, "clients", clients, source{prefixes: v4})
 	rules = allow(rules, "clients6", clients, source{prefixes: v6})
 	rules = allow(rules, "members", peers, members)
+	rules = allow(rules, "members6", peers, members6)
 	rules = allow(rules, "everybody", everybody, source{prefixes: []string{"*"}})
 	return armnetwork.SecurityGroup{
 		Location:   &d.cfg.Location,

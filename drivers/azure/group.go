@@ -25,13 +25,20 @@ func (d *driver) networkKey() string {
 	group, name := d.networkName()
 	return "network " + lower(group+"/"+name+"/"+d.cfg.Subnet)
 }
+func (d *driver) network6Key() string { return "ipv6 of " + d.networkKey() }
 
 // forgetShared makes the shared things be looked for again.
 func (d *driver) forgetShared(a *account) {
 	for _, key := range []string{d.groupKey(), d.setKey(), d.membersKey()} {
 		a.known.made.Forget(key)
 	}
+	d.forgetNetwork(a)
+}
+
+// forgetNetwork makes the virtual network be looked for again.
+func (d *driver) forgetNetwork(a *account) {
 	a.known.networks.Forget(d.networkKey())
+	a.known.networks.Forget(d.network6Key())
 }
 
 // resourceGroup returns a resource group; nil: there is none.

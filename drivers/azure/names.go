@@ -20,6 +20,7 @@ const (
 	endNIC      = "-nic"
 	endFirewall = "-nsg"
 	endIP       = "-ip"
+	endIP6      = "-ip6"
 	endDisk     = "-disk"
 )
 
@@ -164,7 +165,7 @@ func (d *driver) mine(tags map[string]*string) bool {
 
 // named tells whether a resource is called as the store's machines are and their parts.
 func (d *driver) named(name string) bool {
-	for _, end := range []string{"", endNIC, endIP, endDisk, endFirewall} {
+	for _, end := range []string{"", endNIC, endIP, endIP6, endDisk, endFirewall} {
 		if strings.HasSuffix(name, "-"+d.store()+end) {
 			return true
 		}

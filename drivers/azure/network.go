@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
@@ -15,7 +17,9 @@ import (
 type subnet struct {
 	network, id string
 	prefixes    []string
+	lacks6      bool   // it has no range of IPv6
 	members     string // id of the application security group of those who may reach each other; empty: all in the subnet may
+	allMembers  bool   // also the address of IPv6 is to be in it
 }
 
 func (a *account) network(ctx context.Context, group, name string) (*armnetwork.VirtualNetwork, error) {
@@ -38,7 +42,7 @@ func (d *driver) usable(n *armnetwork.VirtualNetwork) error {
 		return &drivers.OptionError{Option: Name + "-vnet", Advice: "name one there, or let one be made",
 			Err: fmt.Errorf("virtual network %s is in %s, and the machine is to be in %s", name, *n.Location, d.cfg.Location)}
 	}
-	return nil
+	return d.lacks6(n)
 }
 
 // checkNetwork tells whether the network is one that cannot be used.
@@ -59,7 +63,7 @@ func (d *driver) ensureNetwork(ctx context.Context, a *account) (subnet, error) 
 	if err := d.claim(&st.Subnet, st.Network+"/subnets/"+d.cfg.Subnet); err != nil {
 		return subnet{}, err
 	}
-	return a.known.networks.Get(ctx, d.networkKey(), func(ctx context.Context) (subnet, error) {
+	n, err := a.known.networks.Get(ctx, d.networkKey(), func(ctx context.Context) (subnet, error) {
 		found, err := a.network(ctx, group, name)
 		if err != nil {
 			return subnet{}, err
@@ -70,15 +74,15 @@ func (d *driver) ensureNetwork(ctx context.Context, a *account) (subnet, error) 
 		if err := d.usable(found); err != nil {
 			return subnet{}, err
 		}
-		if found.Properties != nil {
-			for _, s := range found.Properties.Subnets {
-				if s != nil && s.Name != nil && same(*s.Name, d.cfg.Subnet) {
-					return d.subnet(s), nil
-				}
-			}
+		if s := d.subnetIn(found); s != nil {
+			return d.subnet(s), nil
 		}
-		return d.makeSubnet(ctx, a, group, name, d.ours(found.Tags))
+		return d.makeSubnet(ctx, a, group, name, found)
 	})
+	if err != nil {
+		return n, err
+	}
+	return d.ensure6(ctx, a, n)
 }
 
 func (d *driver) makeNetwork(ctx context.Context, a *account, group, name string) (subnet, error) {
@@ -98,30 +102,43 @@ func (d *driver) makeNetwork(ctx context.Context, a *account, group, name string
 }
 
 func (d *driver) networkSpec() armnetwork.VirtualNetwork {
+	space, six := []*string{&d.cfg.SubnetPrefix}, netip.Prefix{}
+	if d.cfg.IPv6 {
+		space = append(space, ptr(d.space6().String()))
+		six = free6([]netip.Prefix{d.space6()}, nil)
+	}
 	return armnetwork.VirtualNetwork{
 		Location: &d.cfg.Location,
 		Tags:     d.sharedTags(),
 		Properties: &armnetwork.VirtualNetworkPropertiesFormat{
-			AddressSpace: &armnetwork.AddressSpace{AddressPrefixes: []*string{&d.cfg.SubnetPrefix}},
-			Subnets: []*armnetwork.Subnet{{
-				Name:       &d.cfg.Subnet,
-				Properties: &armnetwork.SubnetPropertiesFormat{AddressPrefix: &d.cfg.SubnetPrefix},
-			}},
+			AddressSpace: &armnetwork.AddressSpace{AddressPrefixes: space},
+			Subnets:      []*armnetwork.Subnet{{Name: &d.cfg.Subnet, Properties: d.subnetSpec(six)}},
 		},
 	}
 }
 
+// subnetSpec returns a subnet to be made, with a range of IPv6 if that is valid.
+func (d *driver) subnetSpec(six netip.Prefix) *armnetwork.SubnetPropertiesFormat {
+	if !six.IsValid() {
+		return &armnetwork.SubnetPropertiesFormat{AddressPrefix: &d.cfg.SubnetPrefix}
+	}
+	return &armnetwork.SubnetPropertiesFormat{AddressPrefixes: []*string{&d.cfg.SubnetPrefix, ptr(six.String())}}
+}
+
 // makeSubnet adds a subnet to a virtual network that exists.
-func (d *driver) makeSubnet(ctx context.Context, a *account, group, network string, ours bool) (subnet, error) {
-	if !ours && !d.state.Value.SubnetMade {
+func (d *driver) makeSubnet(ctx context.Context, a *account, group, network string, found *armnetwork.VirtualNetwork) (subnet, error) {
+	if !d.ours(found.Tags) && !d.state.Value.SubnetMade {
 		d.state.Value.SubnetMade = true
 		if err := d.state.Save(); err != nil {
 			return subnet{}, err
 		}
 	}
+	spec := armnetwork.Subnet{Properties: d.subnetSpec(netip.Prefix{})}
+	if d.cfg.IPv6 {
+		spec.Properties = d.subnetSpec(freeIn(found))
+	}
 	made, err := run(ctx, a, "make subnet "+d.cfg.Subnet, func(ctx context.Context) (*runtime.Poller[armnetwork.SubnetsClientCreateOrUpdateResponse], error) {
-		return a.subnets.BeginCreateOrUpdate(ctx, group, network, d.cfg.Subnet,
-			armnetwork.Subnet{Properties: &armnetwork.SubnetPropertiesFormat{AddressPrefix: &d.cfg.SubnetPrefix}}, nil)
+		return a.subnets.BeginCreateOrUpdate(ctx, group, network, d.cfg.Subnet, spec, nil)
 	})
 	if err != nil {
 		return subnet{}, err
@@ -135,15 +152,11 @@ func (d *driver) subnet(s *armnetwork.Subnet) subnet {
 	if s != nil && s.ID != nil {
 		n.id = *s.ID
 	}
-	if s != nil && s.Properties != nil {
-		n.prefixes = values(s.Properties.AddressPrefixes)
-		if s.Properties.AddressPrefix != nil {
-			n.prefixes = append(n.prefixes, *s.Properties.AddressPrefix)
-		}
-	}
-	if len(n.prefixes) == 0 {
+	if n.prefixes = prefixesOf(s); len(n.prefixes) == 0 {
 		n.prefixes = []string{d.cfg.SubnetPrefix}
+		return n
 	}
+	n.lacks6 = !slices.ContainsFunc(parsed(n.prefixes), is6)
 	return n
 }
 
@@ -163,9 +176,7 @@ func (d *driver) removeNetwork(ctx context.Context, a *account, p part) error {
 	_, err = run(ctx, a, "remove virtual network "+p.name, func(ctx context.Context) (*runtime.Poller[armnetwork.VirtualNetworksClientDeleteResponse], error) {
 		return a.networks.BeginDelete(ctx, p.group, p.name, nil)
 	})
-	if d.networkKey() != "" {
-		a.known.networks.Forget(d.networkKey())
-	}
+	d.forgetNetwork(a)
 	return gone(err)
 }
 
@@ -174,7 +185,7 @@ func (d *driver) removeSubnet(ctx context.Context, a *account, p part) error {
 	_, err := run(ctx, a, "remove subnet "+p.child, func(ctx context.Context) (*runtime.Poller[armnetwork.SubnetsClientDeleteResponse], error) {
 		return a.subnets.BeginDelete(ctx, p.group, p.name, p.child, nil)
 	})
-	a.known.networks.Forget(d.networkKey())
+	d.forgetNetwork(a)
 	return gone(err)
 }
 
@@ -189,12 +200,20 @@ func (a *account) publicIP(ctx context.Context, group, name string) (*armnetwork
 	return &got.PublicIPAddress, nil
 }
 
-// ensureIP makes the public address.
-func (d *driver) ensureIP(ctx context.Context, a *account) error {
+// ensureIPs makes the public addresses.
+func (d *driver) ensureIPs(ctx context.Context, a *account) error {
 	if d.cfg.NoPublicIP {
 		return nil
 	}
-	name := d.name() + endIP
+	err := d.ensureIP(ctx, a, d.name()+endIP, &d.state.Value.IP, d.ipSpec())
+	if err != nil || !d.cfg.IPv6 {
+		return err
+	}
+	return d.ensureIP(ctx, a, d.name()+endIP6, &d.state.Value.IP6, d.ip6Spec())
+}
+
+// ensureIP makes a public address.
+func (d *driver) ensureIP(ctx context.Context, a *account, name string, field *string, spec armnetwork.PublicIPAddress) error {
 	found, err := a.publicIP(ctx, d.group(), name)
 	if err != nil {
 		return err
@@ -202,12 +221,12 @@ func (d *driver) ensureIP(ctx context.Context, a *account) error {
 	if found != nil && !d.mine(found.Tags) {
 		return conflict(typeIP, d.group(), name)
 	}
-	st := &d.state.Value
-	if err := d.claim(&st.IP, id(a.subscription, st.Group, typeIP, name)); err != nil || found != nil {
+	group := d.state.Value.Group
+	if err := d.claim(field, id(a.subscription, group, typeIP, name)); err != nil || found != nil {
 		return err
 	}
 	made, err := run(ctx, a, "make public address "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.PublicIPAddressesClientCreateOrUpdateResponse], error) {
-		return a.ips.BeginCreateOrUpdate(ctx, st.Group, name, d.ipSpec(), nil)
+		return a.ips.BeginCreateOrUpdate(ctx, group, name, spec, nil)
 	})
 	if p := made.Properties; err == nil && p != nil && p.DNSSettings != nil && p.DNSSettings.Fqdn != nil {
 		d.env.Note(ctx, d.env.Machine+" is also called "+*p.DNSSettings.Fqdn)
@@ -216,20 +235,25 @@ func (d *driver) ensureIP(ctx context.Context, a *account) error {
 }
 
 func (d *driver) ipSpec() armnetwork.PublicIPAddress {
+	spec := d.addressSpec(armnetwork.IPVersionIPv4)
+	if d.cfg.DNS != "" {
+		spec.Properties.DNSSettings = &armnetwork.PublicIPAddressDNSSettings{DomainNameLabel: &d.cfg.DNS}
+	}
+	return spec
+}
+
+func (d *driver) addressSpec(version armnetwork.IPVersion) armnetwork.PublicIPAddress {
 	spec := armnetwork.PublicIPAddress{
 		Location: &d.cfg.Location,
 		Tags:     d.tags(),
 		SKU:      &armnetwork.PublicIPAddressSKU{Name: ptr(armnetwork.PublicIPAddressSKUNameStandard)},
 		Properties: &armnetwork.PublicIPAddressPropertiesFormat{
 			PublicIPAllocationMethod: ptr(armnetwork.IPAllocationMethodStatic),
-			PublicIPAddressVersion:   ptr(armnetwork.IPVersionIPv4),
+			PublicIPAddressVersion:   &version,
 		},
 	}
 	if d.cfg.Zone != "" {
 		spec.Zones = []*string{&d.cfg.Zone}
-	}
-	if d.cfg.DNS != "" {
-		spec.Properties.DNSSettings = &armnetwork.PublicIPAddressDNSSettings{DomainNameLabel: &d.cfg.DNS}
 	}
 	return spec
 }
@@ -259,8 +283,20 @@ func (d *driver) ensureNIC(ctx context.Context, a *account, n subnet, z size) er
 	if err := d.claim(&st.NIC, id(a.subscription, st.Group, typeNIC, name)); err != nil || found != nil && isMember(found, n.members) {
 		return err
 	}
-	_, err = run(ctx, a, "make network interface "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.InterfacesClientCreateOrUpdateResponse], error) {
-		return a.nics.BeginCreateOrUpdate(ctx, st.Group, name, d.nicSpec(n, z), nil)
+	err = d.makeNIC(ctx, a, name, d.nicSpec(n, z))
+	if isCode(err, 0, "AllIpConfigurationsOnANicMustBelongToTheSameApplicationSecurityGroups") {
+		n.allMembers = true
+		err = d.makeNIC(ctx, a, name, d.nicSpec(n, z))
+	}
+	if isCode(err, http.StatusBadRequest) && d.cfg.IPv6 && d.narrowed(ctx, a) {
+		return fmt.Errorf("the IPv6 range of subnet %s: %w: %w", d.cfg.Subnet, errLost, err)
+	}
+	return err
+}
+
+func (d *driver) makeNIC(ctx context.Context, a *account, name string, spec armnetwork.Interface) error {
+	_, err := run(ctx, a, "make network interface "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.InterfacesClientCreateOrUpdateResponse], error) {
+		return a.nics.BeginCreateOrUpdate(ctx, d.state.Value.Group, name, spec, nil)
 	})
 	return err
 }
@@ -276,13 +312,14 @@ func (d *driver) nicSpec(n subnet, z size) armnetwork.Interface {
 		ip.PrivateIPAllocationMethod, ip.PrivateIPAddress = ptr(armnetwork.IPAllocationMethodStatic), &d.cfg.PrivateIP
 	}
 	if !d.cfg.NoPublicIP {
-		ip.PublicIPAddress = &armnetwork.PublicIPAddress{
-			ID:         &st.IP,
-			Properties: &armnetwork.PublicIPAddressPropertiesFormat{DeleteOption: ptr(armnetwork.DeleteOptionsDelete)},
-		}
+		ip.PublicIPAddress = publicRef(st.IP)
 	}
 	if n.members != "" {
 		ip.ApplicationSecurityGroups = []*armnetwork.ApplicationSecurityGroup{{ID: &n.members}}
+	}
+	all := []*armnetwork.InterfaceIPConfiguration{{Name: ptr("ipconfig"), Properties: ip}}
+	if d.cfg.IPv6 {
+		all = append(all, d.nic6Spec(n, st.IP6))
 	}
 	wall := st.Firewall
 	if d.cfg.NSG != "" {
@@ -292,17 +329,25 @@ func (d *driver) nicSpec(n subnet, z size) armnetwork.Interface {
 		Location: &d.cfg.Location,
 		Tags:     d.tags(),
 		Properties: &armnetwork.InterfacePropertiesFormat{
-			IPConfigurations:            []*armnetwork.InterfaceIPConfiguration{{Name: ptr("ipconfig"), Properties: ip}},
+			IPConfigurations:            all,
 			NetworkSecurityGroup:        &armnetwork.SecurityGroup{ID: &wall},
 			EnableAcceleratedNetworking: ptr(d.cfg.Accelerated == "on" || d.cfg.Accelerated == "auto" && z.accelerated),
 		},
 	}
 }
 
+// publicRef names a public address that goes with the virtual machine.
+func publicRef(id string) *armnetwork.PublicIPAddress {
+	return &armnetwork.PublicIPAddress{
+		ID:         &id,
+		Properties: &armnetwork.PublicIPAddressPropertiesFormat{DeleteOption: ptr(armnetwork.DeleteOptionsDelete)},
+	}
+}
+
 // addresses reads the machine's addresses into the state, which is not saved.
 func (d *driver) addresses(ctx context.Context, a *account) error {
 	st := &d.state.Value
-	st.Public, st.Private = "", ""
+	st.Public, st.Private, st.Public6, st.Private6 = "", "", "", ""
 	found, err := a.nic(ctx, d.group(), d.name()+endNIC)
 	if err != nil {
 		return err
@@ -312,19 +357,39 @@ func (d *driver) addresses(ctx context.Context, a *account) error {
 	}
 	if found.Properties != nil {
 		for _, c := range found.Properties.IPConfigurations {
-			if c != nil && c.Properties != nil && c.Properties.PrivateIPAddress != nil && st.Private == "" {
-				st.Private = *c.Properties.PrivateIPAddress
+			if c != nil && c.Properties != nil && c.Properties.PrivateIPAddress != nil {
+				st.keep(*c.Properties.PrivateIPAddress)
 			}
 		}
 	}
-	if st.IP == "" {
-		return nil
+	if st.Public, err = d.publicAddress(ctx, a, st.IP, endIP); err != nil {
+		return err
 	}
-	ip, err := a.publicIP(ctx, d.group(), d.name()+endIP)
-	if err == nil && ip != nil && ip.Properties != nil && ip.Properties.IPAddress != nil {
-		st.Public = *ip.Properties.IPAddress
-	}
+	st.Public6, err = d.publicAddress(ctx, a, st.IP6, endIP6)
 	return err
+}
+
+// keep keeps the first private address of each version.
+func (s *State) keep(address string) {
+	field := &s.Private
+	if addr, err := netip.ParseAddr(address); err == nil && addr.Is6() {
+		field = &s.Private6
+	}
+	if *field == "" {
+		*field = address
+	}
+}
+
+// publicAddress asks for the address of the public address of an id, if there is an id.
+func (d *driver) publicAddress(ctx context.Context, a *account, id, end string) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	ip, err := a.publicIP(ctx, d.group(), d.name()+end)
+	if err != nil || ip == nil || ip.Properties == nil || ip.Properties.IPAddress == nil {
+		return "", err
+	}
+	return *ip.Properties.IPAddress, nil
 }
 
 // inUse tells whether a removal was refused because something hangs on the thing.

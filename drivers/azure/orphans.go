@@ -101,9 +101,10 @@ func (d *driver) Tagged(ctx context.Context) ([]drivers.Resource, error) {
 // the machine is read from the name.
 func (d *driver) resource(id, kind, name string, tags map[string]*string) drivers.Resource {
 	r := drivers.Resource{Kind: kindName(kind), ID: id, Name: name, Machine: tag(tags, tagMachine)}
-	r.Costs = slices.ContainsFunc([]string{typeVM, typeIP, typeDisk}, func(k string) bool { return same(k, kind) })
+	r.Costs = slices.ContainsFunc([]string{typeVM, typeIP, typeDisk}, func(k string) bool { return same(k, kind) }) &&
+		!strings.HasSuffix(name, endIP6) // Azure gives these away
 	if r.Machine == "" && ownKind(kind) {
-		for _, end := range []string{endNIC, endIP, endDisk, endFirewall, ""} {
+		for _, end := range []string{endNIC, endIP, endIP6, endDisk, endFirewall, ""} {
 			if machine, ok := strings.CutSuffix(name, "-"+d.store()+end); ok {
 				r.Machine = machine
 				break
@@ -130,7 +131,7 @@ func (d *driver) Claims(r drivers.Resource) bool {
 	if st.Subscription == "" {
 		return false
 	}
-	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Members, st.Set, st.Network, groupID(st.Subscription, st.Group)} {
+	for _, id := range []string{st.VM, st.NIC, st.IP, st.IP6, st.Disk, st.Firewall, st.Members, st.Set, st.Network, groupID(st.Subscription, st.Group)} {
 		if id != "" && same(id, r.ID) {
 			return true
 		}

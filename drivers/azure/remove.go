@@ -33,7 +33,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	ctx, cancel := wait.Within(ctx, removeLimit, "the removal")
 	defer cancel()
 	removed := map[string]bool{}
-	for _, id := range []string{st.VM, st.NIC, st.IP, st.Disk, st.Firewall, st.Members, st.Set, st.Subnet, st.Network} {
+	for _, id := range []string{st.VM, st.NIC, st.IP, st.IP6, st.Disk, st.Firewall, st.Members, st.Set, st.Subnet, st.Network} {
 		removed[lower(id)] = true
 	}
 	if !st.Made {
@@ -66,7 +66,7 @@ func (d *driver) removeOwn(ctx context.Context, a *account) error {
 	for _, r := range []struct {
 		id     *string
 		remove func(context.Context, *account, part) error
-	}{{&st.NIC, d.removeNIC}, {&st.IP, d.removeIP}, {&st.Disk, d.removeDisk}, {&st.Firewall, d.removeFirewall}} {
+	}{{&st.NIC, d.removeNIC}, {&st.IP, d.removeIP}, {&st.IP6, d.removeIP}, {&st.Disk, d.removeDisk}, {&st.Firewall, d.removeFirewall}} {
 		if *r.id == "" {
 			continue
 		}
@@ -148,7 +148,8 @@ func (d *driver) removeVM(ctx context.Context, a *account) error {
 	if err := d.deleteVM(ctx, a, part{group: group, name: name}); err != nil {
 		return err
 	}
-	st.VM, st.Made, st.Public, st.Private = "", false, "", ""
+	st.VM, st.Made = "", false
+	st.Public, st.Private, st.Public6, st.Private6 = "", "", "", ""
 	return d.state.Save()
 }
 

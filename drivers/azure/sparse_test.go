@@ -95,7 +95,7 @@ func TestThinAnswers(t *testing.T) {
 			client.Transport = thinned{client.Transport, func() bool { return <-dice }}
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errTired)
 			defer cancel()
-			d := c.driver(t, drivers.Values{"azure-availability-set": {"set"}}, drivers.Env{})
+			d := c.driver(t, drivers.Values{"azure-availability-set": {"set"}, "azure-ipv6": {fmt.Sprint(seed%2 == 1)}}, drivers.Env{})
 			for what, err := range map[string]error{"check": d.Check(ctx), "create": d.Create(ctx, request(t)), "create again": d.Create(ctx, request(t))} {
 				t.Logf("%s: %v", what, err)
 			}

@@ -38,6 +38,9 @@ func bodies(t *testing.T, values drivers.Values, z size, img image, req drivers.
 	st := &d.state.Value
 	st.Subscription, st.Group, st.Location = d.cfg.Subscription, d.group(), d.cfg.Location
 	st.NIC, st.IP, st.Firewall = "/NIC", "/IP", "/NSG"
+	if d.cfg.IPv6 && !d.cfg.NoPublicIP {
+		st.IP6 = "/IP6"
+	}
 	if d.cfg.Set != "" {
 		st.Set = "/SET"
 	}
@@ -63,6 +66,9 @@ func bodies(t *testing.T, values drivers.Values, z size, img image, req drivers.
 	}
 	if !d.cfg.NoPublicIP {
 		made["3 address"] = d.ipSpec()
+		if d.cfg.IPv6 {
+			made["3 address of IPv6"] = d.ip6Spec()
+		}
 	}
 	if d.cfg.Set != "" {
 		made["5 set"] = d.setSpec()
@@ -117,6 +123,8 @@ func TestRequests(t *testing.T) {
 			modern, trusted, usual},
 		"plan of the image": {nil, modern, bought, usual},
 		"plan of the user":  {drivers.Values{"azure-plan": {"p:q:r"}, "azure-security-type": {"standard"}}, modern, trusted, usual},
+		"ipv6":              {drivers.Values{"azure-ipv6": {"true"}, "azure-allow": {"192.0.2.7", "2001:db8:7::/48"}, "azure-zone": {"1"}, "azure-dns": {"my-host"}}, modern, trusted, swarm},
+		"ipv6 private":      {drivers.Values{"azure-ipv6": {"true"}, "azure-no-public-ip": {"true"}}, modern, trusted, usual},
 		"old size": {drivers.Values{"azure-size": {"Standard_A2_v2"}, "azure-location": {"westeurope"}, "azure-vnet": {"net:theirs"}, "azure-subnet": {"s"}},
 			size{name: "Standard_A2_v2", arch: x64}, image{urn: ubuntu, arch: x64}, usual},
 		"gallery": {drivers.Values{"azure-accelerated-networking": {"off"}, "azure-security-type": {"trusted-launch"}},
