@@ -134,15 +134,22 @@ func (v *vms) bake() {
 	}
 }
 
-// create makes two machines at once, each with a port that is published.
+// create makes two machines at once, each with a port that is published: one of the image
+// by its name, one of the same in another format, by its path.
 func (v *vms) create() {
+	baked := v.ok("image", "ls", "--cached", "--format", "{{.Name}} {{.Path}}")
+	_, baked, _ = strings.Cut(baked[strings.Index(baked, bakedImage):], " ")
+	baked, _, _ = strings.Cut(baked, "\n")
+	other := filepath.Join(v.home, "other.vmdk")
+	mustRun(v.t, "qemu-img", "convert", "-O", "vmdk", "-o", "subformat=streamOptimized", baked, other)
+	images := map[string]string{"m1": bakedImage, "m2": other}
 	var making []*running
 	for _, name := range []string{"m1", "m2"} {
 		port := freePort(v.t)
 		if err := os.WriteFile(v.portFile(name), []byte(port), 0o600); err != nil {
 			v.t.Fatal(err)
 		}
-		args := append([]string{"create", "--qemu-image", bakedImage, "--qemu-publish", port + ":8080"}, v.options...)
+		args := append([]string{"create", "--qemu-image", images[name], "--qemu-publish", port + ":8080"}, v.options...)
 		making = append(making, v.start(v.t.Context(), append(args, v.name(name))...))
 	}
 	for _, m := range making {
@@ -175,8 +182,11 @@ func (v *vms) create() {
 		}
 		v.refusesStrangers(name)
 	}
-	if got := v.ok("image", "ls", "--cached", "--format", "{{.Machines}}"); strings.TrimSpace(got) != strings.Join(v.names("m1", "m2"), ",") {
-		v.t.Errorf("the image is used by %q", got)
+	got := "\n" + v.ok("image", "ls", "--cached", "--format", "{{.Name}} {{.Format}} {{.Machines}}") + "\n"
+	for _, want := range []string{bakedImage + " qcow2 " + v.name("m1"), "other.vmdk vmdk " + v.name("m2")} {
+		if !strings.Contains(got, "\n"+want+"\n") {
+			v.t.Errorf("there is no %q in %s", want, got)
+		}
 	}
 }
 
