@@ -27,6 +27,20 @@ import (
 	"github.com/hostsmith/machine/e2e/sim/azuresim"
 )
 
+// TestNetworkOfOthers: a virtual network in a group that is named has to be there before anything is made.
+func TestNetworkOfOthers(t *testing.T) {
+	t.Parallel()
+	cloud := newCloud(t, azuresim.Config{})
+	err := cloud.driver(t, drivers.Values{"azure-vnet": {"nosuch:thing"}}, drivers.Env{}).Check(t.Context())
+	var advice interface{ Hint() string }
+	if !errors.Is(err, drivers.ErrNotFound) || !errors.As(err, &advice) || !strings.Contains(advice.Hint(), "az network vnet list") {
+		t.Errorf("got %v, want a network that is not found, and how to find one", err)
+	}
+	if err := cloud.driver(t, drivers.Values{"azure-vnet": {"thing"}}, drivers.Env{}).Check(t.Context()); err != nil {
+		t.Errorf("a network of the machine's own group: %v", err)
+	}
+}
+
 // TestProblems plays what goes wrong at Azure, and looks at what the user is told.
 func TestProblems(t *testing.T) {
 	t.Parallel()

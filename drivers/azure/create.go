@@ -24,7 +24,11 @@ func (d *driver) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := wait.Within(ctx, askLimit, "checking what Azure has")
+	limit := askLimit
+	if d.cfg.DeviceCode { // the first request waits for somebody to sign in
+		limit += signInLimit
+	}
+	ctx, cancel := wait.Within(ctx, limit, "checking what Azure has")
 	defer cancel()
 	if _, err := d.ownData(); err != nil {
 		return err

@@ -49,10 +49,24 @@ func (d *driver) usable(n *armnetwork.VirtualNetwork) error {
 func (d *driver) checkNetwork(ctx context.Context, a *account) error {
 	group, name := d.networkName()
 	found, err := a.network(ctx, group, name)
-	if err != nil || found == nil {
+	switch {
+	case err != nil:
 		return err
+	case found == nil:
+		return d.mayMakeNetwork(group, name)
 	}
 	return d.usable(found)
+}
+
+// mayMakeNetwork refuses to make a network in a resource group that is named, and is not the machine's.
+func (d *driver) mayMakeNetwork(group, name string) error {
+	if d.cfg.VNet == "" || same(group, d.group()) {
+		return nil
+	}
+	return &drivers.HintError{
+		Err:    fmt.Errorf("use virtual network %s of resource group %s: %w", name, group, drivers.ErrNotFound),
+		Advice: "az network vnet list shows what --azure-vnet GROUP:NAME can be; a name without a group is made in the machine's group",
+	}
 }
 
 // ensureNetwork makes virtual network and subnet unless there are such.
@@ -86,8 +100,8 @@ func (d *driver) ensureNetwork(ctx context.Context, a *account) (subnet, error) 
 }
 
 func (d *driver) makeNetwork(ctx context.Context, a *account, group, name string) (subnet, error) {
-	if d.cfg.VNet != "" && !same(group, d.group()) {
-		return subnet{}, fmt.Errorf("use virtual network %s of resource group %s: %w", name, group, drivers.ErrNotFound)
+	if err := d.mayMakeNetwork(group, name); err != nil {
+		return subnet{}, err
 	}
 	made, err := run(ctx, a, "make virtual network "+name, func(ctx context.Context) (*runtime.Poller[armnetwork.VirtualNetworksClientCreateOrUpdateResponse], error) {
 		return a.networks.BeginCreateOrUpdate(ctx, group, name, d.networkSpec(), nil)

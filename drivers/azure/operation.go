@@ -19,6 +19,7 @@ const (
 	powerLimit   = 15 * time.Minute
 	removeLimit  = 30 * time.Minute
 	askLimit     = 3 * time.Minute
+	signInLimit  = 15 * time.Minute // a device code is good for so long
 )
 
 // run begins an operation and waits for its end. What heals by waiting, such as
