@@ -79,6 +79,14 @@ func TestHypervisorByHand(t *testing.T) {
 		}
 		h.does("controlvm poweroff", "state Off")
 
+		if p.name == "virtualbox" {
+			c.inject(spoil{Action: "startvm", Nth: 1, Times: -1, Mode: "fail", Text: "The machine 'another' is already locked by a session (or being locked or unlocked)"})
+			if r := f.run("start", m); r.code == 0 || !strings.Contains(r.stderr, "already locked by a session") || !strings.Contains(r.stderr, "close its window") {
+				t.Errorf("locked: %s", r)
+			}
+			c.clear()
+		}
+
 		h.does("modifyvm --nic2 null", "mac 020000000001")
 		if r := f.run("start", m); r.code == 0 || !strings.Contains(r.stderr, "edited by hand") {
 			t.Errorf("edited: %s", r)
