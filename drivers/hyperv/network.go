@@ -64,7 +64,7 @@ func (d *driver) explainNat(subnet netip.Prefix, err error) error {
 		return &drivers.HintError{Err: err, Advice: "networks are for administrators to make: do it once as one, after that the group Hyper-V Administrators suffices"}
 	}
 	return &drivers.HintError{
-		Err:    err,
+		Err: err,
 		Advice: "another network may have this range, or a part of it, or Windows may translate for another network and allow no second: see Get-NetNat and Get-NetIPAddress, " +
 			"and give another range with --hyperv-nat, or the switch that is there with --hyperv-virtual-switch",
 	}
