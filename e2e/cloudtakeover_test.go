@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -39,9 +41,12 @@ func TestCloudTakeOver(t *testing.T) {
 	if err := os.WriteFile(f.path(name, "config.json"), record, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.ok("status", name); got != "Running" {
-		t.Errorf("got %q", got)
-	}
+	eventually(t, time.Minute, func() error {
+		if got := f.ok("status", name); got != "Running" {
+			return fmt.Errorf("got %q", got)
+		}
+		return nil
+	})
 	if ip := f.ok("ip", name); ip == "" || ip == driver["IPAddress"] {
 		t.Errorf("got %q", ip)
 	}

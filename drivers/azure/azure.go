@@ -47,11 +47,11 @@ type settings struct {
 
 func factory(s settings) drivers.Factory {
 	shared := &accounts{settings: s}
-	return drivers.Define(Name, "virtual machines in Microsoft Azure", defaults,
+	return drivers.TakingOver(drivers.Define(Name, "virtual machines in Microsoft Azure", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			c.Location = normal(c.Location)
 			return &driver{cfg: c, state: state, env: env, accounts: shared}, nil
-		})
+		}), takeOver)
 }
 
 // driver is one machine.
@@ -74,7 +74,7 @@ var (
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder.
-func (d *driver) SeedsHostKey() bool { return true }
+func (d *driver) SeedsHostKey() bool { return d.state.Value.Legacy == "" }
 
 // TakesUserData implements drivers.UserDataTaker.
 func (d *driver) TakesUserData() bool { return true }
@@ -82,6 +82,7 @@ func (d *driver) TakesUserData() bool { return true }
 // State is what a machine has at Azure. Each id is recorded before the thing
 // is asked for, after it was seen that nobody else has one of the name.
 type State struct {
+	Legacy       string `json:"legacy,omitempty"` // name of the virtual machine, if docker-machine made it
 	Subscription string `json:"subscription,omitempty"`
 	Location     string `json:"location,omitempty"`
 	Group        string `json:"group,omitempty"` // resource group of the machine
@@ -97,6 +98,7 @@ type State struct {
 	IP6          string `json:"publicIPv6,omitempty"`
 	NIC          string `json:"networkInterface,omitempty"`
 	Disk         string `json:"disk,omitempty"`
+	Container    string `json:"container,omitempty"` // id of what docker-machine kept a disk in
 	VM           string `json:"virtualMachine,omitempty"`
 	Made         bool   `json:"made,omitempty"` // the virtual machine has come to be
 	Public       string `json:"publicAddress,omitempty"`

@@ -45,6 +45,9 @@ func (d *driver) store() string { return fmt.Sprintf("%.8s", d.env.StoreID) }
 
 // name is what the machine's virtual machine is called, and what the names of its parts begin with.
 func (d *driver) name() string {
+	if name := d.state.Value.Legacy; name != "" {
+		return name
+	}
 	name := d.env.Machine
 	if room := longestName - 1 - len(d.store()); len(name) > room {
 		sum := sha256.Sum256([]byte(name))
@@ -155,12 +158,15 @@ func parseTags(words []string) (map[string]*string, error) {
 
 // ours tells whether tags are those of this store.
 func (d *driver) ours(tags map[string]*string) bool {
+	if d.state.Value.Legacy != "" { // docker-machine set none
+		return tag(tags, tagStore) == ""
+	}
 	return tag(tags, tagStore) == d.env.StoreID
 }
 
 // mine tells whether tags are those of this machine.
 func (d *driver) mine(tags map[string]*string) bool {
-	return d.ours(tags) && (d.forAll || tag(tags, tagMachine) == d.env.Machine)
+	return d.ours(tags) && (d.forAll || d.state.Value.Legacy != "" || tag(tags, tagMachine) == d.env.Machine)
 }
 
 // named tells whether a resource is called as the store's machines are and their parts.

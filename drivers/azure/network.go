@@ -403,6 +403,9 @@ func (d *driver) publicAddress(ctx context.Context, a *account, id, end string) 
 	if err != nil || ip == nil || ip.Properties == nil || ip.Properties.IPAddress == nil {
 		return "", err
 	}
+	if dns := ip.Properties.DNSSettings; d.state.Value.Legacy != "" && d.cfg.DNS != "" && dns != nil && dns.Fqdn != nil {
+		return *dns.Fqdn, nil // which docker-machine's certificate is for
+	}
 	return *ip.Properties.IPAddress, nil
 }
 

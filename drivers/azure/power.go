@@ -3,6 +3,7 @@ package azure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
@@ -40,6 +41,12 @@ func (d *driver) now(ctx context.Context) (*account, view, error) {
 		return nil, view{}, err
 	}
 	a, err := d.account(ctx)
+	if err == nil && d.state.Value.Legacy != "" {
+		_, another, lerr := d.legacyVM(ctx, a)
+		if err = lerr; another {
+			err = fmt.Errorf("virtual machine %s of docker-machine, whose name another one has: %w", d.name(), drivers.ErrNotFound)
+		}
+	}
 	return a, v, err
 }
 

@@ -32,6 +32,9 @@ func (d *driver) Remove(ctx context.Context) error {
 	}
 	ctx, cancel := wait.Within(ctx, removeLimit, "the removal")
 	defer cancel()
+	if st.Legacy != "" {
+		return d.removeLegacy(ctx, a)
+	}
 	removed := map[string]bool{}
 	for _, id := range []string{st.VM, st.NIC, st.IP, st.IP6, st.Disk, st.Firewall, st.Members, st.Set, st.Subnet, st.Network} {
 		removed[lower(id)] = true

@@ -82,6 +82,7 @@ type sdk struct {
 		NewListPager   func(*armresources.ResourceGroupsClientListOptions) *runtime.Pager[armresources.ResourceGroupsClientListResponse]
 	}
 	all struct {
+		BeginDeleteByID             func(context.Context, string, string, *armresources.ClientBeginDeleteByIDOptions) (*runtime.Poller[armresources.ClientDeleteByIDResponse], error)
 		NewListByResourceGroupPager func(string, *armresources.ClientListByResourceGroupOptions) *runtime.Pager[armresources.ClientListByResourceGroupResponse]
 		NewListPager                func(*armresources.ClientListOptions) *runtime.Pager[armresources.ClientListResponse]
 	}
@@ -184,6 +185,7 @@ func connect(subscription string, credential azcore.TokenCredential, o *arm.Clie
 	if err != nil {
 		return s, err
 	}
+	s.all.BeginDeleteByID = all.BeginDeleteByID
 	s.all.NewListByResourceGroupPager = all.NewListByResourceGroupPager
 	s.all.NewListPager = all.NewListPager
 	return s, nil

@@ -76,6 +76,16 @@ func (d *driver) Status(ctx context.Context) (drivers.Status, error) {
 	}
 	st := &d.state.Value
 	s := drivers.Status{State: v.state(), User: d.cfg.SSHUser, SSHPort: sshPort, Host: st.Public, Peer: st.Private}
+	if st.Legacy != "" {
+		a, err := d.account(ctx)
+		if err == nil && s.State == drivers.Running {
+			err = d.addresses(ctx, a) // which may have changed, as it need not be static
+		}
+		if err != nil {
+			return drivers.Status{}, err
+		}
+		s.Host, s.Peer, s.EnginePort = st.Public, st.Private, d.cfg.DockerPort
+	}
 	if d.cfg.UsePrivateIP || s.Host == "" {
 		s.Host = st.Private
 	}
