@@ -62,9 +62,12 @@ func TestCloudTakeOver(t *testing.T) {
 		t.Errorf("the secret stays in the record (%v)", err)
 	}
 	f.ok("rm", "-y", name)
-	if left := c.ledger(); len(left) > 0 {
-		t.Errorf("rm left %v", left)
-	}
+	eventually(t, time.Minute, func() error { // the network interface goes after the instance
+		if left := c.ledger(); len(left) > 0 {
+			return fmt.Errorf("rm left %v", left)
+		}
+		return nil
+	})
 }
 
 // dockerMachine makes an instance as docker-machine did, and returns what it recorded of it.

@@ -191,7 +191,7 @@ func (d *driver) found(ctx context.Context) (*center, reference, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, reference{}, err
 	}
-	if d.state.Value.Token == "" {
+	if d.state.Value.Token == "" && !d.state.Value.Legacy {
 		return nil, reference{}, fmt.Errorf("find virtual machine %s: %w: it was not made", d.env.Machine, drivers.ErrNotFound)
 	}
 	c, err := d.connect(ctx)
@@ -200,6 +200,9 @@ func (d *driver) found(ctx context.Context) (*center, reference, error) {
 	}
 	ctx, cancel := wait.Within(ctx, callLimit, "look for virtual machine "+d.state.Value.Name)
 	defer cancel()
+	if err := d.learn(ctx, c); err != nil {
+		return c, reference{}, err
+	}
 	ref, err := d.locate(ctx, c)
 	if err == nil && ref.Value == "" {
 		err = fmt.Errorf("find virtual machine %s (%s): %w", d.state.Value.Name, d.state.Value.Token, drivers.ErrNotFound)

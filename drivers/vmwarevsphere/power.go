@@ -58,7 +58,7 @@ func (c *center) power(ctx context.Context, vm reference) (types.VirtualMachineP
 
 // Start implements drivers.Driver.
 func (d *driver) Start(ctx context.Context) error {
-	c, vm, err := d.found(ctx)
+	c, vm, err := d.held(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (d *driver) Start(ctx context.Context) error {
 
 // Stop implements drivers.Driver.
 func (d *driver) Stop(ctx context.Context) error {
-	c, vm, err := d.found(ctx)
+	c, vm, err := d.held(ctx)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (d *driver) shutDown(ctx context.Context, c *center, vm reference) (done bo
 
 // Kill implements drivers.Killer.
 func (d *driver) Kill(ctx context.Context) error {
-	c, vm, err := d.found(ctx)
+	c, vm, err := d.held(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if st.Token == "" {
+	if st.Token == "" && !st.Legacy {
 		return nil
 	}
 	c, err := d.connect(ctx)
@@ -35,6 +35,17 @@ func (d *driver) Remove(ctx context.Context) error {
 	}
 	ctx, cancel := wait.Within(ctx, removeLimit, "remove "+st.Name)
 	defer cancel()
+	if err := d.learn(ctx, c); err != nil {
+		return err
+	}
+	if st.Legacy {
+		if err := d.state.Save(); err != nil {
+			return err
+		}
+		if st.Token == "" {
+			d.env.Note(ctx, "docker-machine's virtual machine "+st.Name+" is not where it was made: if somebody moved or renamed it, it goes on")
+		}
+	}
 	vm, err := d.asked(ctx, c)
 	if err != nil {
 		return err
@@ -54,6 +65,7 @@ func (d *driver) Remove(ctx context.Context) error {
 			return err
 		}
 	}
+	d.removeISO(ctx, c)
 	for len(st.Files) > 0 {
 		if err := d.deleteFiles(ctx, c, parseRef(st.Datacenter), st.Files[0], st.Token); err != nil {
 			return err

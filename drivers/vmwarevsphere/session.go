@@ -83,8 +83,7 @@ func (d *driver) connect(ctx context.Context) (*center, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := trust{thumbprint: d.cfg.Thumbprint, caFile: d.cfg.CAFile, insecure: d.cfg.Insecure}
-	c := d.sessions.of(u, user, t)
+	c := d.sessions.of(u, user, d.trusted())
 	c.whenOver.Do(func() { d.env.AtEnd(c.logout) })
 	return c, c.login(ctx)
 }

@@ -31,10 +31,10 @@ func Factory() drivers.Factory {
 // at a pace.
 func factory(pace wait.Pace) drivers.Factory {
 	sessions := &sessions{open: map[string]*center{}}
-	return drivers.Define(Name, "virtual machines on VMware vSphere", defaults,
+	return drivers.TakingOver(drivers.Define(Name, "virtual machines on VMware vSphere", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			return &driver{cfg: c, state: state, env: env, sessions: sessions, pace: pace}, nil
-		}, "vsphere")
+		}, "vsphere"), takeOver)
 }
 
 // driver is one machine.
@@ -54,7 +54,7 @@ var (
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder.
-func (d *driver) SeedsHostKey() bool { return true }
+func (d *driver) SeedsHostKey() bool { return !d.state.Value.Legacy }
 
 // TakesUserData implements drivers.UserDataTaker.
 func (d *driver) TakesUserData() bool { return true }
@@ -62,6 +62,8 @@ func (d *driver) TakesUserData() bool { return true }
 // State is what a machine has at its vCenter. What is about to be made is
 // recorded before, its id after.
 type State struct {
+	Legacy     bool     `json:"legacy,omitempty"`     // docker-machine made it
+	ISO        string   `json:"iso,omitempty"`        // that docker-machine uploaded for it
 	Token      string   `json:"token,omitempty"`      // instance UUID of the virtual machine
 	Name       string   `json:"name,omitempty"`       // of the virtual machine
 	Datacenter string   `json:"datacenter,omitempty"` // reference
