@@ -107,7 +107,7 @@ func untrusted(err error) (reason error, advice string) {
 	var bad *tls.CertificateVerificationError
 	if errors.As(err, &bad) && len(bad.UnverifiedCertificates) > 0 {
 		return bad, "name the authority with --vmwarevsphere-ca-file (vCenter offers it at https://VCENTER/certs/download.zip), or, once you have compared it at the vCenter, accept this one certificate with --vmwarevsphere-thumbprint " +
-			fingerprintOf(bad.UnverifiedCertificates[0])
+			fingerprintOf(bad.UnverifiedCertificates[0]) + " (for machines that docker-machine made: VSPHERE_CA_FILE or VSPHERE_THUMBPRINT in the environment)"
 	}
 	return nil, ""
 }
