@@ -187,14 +187,18 @@ func (x *machine) engineBase() (string, error) {
 	return "https://" + u.Host, nil
 }
 
+// connectLimit bounds connecting and the handshake each. It is longer than a list waits: there an engine
+// that does not answer is late, not broken.
+const connectLimit = listTimeout + 5*time.Second
+
 func newEngine(name, base string, conf *tls.Config, dial dialFunc) *engine {
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+		dial = (&net.Dialer{Timeout: connectLimit}).DialContext
 	}
 	return &engine{name: name, base: base, client: &http.Client{Transport: &http.Transport{
 		DialContext:         dial,
 		TLSClientConfig:     conf,
-		TLSHandshakeTimeout: 10 * time.Second,
+		TLSHandshakeTimeout: connectLimit,
 		// An engine takes 20 s to answer a join that finds nobody; one that hangs never answers.
 		ResponseHeaderTimeout: time.Minute,
 		MaxIdleConns:          2,
