@@ -13,6 +13,7 @@ import (
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
 	"github.com/hostsmith/machine/provision"
+	"github.com/hostsmith/machine/provision/ssh"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -190,12 +191,16 @@ func (x *machine) seal(ctx context.Context) error {
 	if x.rec.Bake.Sealed && (st.State == drivers.Stopped || x.stops(ctx) == nil) {
 		return nil
 	}
-	if st.State != drivers.Running {
-		if err := x.m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) }); err != nil {
-			return x.silent(ctx, fmt.Errorf("start: %w", err))
-		}
+	if st.State == drivers.Running {
+		err = x.takeOut(ctx)
+	} else {
+		err = x.takeOutAgain(ctx)
 	}
-	if err := x.takeOut(ctx); err != nil {
+	if errors.Is(err, ssh.ErrLost) && x.stops(ctx) == nil {
+		// It shut down before it told that all is out; nobody knows whether it is.
+		err = x.takeOutAgain(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	x.rec.Bake.Sealed = true
@@ -207,6 +212,14 @@ func (x *machine) seal(ctx context.Context) error {
 		return x.m.Step(ctx, "stop the host", func(ctx context.Context) error { return x.drv.Stop(ctx) })
 	}
 	return err
+}
+
+// takeOutAgain is takeOut for a host that does not run.
+func (x *machine) takeOutAgain(ctx context.Context) error {
+	if err := x.m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) }); err != nil {
+		return x.silent(ctx, fmt.Errorf("start: %w", err))
+	}
+	return x.takeOut(ctx)
 }
 
 // takeOut has the host take out what is its own. It shuts down then.

@@ -128,6 +128,17 @@ func TestBakeFails(t *testing.T) {
 	}
 }
 
+// A host that shuts down before it has told that all is out is sealed once more.
+func TestBakeLosesTheAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, bakedMachine)
+	w.hosts[bakedMachine].abrupt = true
+	w.bakes(t)
+	if n := w.hosts[bakedMachine].seals; n != 2 {
+		t.Errorf("sealed %d times", n)
+	}
+}
+
 func TestKilledBake(t *testing.T) {
 	t.Parallel()
 	k := killing{

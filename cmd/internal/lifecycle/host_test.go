@@ -56,6 +56,7 @@ type host struct {
 	unit    string         // what systemd says of the engine
 	slow    bool           // it is emulated
 	seals   int            // how often what is its own was taken out
+	abrupt  bool           // the connection breaks before the next seal is answered
 	orders  bool           // orders to the engine are events
 }
 

@@ -133,7 +133,15 @@ func (h *host) seal(out io.Writer) int {
 		return 1
 	}
 	h.seals++
+	if h.abrupt {
+		h.abrupt = false
+		h.sshd.DropAll() // so that the answer is lost
+	}
 	h.w.running.Go(func() {
+		select {
+		case <-time.After(500 * time.Millisecond): // a real one waits too
+		case <-h.w.t.Context().Done():
+		}
 		if err := h.w.provider.ShutDown(h.w.t.Context(), h.name); err == nil {
 			h.w.follow()
 		}
