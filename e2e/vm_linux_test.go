@@ -91,7 +91,12 @@ func (v *vms) resume() {
 	case <-time.After(2 * time.Minute):
 		v.t.Error("half of the image is not asked for within 2 minutes")
 	}
-	time.Sleep(time.Second) // what was sent is written
+	eventually(v.t, 2*time.Minute, func() error {
+		if n := v.cached(); n < p.size*2/5 {
+			return fmt.Errorf("%d bytes of the image are written", n)
+		}
+		return nil
+	})
 	cancel()
 	killed.wait()
 	p.holdAt(0)
@@ -106,6 +111,25 @@ func (v *vms) resume() {
 	if sent := p.sent() - begun; sent < p.size/3 || sent > p.size*2/3 {
 		v.t.Errorf("%d of %d bytes were sent after half of them", sent, p.size)
 	}
+}
+
+// cached returns the size of the largest file in the cache.
+func (v *vms) cached() (n int64) {
+	v.t.Helper()
+	err := filepath.WalkDir(filepath.Join(v.store, "cache"), func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			n = max(n, info.Size())
+		}
+		return err
+	})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return n
 }
 
 const bakedImage = "debian-12-docker"
