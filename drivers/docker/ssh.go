@@ -94,6 +94,21 @@ func (c *sshConn) Read(p []byte) (int, error) {
 	if n > 0 || err == nil {
 		return n, err
 	}
+	return 0, c.why(err)
+}
+
+// Write says what ssh had to say where it takes no more. Whoever writes to a
+// program that has ended may learn of it before a reader does.
+func (c *sshConn) Write(p []byte) (int, error) {
+	n, err := c.in.Write(p)
+	if err != nil {
+		err = c.why(err)
+	}
+	return n, err
+}
+
+// why is what ssh said before it ended; without a word, err.
+func (c *sshConn) why(err error) error {
 	c.wait()
 	timer := time.NewTimer(time.Second) // it has nothing left to do but to exit
 	defer timer.Stop()
@@ -102,9 +117,9 @@ func (c *sshConn) Read(p []byte) (int, error) {
 	case <-timer.C:
 	}
 	if said := c.stderr.String(); said != "" {
-		return 0, fmt.Errorf("ssh to %s: %s", c.name, said)
+		return fmt.Errorf("ssh to %s: %s", c.name, said)
 	}
-	return 0, err
+	return err
 }
 
 // wait frees the process when it ends. Nothing is read from it any more.
@@ -116,8 +131,6 @@ func (c *sshConn) wait() {
 		}()
 	})
 }
-
-func (c *sshConn) Write(p []byte) (int, error) { return c.in.Write(p) }
 
 // CloseWrite ends the input of the other side.
 func (c *sshConn) CloseWrite() error { return c.in.Close() }

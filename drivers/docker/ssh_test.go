@@ -93,3 +93,20 @@ func TestEngineOverSSHRefuses(t *testing.T) {
 		t.Errorf("got %v (%s)", err, hintOf(err))
 	}
 }
+
+// TestWriteToEndedSSH writes when ssh has ended for certain: the transport may
+// meet either end of the connection first.
+func TestWriteToEndedSSH(t *testing.T) {
+	becomeSSH(t, "")
+	c, err := sshTarget{user: "me", host: "engine.example.com"}.dial(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for err == nil {
+		_, err = c.Write([]byte("GET /_ping HTTP/1.1\r\n"))
+	}
+	if !strings.Contains(err.Error(), "Permission denied (publickey)") {
+		t.Errorf("got %v", err)
+	}
+}
