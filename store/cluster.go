@@ -22,7 +22,16 @@ type Cluster struct {
 
 	DataPathPort int `json:",omitempty"` // UDP port of traffic between containers, for good; 0: not known
 
-	Upgrade json.RawMessage `json:",omitempty"` // journal of a rolling upgrade under way
+	Upgrade   json.RawMessage `json:",omitempty"` // what drained nodes get back: their former availability
+	Operation *Operation      `json:",omitempty"` // work on the whole swarm that is under way, or was left half done
+}
+
+// Operation is how far a long piece of work on a swarm has come. It never holds a secret.
+type Operation struct {
+	Kind   string    // such as upgrade or recover
+	Begun  time.Time // when the first command began it
+	Resume string    // arguments of the command that goes on with it, for people: "swarm upgrade prod"
+	State  json.RawMessage
 }
 
 // Member is a machine in a swarm.
@@ -112,6 +121,9 @@ func decodeCluster(data []byte) (Cluster, error) {
 		}
 	}
 	stored.Upgrade = compact(stored.Upgrade)
+	if stored.Operation != nil {
+		stored.Operation.State = compact(stored.Operation.State)
+	}
 	return stored.Cluster, nil
 }
 

@@ -25,7 +25,7 @@ func createSwarmFlags() []cli.Flag {
 			s.Aliases = append(s.Aliases, "swarm-addr")
 		}
 	}
-	flags = append(flags, &cli.BoolFlag{Name: "no-preflight", Category: swarmCategory, Usage: "do not probe the network between the hosts first"})
+	flags = append(flags, preflightFlag())
 	return append(flags,
 		&cli.StringFlag{Name: "swarm-discovery", Category: classicCategory, Usage: "discovery `URL`"},
 		&cli.BoolFlag{Name: "swarm-classic", Category: classicCategory, Usage: "classic Swarm instead of Swarm mode"},

@@ -13,6 +13,7 @@ var (
 	ErrTLS        = errors.New("engine does not answer over TLS")
 	ErrNoCAKey    = errors.New("the authority's private key is missing")
 	ErrNoSwarm    = errors.New("no such swarm")
+	ErrOperation  = errors.New("other work on the swarm has not ended")
 	ErrNoImage    = errors.New("the cache has no such image")
 	ErrImageUsed  = errors.New("disks of machines are based on it")
 )

@@ -96,6 +96,7 @@ func reasons() []row {
 		{is(provision.ErrConfig), Reason{"DAEMON_JSON_CONFLICT", "The host's /etc/docker/daemon.json cannot be merged.", "Mend the file on the host and run the same command again.", ExitFailure}},
 		{is(provision.ErrOption), Reason{"ENGINE_OPTION", "An engine option is malformed or set twice.", "dockerd --help lists the flags; give them as --engine-opt flag=value.", ExitUsage}},
 		{is(provision.ErrEngineStart), Reason{"ENGINE_NOT_STARTED", "The engine does not start with its configuration.", "The engine's last lines name the option. Options are kept with the machine: machine rm NAME, then create it with the option mended.", ExitFailure}},
+		{is(ErrOperation), Reason{"SWARM_BUSY", "Long work on the swarm, such as an upgrade, was begun and has not ended.", "Go on with it by the command that the message names; machine swarm status tells how far it came.", ExitFailure}},
 		{is(swarmboot.ErrNetwork), Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp, or the swarm's own data path port, between them, or repeat with --no-preflight.", ExitFailure}},
 		{is(swarmboot.ErrForeign), Reason{"SWARM_FOREIGN", "The node belongs to another swarm.", "machine swarm leave NAME first; if that knows of no swarm: docker $(machine config NAME) swarm leave --force", ExitFailure}},
 		{is(swarmboot.ErrLocked), Reason{"SWARM_LOCKED", "The swarm is locked.", "Unlock it on a manager with: docker swarm unlock", ExitFailure}},

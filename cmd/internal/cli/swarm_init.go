@@ -1,0 +1,24 @@
+package cli
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+func (a *app) swarmInitCommand() *cli.Command {
+	return &cli.Command{
+		Name: "init", Usage: "start a swarm on machines that exist", ArgsUsage: "NAME...",
+		Description: "The first machine initialises the swarm, the others join it as managers.\n" +
+			"Providers' firewalls were opened when the machines were made: for the data path port 4789, or that of the swarm they were made for.",
+		Flags:  append(nodeFlags(), preflightFlag(), dryRunFlag(), outputFlag()),
+		Action: a.swarmInit,
+	}
+}
+
+func (a *app) swarmInit(c *cli.Context) error {
+	o, _, err := swarmNodeOptions(c, "")
+	if err != nil {
+		return err
+	}
+	o.Master = true
+	return a.swarmChange(c, o, func(t *tool) swarmCall { return t.SwarmInit })
+}
