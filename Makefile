@@ -5,7 +5,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 SCRIPTS := e2e/scripts
 
 .DEFAULT_GOAL := build
-.PHONY: help build cross test test-short race lint fuzz e2e test-vm docs check bench demo demo-clean release
+.PHONY: help build cross test test-short race lint fuzz e2e test-vm test-swarm docs check bench demo demo-clean release
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,9 @@ e2e: ## the black-box suites on real Docker Engines; RUN selects by name
 
 test-vm: ## the suite on virtual machines of QEMU, part of test too; minutes without KVM
 	@$(SCRIPTS)/vm.sh '$(RUN)'
+
+test-swarm: ## long suites of large swarms, beyond what test runs; RUN selects by name
+	@$(SCRIPTS)/swarm.sh '$(RUN)'
 
 docs: ## regenerate the command reference
 	go run ./cmd/machine docs docs/reference

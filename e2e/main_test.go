@@ -88,3 +88,11 @@ func needEngines(t *testing.T) {
 		t.Skip("needs real Docker Engines: MACHINE_E2E=1, or make e2e")
 	}
 }
+
+// needSwarmStage leaves out what takes too long for make test. Such tests are named TestSwarmStage...
+func needSwarmStage(t *testing.T) {
+	t.Helper()
+	if os.Getenv("MACHINE_E2E_SWARM") == "" {
+		t.Skip("a long suite of swarms: make test-swarm")
+	}
+}
