@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // The kinds of actions.
@@ -22,11 +23,12 @@ type Action struct {
 	Via          []string // managers (names) that may give the token or the order; for joins also their addresses are used
 	Pool         []string
 	SubnetSize   int
-	DataPathPort int      // of an init; 0: the engine's default
-	Reset        bool     // the node first leaves what is left of a join that did not end, or of a membership that did
-	Replaces     []string // ids that the node had before; the swarm still lists them as down
-	NodeID       string   // of an update
-	Changes      []string // of an update, for people
+	DataPathPort int           // of an init; 0: the engine's default
+	CertExpiry   time.Duration // of an init; 0: the engine's default
+	Reset        bool          // the node first leaves what is left of a join that did not end, or of a membership that did
+	Replaces     []string      // ids that the node had before; the swarm still lists them as down
+	NodeID       string        // of an update
+	Changes      []string      // of an update, for people
 }
 
 // Name is the action as the name of a step, such as "join m2 as manager".
@@ -72,6 +74,9 @@ func (a Action) String() string {
 	}
 	if a.DataPathPort > 0 {
 		add("data path port %d/udp", a.DataPathPort)
+	}
+	if a.CertExpiry > 0 {
+		add("certificates of nodes good for %s", a.CertExpiry)
 	}
 	if v := a.Node.Availability; v != "" && v != active {
 		add("availability %s", v)

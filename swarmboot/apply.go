@@ -132,6 +132,10 @@ func (b *boot) init(ctx context.Context, a Action) error {
 		DataPathPort:    a.DataPathPort,
 		Availability:    a.Node.Availability,
 	}
+	if a.CertExpiry > 0 {
+		req.Spec = &initSpec{}
+		req.Spec.CAConfig.NodeCertExpiry = a.CertExpiry
+	}
 	if err := call(ctx, e, http.MethodPost, "/swarm/init", req, nil); err != nil && !inBackground(err) {
 		return addressHint(err)
 	}

@@ -3,11 +3,11 @@ package swarmboot
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // What of the Engine API is used here, by the API's own names.
@@ -36,9 +36,15 @@ type (
 	}
 	clusterObject struct {
 		clusterInfo
-		Version    objectVersion
-		Spec       json.RawMessage // sent back as it came, so that nothing in it is lost
-		JoinTokens struct{ Worker, Manager joinToken }
+		Version                objectVersion
+		Spec                   clusterSpec
+		JoinTokens             struct{ Worker, Manager joinToken }
+		TLSInfo                tlsInfo
+		RootRotationInProgress bool
+	}
+	tlsInfo struct {
+		TrustRoot           string // PEM
+		CertIssuerPublicKey string // base64 of its DER; of the next authority while a rotation goes on
 	}
 	nodeSpec struct {
 		Name         string `json:",omitempty"`
@@ -53,6 +59,7 @@ type (
 		Description struct {
 			Hostname string
 			Engine   struct{ EngineVersion string }
+			TLSInfo  tlsInfo
 		}
 		Status struct {
 			State   string
@@ -74,14 +81,18 @@ type (
 		Status    struct{ State string }
 		Spec      struct{ ContainerSpec *struct{ Image string } }
 	}
+	initSpec struct {
+		CAConfig struct{ NodeCertExpiry time.Duration }
+	}
 	initRequest struct {
 		ListenAddr      string
 		AdvertiseAddr   string
-		DataPathAddr    string   `json:",omitempty"`
-		DefaultAddrPool []string `json:",omitempty"`
-		SubnetSize      int      `json:",omitempty"`
-		DataPathPort    int      `json:",omitempty"`
-		Availability    string   `json:",omitempty"`
+		DataPathAddr    string    `json:",omitempty"`
+		DefaultAddrPool []string  `json:",omitempty"`
+		SubnetSize      int       `json:",omitempty"`
+		DataPathPort    int       `json:",omitempty"`
+		Availability    string    `json:",omitempty"`
+		Spec            *initSpec `json:",omitempty"`
 	}
 	joinRequest struct {
 		ListenAddr    string

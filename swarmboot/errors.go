@@ -15,6 +15,10 @@ var (
 	ErrState     = errors.New("node cannot take part in a swarm as it is")
 	ErrDataPath  = errors.New("a swarm keeps the data path port that it was made with")
 	ErrTasks     = errors.New("tasks have not ended")
+
+	ErrRotation   = errors.New("the rotation of the swarm's authority has not ended")
+	ErrUnlockKey  = errors.New("the swarm has another unlock key")
+	ErrNotLocking = errors.New("the swarm does not lock its managers")
 )
 
 // HintError is an error that carries advice: the next thing to do, as a

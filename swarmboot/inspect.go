@@ -77,7 +77,9 @@ type Member struct {
 	Leader       bool
 	Reachability string // of managers: reachable, unreachable, unknown
 	Labels       map[string]string
-	Tasks        int // running
+	Tasks        int    // running
+	Issuer       string // of its certificate: the public key, base64
+	TrustRoot    string // the authority that it trusts, PEM
 }
 
 func (n nodeObject) member() Member {
@@ -90,6 +92,8 @@ func (n nodeObject) member() Member {
 		Addr:         n.Status.Addr,
 		Version:      n.Description.Engine.EngineVersion,
 		Labels:       n.Spec.Labels,
+		Issuer:       n.Description.TLSInfo.CertIssuerPublicKey,
+		TrustRoot:    n.Description.TLSInfo.TrustRoot,
 	}
 	if s := n.ManagerStatus; s != nil {
 		m.Leader = s.Leader

@@ -176,38 +176,6 @@ func waitNode(ctx context.Context, manager Engine, id, what string, ok func(node
 	return nil
 }
 
-// RotateTokens replaces the join token of a role; empty: of both. Nodes that have joined are
-// not affected. The new tokens are not returned.
-func RotateTokens(ctx context.Context, manager Engine, role Role) error {
-	query := ""
-	switch role {
-	case Manager:
-		query = "&rotateManagerToken=true"
-	case Worker:
-		query = "&rotateWorkerToken=true"
-	case "":
-		query = "&rotateManagerToken=true&rotateWorkerToken=true"
-	default:
-		return fmt.Errorf("rotate join tokens: unknown role %q", role)
-	}
-	err := poll(ctx, func(ctx context.Context) (bool, error) {
-		var c clusterObject
-		if err := call(ctx, manager, http.MethodGet, "/swarm", nil, &c); err != nil {
-			return false, leaderless(err)
-		}
-		path := "/swarm/update?version=" + strconv.FormatUint(c.Version.Index, 10) + query
-		err := call(ctx, manager, http.MethodPost, path, c.Spec, nil)
-		if outOfSequence(err) {
-			return false, nil
-		}
-		return err == nil, leaderless(err)
-	})
-	if err != nil {
-		return fmt.Errorf("rotate join tokens: %w", err)
-	}
-	return nil
-}
-
 // gone reports whether a manager does not know the node any more.
 func gone(err error) bool {
 	var a *apiError

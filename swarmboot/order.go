@@ -102,6 +102,7 @@ func (p *planner) actions() ([]Action, error) {
 		todo[0].Pool = p.want.AddrPool
 		todo[0].SubnetSize = p.want.SubnetSize
 		todo[0].DataPathPort = p.want.DataPathPort
+		todo[0].CertExpiry = p.want.CertExpiry
 		if err := p.takesDataPath(todo[0].Node.Name); err != nil {
 			return nil, err
 		}

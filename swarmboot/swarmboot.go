@@ -8,6 +8,7 @@ package swarmboot
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Engine calls the Docker Engine API of one host. A join is answered after up to
@@ -64,11 +65,12 @@ type Node struct {
 // Swarm is the swarm wanted.
 type Swarm struct {
 	Name         string
-	ID           string   // of the existing swarm; empty: a new one
-	Nodes        []Node   // to be in it after Apply, in order: the first manager initialises
-	AddrPool     []string // default address pools (CIDR), for a new swarm
-	SubnetSize   int      // for a new swarm; 0: the engine's default
-	DataPathPort int      // 0: DataPathPort, or what an existing swarm has
+	ID           string        // of the existing swarm; empty: a new one
+	Nodes        []Node        // to be in it after Apply, in order: the first manager initialises
+	AddrPool     []string      // default address pools (CIDR), for a new swarm
+	SubnetSize   int           // for a new swarm; 0: the engine's default
+	DataPathPort int           // 0: DataPathPort, or what an existing swarm has
+	CertExpiry   time.Duration // of nodes' certificates, for a new swarm; 0: the engine's default, 90 days
 }
 
 // stepped calls fn through step, or at once where nobody wants reports.

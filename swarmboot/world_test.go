@@ -38,6 +38,8 @@ var stories = map[string]func(*testing.T, *teller){
 	"drain":      drains,
 	"address":    wrongAddress,
 	"anew":       madeAnew,
+	"authority":  newAuthority,
+	"locks":      locksAndUnlocks,
 }
 
 func TestStories(t *testing.T) {

@@ -22,6 +22,9 @@ type initRequest struct {
 	ListenAddr, AdvertiseAddr, DataPathAddr, Availability string
 	DefaultAddrPool                                       []string
 	SubnetSize, DataPathPort                              int
+	Spec                                                  struct {
+		CAConfig struct{ NodeCertExpiry int64 }
+	}
 }
 
 // errWaiting: the join has neither been done nor been refused yet.
@@ -74,6 +77,8 @@ func (e *Engine) route(method, path string, body []byte) (any, error) {
 		return e.init(body)
 	case "POST /swarm/join":
 		return nil, e.join(body)
+	case "POST /swarm/unlock":
+		return nil, e.unlock(body)
 	case "POST /swarm/leave":
 		return nil, e.leave(truth(u, "force"))
 	default:
@@ -126,7 +131,10 @@ func (e *Engine) ordered(call string, u *url.URL, body []byte) (any, error) {
 	switch call {
 	case "GET /swarm":
 		return map[string]any{"ID": c.id, "Version": index(c.version), "Spec": c.spec, "DefaultAddrPool": c.pool, "SubnetSize": c.subnet, "DataPathPort": c.dataPath,
+			"TLSInfo": c.signer().tls(c.ca.root), "RootRotationInProgress": c.next != nil,
 			"JoinTokens": map[string]string{"Worker": c.tokens["worker"], "Manager": c.tokens["manager"]}}, nil
+	case "GET /swarm/unlockkey":
+		return map[string]string{"UnlockKey": c.lockKey()}, nil
 	case "POST /swarm/update":
 		return nil, e.updateCluster(u, body)
 	case "GET /nodes":
@@ -210,7 +218,7 @@ func (e *Engine) object(x *node) any {
 	o := map[string]any{
 		"ID": x.id, "Version": index(x.version),
 		"Spec":        map[string]any{"Role": x.role, "Availability": x.availability, "Labels": x.labels},
-		"Description": map[string]any{"Hostname": x.engine.hostname, "Engine": map[string]string{"EngineVersion": x.engine.version}},
+		"Description": map[string]any{"Hostname": x.engine.hostname, "Engine": map[string]string{"EngineVersion": x.engine.version}, "TLSInfo": x.ca.tls(x.ca.root)},
 		"Status":      map[string]string{"State": state, "Addr": x.addr},
 	}
 	if x.member {

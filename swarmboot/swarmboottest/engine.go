@@ -28,6 +28,7 @@ type Engine struct {
 	ghost     *node // what it is to be, in a join that is going to fail
 	failAt    time.Time
 	down      bool
+	needs     string // the unlock key, when it starts
 	conflicts int
 	faults    []fault
 	calls     []string
@@ -58,7 +59,16 @@ func (e *Engine) lock() func() {
 }
 
 // SetDown stops the engine, or starts it again as what it was.
-func (e *Engine) SetDown(down bool) { defer e.lock()(); e.down = down }
+func (e *Engine) SetDown(down bool) {
+	defer e.lock()()
+	if e.cluster != nil {
+		e.cluster.tick(e.net)
+	}
+	if e.down && !down && e.needs != "" && e.state == "active" {
+		e.state = "locked"
+	}
+	e.down = down
+}
 
 // SetState puts the engine into a state such as error or locked, with what it says about it.
 func (e *Engine) SetState(state, problem string) {

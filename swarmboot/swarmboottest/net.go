@@ -97,6 +97,15 @@ type cluster struct {
 	nodes    []*node // in the order they joined
 	services map[string]string
 	tasks    []*task
+
+	ca        authority
+	next      *authority // while a rotation goes on
+	forced    uint64
+	rotatedAt time.Time
+	locks     bool
+	key       string // of locked managers
+
+	rotations int
 }
 
 type node struct {
@@ -110,6 +119,7 @@ type node struct {
 	memberAt               time.Time // of the last change of member; the node itself follows a little later
 	readyAt                time.Time
 	leftAt                 time.Time
+	ca                     authority // of its certificate; its root is the one that it trusts
 }
 
 type task struct {
@@ -132,6 +142,8 @@ func (c *cluster) tick(n *Net) {
 		}
 		x.member, x.memberAt = x.role == "manager", now
 	}
+	c.certify(n)
+	c.takeKeys(n)
 	for _, t := range c.tasks {
 		if t.stopAt.IsZero() && t.node.availability == "drain" {
 			t.stopAt = now.Add(t.stopAfter)

@@ -31,7 +31,11 @@ func (e *Engine) init(body []byte) (any, error) {
 		id: n.id("c"), version: 10, pool: req.DefaultAddrPool, subnet: req.SubnetSize, dataPath: req.DataPathPort,
 		tokens:   make(map[string]string),
 		services: make(map[string]string),
-		spec:     map[string]any{"Name": "default", "Labels": map[string]string{}, "CAConfig": map[string]int{"NodeCertExpiry": 7776000000000000}},
+		spec:     map[string]any{"Name": "default", "Labels": map[string]string{}, "CAConfig": map[string]any{"NodeCertExpiry": 7776000000000000}},
+		ca:       n.authority(),
+	}
+	if expiry := req.Spec.CAConfig.NodeCertExpiry; expiry != 0 {
+		c.spec["CAConfig"] = map[string]any{"NodeCertExpiry": expiry}
 	}
 	c.rotate(n, "manager")
 	c.rotate(n, "worker")
@@ -62,6 +66,7 @@ func (e *Engine) enter(c *cluster, role, advertise, availability string) {
 	e.node = &node{
 		id: e.net.id("n"), role: role, availability: availability, version: 7, engine: e, addr: host(advertise),
 		managerAddr: managerAddr, member: role == "manager", readyAt: time.Now().Add(e.net.ReadyDelay),
+		ca: authority{root: c.ca.root, issuer: c.signer().issuer},
 	}
 	e.cluster, e.state, e.problem, e.pending = c, "active", "", nil
 	c.nodes = append(c.nodes, e.node)
@@ -154,7 +159,7 @@ func (e *Engine) leave(force bool) error {
 	if e.node != nil {
 		e.node.leftAt = time.Now()
 	}
-	e.node, e.cluster, e.pending, e.ghost, e.state, e.problem = nil, nil, nil, nil, "inactive", ""
+	e.node, e.cluster, e.pending, e.ghost, e.state, e.problem, e.needs = nil, nil, nil, nil, "inactive", "", ""
 	return nil
 }
 
@@ -166,6 +171,9 @@ func (e *Engine) updateCluster(u *url.URL, body []byte) error {
 	var spec map[string]any
 	if err := json.Unmarshal(body, &spec); err != nil {
 		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	if err := e.secure(spec, truth(u, "rotateManagerUnlockKey")); err != nil {
+		return err
 	}
 	c.spec = spec
 	c.version++
