@@ -189,13 +189,13 @@ func (b *boot) update(ctx context.Context, a Action) error {
 		return err
 	}
 	if e := b.engines[a.Node.Name]; e != nil && a.Node.Role == Manager {
-		return b.controls(ctx, e) // the next order may go through it
+		return controls(ctx, e) // the next order may go through it
 	}
 	return nil
 }
 
 // controls waits until an engine takes orders: the others count it as a manager a little earlier.
-func (b *boot) controls(ctx context.Context, e Engine) error {
+func controls(ctx context.Context, e Engine) error {
 	err := poll(ctx, func(ctx context.Context) (bool, error) {
 		i, err := info(ctx, e)
 		return i.Swarm.ControlAvailable, err

@@ -78,8 +78,14 @@ type (
 		ServiceID string
 		NodeID    string
 		Slot      int
-		Status    struct{ State string }
-		Spec      struct{ ContainerSpec *struct{ Image string } }
+		Version   objectVersion
+		Status    struct {
+			State   string
+			Message string
+			Err     string
+		}
+		DesiredState string
+		Spec         struct{ ContainerSpec *struct{ Image string } }
 	}
 	initSpec struct {
 		CAConfig struct{ NodeCertExpiry time.Duration }

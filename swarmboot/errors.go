@@ -14,6 +14,9 @@ var (
 	ErrNode      = errors.New("node does not answer")
 	ErrState     = errors.New("node cannot take part in a swarm as it is")
 	ErrDataPath  = errors.New("a swarm keeps the data path port that it was made with")
+	ErrNoNode    = errors.New("the swarm has no such node")
+	ErrAmbiguous = errors.New("several nodes have this name")
+	ErrReady     = errors.New("the node is in service")
 	ErrTasks     = errors.New("tasks have not ended")
 
 	ErrRotation   = errors.New("the rotation of the swarm's authority has not ended")
@@ -43,7 +46,7 @@ func leaderless(err error) error {
 	}
 	return hint(&leaderError{err},
 		"start managers again until more than half of them answer; if they are lost for good, "+
-			"run docker swarm init --force-new-cluster on one that is left")
+			"machine swarm recover NAME makes a swarm of what is left")
 }
 
 type leaderError struct{ said error }

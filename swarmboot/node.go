@@ -2,14 +2,11 @@ package swarmboot
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
 )
 
 func node(ctx context.Context, manager Engine, id string) (nodeObject, error) {
@@ -67,66 +64,14 @@ func Drain(ctx context.Context, manager Engine, id string) (former string, err e
 	if err != nil {
 		return former, fmt.Errorf("drain node: %w", err)
 	}
-	var left []string
-	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		now, err := tasksOn(ctx, manager, id)
-		if err == nil {
-			left = now
-		}
-		return err == nil && len(now) == 0, err
+	err = settleTasks(ctx, func(ctx context.Context) ([]Staying, error) {
+		all, err := listTasks(ctx, manager)
+		return all.on(id), err
 	})
-	if err != nil && len(left) > 0 {
-		return former, hint(fmt.Errorf("drain node: %w: %s: %w", ErrTasks, strings.Join(left, ", "), err),
-			"their services' stop grace period may be longer than the wait; the node takes no new tasks, so wait longer by doing it again")
-	}
 	if err != nil {
 		return former, fmt.Errorf("drain node: %w", err)
 	}
 	return former, nil
-}
-
-// tasksOn names the tasks that have not ended on a node, those included that shall end.
-func tasksOn(ctx context.Context, manager Engine, id string) ([]string, error) {
-	filter, err := json.Marshal(map[string]map[string]bool{"node": {id: true}})
-	if err != nil {
-		return nil, err
-	}
-	var tasks []taskObject
-	if err := call(ctx, manager, http.MethodGet, "/tasks?filters="+url.QueryEscape(string(filter)), nil, &tasks); err != nil {
-		return nil, leaderless(err)
-	}
-	var names []string
-	services := make(map[string]string)
-	for _, t := range tasks {
-		switch t.Status.State {
-		case "complete", "shutdown", "failed", "rejected", "remove", "orphaned":
-			continue
-		}
-		if t.NodeID != id {
-			continue
-		}
-		service, ok := services[t.ServiceID]
-		if !ok {
-			service = serviceName(ctx, manager, t.ServiceID)
-			services[t.ServiceID] = service
-		}
-		slot := t.ID
-		if t.Slot > 0 {
-			slot = strconv.Itoa(t.Slot)
-		}
-		names = append(names, service+"."+slot+" ("+t.Status.State+")")
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// serviceName is for messages only: without a name the id has to do.
-func serviceName(ctx context.Context, manager Engine, id string) string {
-	var s struct{ Spec struct{ Name string } }
-	if err := call(ctx, manager, http.MethodGet, "/services/"+url.PathEscape(id), nil, &s); err != nil || s.Spec.Name == "" {
-		return id
-	}
-	return s.Spec.Name
 }
 
 // WaitReady waits until a node is ready (and, if a manager, reachable), or ctx ends; the

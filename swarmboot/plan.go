@@ -154,7 +154,7 @@ func (p *planner) noManager() error {
 		case !s.Reachable:
 			why = append(why, name+": "+orElse(s.Err, "does not answer"))
 		case s.State == "locked":
-			sentinel, advice = ErrLocked, "run docker swarm unlock on "+name
+			sentinel, advice = ErrLocked, "machine swarm unlock "+name
 			why = append(why, name+": locked")
 		case s.Control && len(s.Nodes) == 0:
 			if !errors.Is(sentinel, ErrLocked) {
@@ -205,7 +205,7 @@ func (p *planner) place(n Node) error {
 	case !s.Reachable:
 		return fmt.Errorf("%w: %s: %s", ErrNode, n.Name, orElse(s.Err, "no reason given"))
 	case s.State == "locked":
-		return hint(fmt.Errorf("%w: %s", ErrLocked, n.Name), "run docker swarm unlock on "+n.Name)
+		return hint(fmt.Errorf("%w: %s", ErrLocked, n.Name), "machine swarm unlock "+n.Name)
 	case s.State == "inactive":
 		p.join(n, false)
 		return nil

@@ -16,7 +16,7 @@ func TestComplete(t *testing.T) {
 	}
 	for _, tt := range []struct{ line, want string }{ // a final blank begins a new word
 		{"st", "start status stop"},
-		{"swarm ", "init join leave ls status token"},
+		{"swarm in", "init"},
 		{"swarm token ", "rotate"},
 		{"swarm status ", "alpha beta"},
 		{"swarm token rotate --role ", "manager worker"},

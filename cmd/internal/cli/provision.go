@@ -66,6 +66,9 @@ func (a *app) printPlans(plans []lifecycle.Planned, asJSON bool) error {
 		if len(p.Steps) == 0 {
 			b.WriteString("  nothing to do\n")
 		}
+		for _, w := range p.Warnings {
+			fmt.Fprintf(&b, "  warning: %s\n", w)
+		}
 	}
 	_, err := fmt.Fprint(a.Stdout, b.String())
 	return err

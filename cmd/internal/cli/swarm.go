@@ -22,6 +22,11 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmLsCommand(),
 			a.swarmStatusCommand(),
 			a.swarmTokenCommand(),
+			a.swarmPromoteCommand(),
+			a.swarmDemoteCommand(),
+			a.swarmDrainCommand(),
+			a.swarmActivateCommand(),
+			a.swarmLabelCommand(),
 		},
 	}
 }

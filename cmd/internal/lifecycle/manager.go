@@ -104,6 +104,8 @@ type Planned struct {
 	Machine string   `json:"machine"`
 	Steps   []string `json:"steps"`             // one line each
 	Scripts []string `json:"scripts,omitempty"` // what would run on the host, secrets left out
+
+	Warnings []string `json:"warnings,omitempty"` // what speaks against it
 }
 
 // Row is a machine as ls shows it.
