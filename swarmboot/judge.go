@@ -2,6 +2,7 @@ package swarmboot
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,7 +50,64 @@ func (p probing) judge(reports []report) []Finding {
 			}
 		}
 	}
+	for i := range hosts {
+		if f, ok := p.judgeAddress(i, reports); ok {
+			fs = append(fs, f)
+		}
+	}
 	return append(fs, judgeClocks(hosts, reports)...)
+}
+
+// judgeAddress tells whether a joining host has the address that was chosen for it. One that it does not have may be
+// that of a NAT that leads to it: then peers get answers there.
+func (p probing) judgeAddress(i int, reports []report) (Finding, bool) {
+	h, own := p.hosts[i], reports[i].addresses
+	ip, err := netip.ParseAddr(h.Addr)
+	if !h.Given || !h.Joining || err != nil || len(own) == 0 {
+		return Finding{}, false
+	}
+	f := Finding{From: h.Name, Subject: "address", Verdict: verdictOK}
+	var has []string
+	for _, a := range own {
+		if a.ip == ip.WithZone("").Unmap() {
+			return f, true
+		}
+		if !a.ip.IsLoopback() && !a.ip.IsLinkLocalUnicast() && !bridge(a.iface) {
+			has = append(has, a.ip.String()+" ("+a.iface+")")
+		}
+	}
+	f.Verdict = verdictElsewhere
+	f.Detail = fmt.Sprintf("%s is no address of the host's own", h.Addr)
+	if len(has) > 0 {
+		f.Detail += ", which has " + strings.Join(has, ", ")
+	}
+	asked, answered := reached(i, reports)
+	f.Fatal = asked && !answered
+	if f.Fatal {
+		f.Detail += "; and no other host gets an answer there"
+	} else if !answered {
+		f.Detail += "; it serves only if a NAT leads from it to the host"
+	}
+	return f, true
+}
+
+// bridge tells the interfaces that the engine makes: no other host reaches their addresses.
+func bridge(iface string) bool {
+	return strings.HasPrefix(iface, "docker") || strings.HasPrefix(iface, "br-") || strings.HasPrefix(iface, "veth")
+}
+
+// reached tells whether others asked for host i, and whether something there answered.
+func reached(i int, reports []report) (asked, answered bool) {
+	for _, r := range reports {
+		for at, a := range r.probes {
+			if at.peer != i || !strings.HasSuffix(at.subject, "/tcp") {
+				continue
+			}
+			asked = asked || a.word != "untold"
+			answered = answered || a.word == "open" || a.word == "refused"
+		}
+	}
+	return asked, answered
 }
 
 // tells reports whether there is an answer about a peer.

@@ -15,7 +15,8 @@ import (
 // Host is one end of a preflight.
 type Host struct {
 	Name    string
-	Addr    string // peer address
+	Addr    string // that it advertises
+	Given   bool   // the address is a person's choice: is it one of the host's own?
 	Runner  Runner // nil: others probe it, and it is not asked
 	Joining bool   // not yet in the swarm
 	Role    Role
@@ -24,19 +25,20 @@ type Host struct {
 // Finding is one result of a preflight.
 type Finding struct {
 	From, To string // machine names
-	Subject  string // "2377/tcp", "7946/tcp", "7946/udp", "4789/udp" or the swarm's own, "clock", "mtu"; "probe" if From could not be asked
-	Verdict  string // ok, blocked, skewed, small, unknown
+	Subject  string // "2377/tcp", "7946/tcp", "7946/udp", "4789/udp" or the swarm's own, "clock", "mtu", "address"; "probe" if From could not be asked
+	Verdict  string // ok, blocked, skewed, small, elsewhere, unknown
 	Detail   string
 	Fatal    bool
 }
 
 // The verdicts of findings.
 const (
-	verdictOK      = "ok"
-	verdictBlocked = "blocked"
-	verdictSkewed  = "skewed"
-	verdictSmall   = "small"
-	verdictUnknown = "unknown"
+	verdictOK        = "ok"
+	verdictBlocked   = "blocked"
+	verdictSkewed    = "skewed"
+	verdictSmall     = "small"
+	verdictElsewhere = "elsewhere"
+	verdictUnknown   = "unknown"
 )
 
 // String is the finding on one line.
@@ -67,8 +69,9 @@ var preflightScript string
 // nothing.
 //
 // Hosts that are both in the swarm already are not probed against each other. Findings come in the order of
-// hosts, those that are ok among them. Fatal are a blocked 2377/tcp to a manager, without which nothing joins, and
-// clocks more than 30 s apart; what cannot be found out, for want of a tool or because a host does not
+// hosts, those that are ok among them. Fatal are a blocked 2377/tcp to a manager, without which nothing joins,
+// clocks more than 30 s apart, and an address that is not the joining host's own and that no peer gets an answer
+// from; what cannot be found out, for want of a tool or because a host does not
 // answer, is unknown and never fatal. A port where nobody listens yet counts as ok when the host itself refuses the
 // connection; a firewall that refuses in the host's name is told apart only if somebody listens.
 func Preflight(ctx context.Context, hosts []Host, dataPathPort int) []Finding {
@@ -126,7 +129,7 @@ func (p probing) script(i int) (string, bool) {
 	var b strings.Builder
 	b.WriteString(preflightScript)
 	fmt.Fprintf(&b, "\nmain() {\nbegin %d\n", p.dataPathPort)
-	asks, peers := false, 0
+	asks, peers := p.hosts[i].Given && p.hosts[i].Joining, 0
 	for j, h := range p.hosts {
 		todo := p.subjects(i, j)
 		asks = asks || len(todo) > 0

@@ -20,6 +20,14 @@ listens() {
 	done
 }
 
+# addresses of the host's own interfaces
+addresses() {
+	have ip || return
+	ip -o addr show 2>/dev/null | while read -r _ dev _ at _; do
+		echo "pf address ${at%%/*} $dev"
+	done
+}
+
 # begin DATA_PATH_PORT
 begin() {
 	LC_ALL=C
@@ -27,6 +35,7 @@ begin() {
 	data_path=$1
 	data_path_hex=$(printf %04X "$1")
 	echo "pf clock $(date +%s.%N)"
+	addresses
 	listens tcp
 	listens udp
 	if have bash && have timeout; then

@@ -108,6 +108,55 @@ func TestPreflightFindings(t *testing.T) {
 	}
 }
 
+// TestPreflightAddress gives a host an address by hand: 10.0.1.1.
+func TestPreflightAddress(t *testing.T) {
+	const others = "pf address 127.0.0.1 lo\npf address 172.17.0.1 docker0\npf address fe80::1 eth0\npf address 192.168.0.7 eth0\npf address 2001:db8::7 eth1\n"
+	for name, c := range map[string]struct {
+		m, w    string
+		verdict string // and what follows of the finding
+		fatal   bool
+	}{
+		"own":           {w: "pf address 10.0.1.1 eth1\n" + others, verdict: "ok"},
+		"nobody asks":   {w: others, verdict: "elsewhere: 10.0.1.1 is no address of the host's own, which has 192.168.0.7 (eth0), 2001:db8::7 (eth1); it serves only if a NAT leads from it to the host"},
+		"NAT":           {m: "pf probe 1 7946/tcp refused\n", w: others, verdict: "elsewhere: 10.0.1.1 is no address of the host's own, which has 192.168.0.7 (eth0), 2001:db8::7 (eth1)"},
+		"nobody there":  {m: "pf probe 1 7946/tcp timeout\n", w: others, verdict: "elsewhere: 10.0.1.1 is no address of the host's own, which has 192.168.0.7 (eth0), 2001:db8::7 (eth1); and no other host gets an answer there", fatal: true},
+		"cannot be had": {m: "pf probe 1 7946/tcp untold no bash\n", w: "pf address 127.0.0.1 lo\n", verdict: "elsewhere: 10.0.1.1 is no address of the host's own; it serves only if a NAT leads from it to the host"},
+		"untold":        {w: "pf address x eth0\npf address 10.0.0.1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				hosts := []swarmboot.Host{
+					{Name: "m1", Addr: "10.0.0.1", Runner: &told{text: "pf clock %CLOCK%\n" + c.m}, Role: mgr},
+					{Name: "w1", Addr: "10.0.1.1", Given: true, Runner: &told{text: "pf clock %CLOCK%\n" + c.w}, Role: wrk, Joining: true},
+				}
+				var got, want string
+				if c.verdict != "" {
+					want = "w1: address " + c.verdict
+				}
+				for _, f := range swarmboot.Preflight(t.Context(), hosts, swarmboot.DataPathPort) {
+					if f.Subject == "address" {
+						got += f.String()
+						if f.Fatal != c.fatal {
+							t.Errorf("fatal: %v", f.Fatal)
+						}
+					}
+				}
+				if got != want {
+					t.Errorf("got  %q\nwant %q", got, want)
+				}
+			})
+		})
+	}
+	t.Run("alone", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			alone := []swarmboot.Host{{Name: "m1", Addr: "10.0.1.1", Given: true, Runner: &told{text: others}, Role: mgr, Joining: true}}
+			if fs := swarmboot.Preflight(t.Context(), alone, swarmboot.DataPathPort); len(fs) != 1 || fs[0].Verdict != "elsewhere" || fs[0].Fatal {
+				t.Errorf("got %v", fs)
+			}
+		})
+	})
+}
+
 func TestPreflightAsksOnlyWhatIsNew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		runners := make(map[string]*told)

@@ -1,6 +1,7 @@
 package swarmboot
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -13,11 +14,18 @@ type report struct {
 	asked, answered time.Time
 	clock           time.Time     // of the host, at some time between asked and answered; zero: not told
 	clockStep       time.Duration // how exactly it was told
+	addresses       []ownAddress
 	tool            string
 	listing         map[string]bool // protocols whose listeners it told
 	listens         map[string]bool // subjects
 	probes          map[probe]answer
 	paths           map[int]path
+}
+
+// ownAddress is an address that a host has on an interface.
+type ownAddress struct {
+	ip    netip.Addr
+	iface string
 }
 
 type probe struct {
@@ -52,6 +60,10 @@ func parseReport(text string, hosts int) report {
 		switch f[1] {
 		case "clock":
 			r.clock, r.clockStep = parseClock(f[2])
+		case "address":
+			if ip, err := netip.ParseAddr(f[2]); err == nil && len(f) > 3 {
+				r.addresses = append(r.addresses, ownAddress{ip.WithZone("").Unmap(), printable(f[3:4])})
+			}
 		case "tool":
 			r.tool = f[2]
 		case "listing":

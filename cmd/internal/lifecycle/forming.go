@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostsmith/machine/provision/ssh"
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot"
 )
@@ -64,6 +65,7 @@ type forming struct {
 	actions []swarmboot.Action
 
 	dataPathPort int
+	given        bool // the advertised address was given, not the driver's
 }
 
 // slowness is that of the slowest node.
@@ -83,7 +85,7 @@ func (f *forming) close() {
 
 // surveySwarm asks all engines concerned and plans.
 func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store.Cluster, nodes []joining) (*forming, error) {
-	f := &forming{nodes: nodes, engines: map[string]swarmboot.Engine{}, addrs: map[string]string{}}
+	f := &forming{nodes: nodes, given: o.Advertise != "", engines: map[string]swarmboot.Engine{}, addrs: map[string]string{}}
 	want := swarmboot.Swarm{Name: o.Name, ID: cluster.ID, AddrPool: o.AddrPool, SubnetSize: o.SubnetSize, DataPathPort: o.DataPathPort}
 	for _, n := range nodes {
 		node, err := m.node(n, o)
@@ -255,37 +257,90 @@ func (f *forming) joins(name string) bool {
 	})
 }
 
-// preflight probes the network between those who join and the managers.
-func (m *Manager) preflight(ctx context.Context, f *forming) error {
+// hosts are the ends of the preflight.
+func (f *forming) hosts() []swarmboot.Host {
 	var hosts []swarmboot.Host
 	for _, n := range f.nodes {
+		member := f.seen[n.rec.Name].State == "active"
 		if n.conn == nil { // a machine that was ready before: the others ask for the way to it
-			if f.seen[n.rec.Name].State == "active" {
-				hosts = append(hosts, swarmboot.Host{Name: n.rec.Name, Addr: n.rec.Address.Peer, Role: n.role})
+			if member {
+				hosts = append(hosts, swarmboot.Host{Name: n.rec.Name, Addr: f.advertised(n.machine), Role: n.role})
 			}
 			continue
 		}
 		hosts = append(hosts, swarmboot.Host{
-			Name: n.rec.Name, Addr: n.rec.Address.Peer, Runner: n.conn, Role: n.role,
-			Joining: f.seen[n.rec.Name].State != "active",
+			Name: n.rec.Name, Addr: f.advertised(n.machine), Given: f.given, Runner: n.conn, Role: n.role, Joining: !member,
 		})
 	}
 	for _, x := range f.others {
-		hosts = append(hosts, swarmboot.Host{Name: x.rec.Name, Addr: x.rec.Address.Peer, Role: swarmboot.Manager})
+		hosts = append(hosts, swarmboot.Host{Name: x.rec.Name, Addr: f.advertised(x), Role: swarmboot.Manager})
 	}
-	if len(hosts) < 2 {
+	return hosts
+}
+
+// advertised is where other nodes reach a machine, or will: a member says itself what it advertises.
+func (f *forming) advertised(x *machine) string {
+	if addr := f.seen[x.rec.Name].NodeAddr; addr != "" {
+		return addr
+	}
+	host, _, err := net.SplitHostPort(f.addrs[x.rec.Name])
+	if err != nil || net.ParseIP(host) == nil { // the engine resolves names of interfaces
+		return x.rec.Address.Peer
+	}
+	return host
+}
+
+// lend gives managers that are in the swarm a connection, so that they are asked for their way to who joins too: a
+// firewall may be closed in one direction only. One that SSH does not reach is not asked. done ends the connections.
+func (m *Manager) lend(ctx context.Context, f *forming, hosts []swarmboot.Host) (done func()) {
+	conns := make([]*ssh.Client, len(hosts))
+	var wg sync.WaitGroup
+	for i := range hosts {
+		if !slices.ContainsFunc(f.others, func(x *machine) bool { return x.rec.Name == hosts[i].Name }) {
+			continue
+		}
+		wg.Go(func() {
+			ctx, cancel := within(ctx, 0, 10*time.Second, "connect to "+hosts[i].Name+" over SSH")
+			defer cancel()
+			conn, err := m.Dial(ctx, hosts[i].Name)
+			if err != nil {
+				m.Log.Info("preflight: not asked", "machine", hosts[i].Name, "err", err)
+				return
+			}
+			conns[i], hosts[i].Runner = conn, conn
+		})
+	}
+	wg.Wait()
+	return func() {
+		for _, c := range conns {
+			if c != nil {
+				_ = c.Close() // nothing is under way
+			}
+		}
+	}
+}
+
+// preflight probes the network between those who join and the managers.
+func (m *Manager) preflight(ctx context.Context, f *forming) error {
+	hosts := f.hosts()
+	if len(hosts) < 2 && !f.given {
 		return nil
 	}
+	defer m.lend(ctx, f, hosts)()
 	limit := 45*time.Second + time.Duration(len(hosts))*2*time.Second
 	ctx, cancel := within(ctx, 0, limit*time.Duration(f.slowness()), "probe the network between the hosts")
 	defer cancel()
 	return m.Step(ctx, "probe the network between the hosts", func(ctx context.Context) error {
 		var fatal []string
+		cause := swarmboot.ErrNetwork
 		for _, finding := range swarmboot.Preflight(ctx, hosts, f.dataPathPort) {
 			text := finding.String()
 			switch {
 			case finding.Fatal:
 				fatal = append(fatal, text)
+				if finding.Subject == "address" { // that nobody gets an answer follows from it
+					cause = swarmboot.ErrAddress
+				}
 			case finding.Verdict == "ok":
 				m.Log.Debug("preflight", "finding", text)
 			case finding.Verdict == "unknown":
@@ -295,7 +350,7 @@ func (m *Manager) preflight(ctx context.Context, f *forming) error {
 			}
 		}
 		if len(fatal) > 0 {
-			return fmt.Errorf("%w: %s", swarmboot.ErrNetwork, strings.Join(fatal, "; "))
+			return fmt.Errorf("%w: %s", cause, strings.Join(fatal, "; "))
 		}
 		return nil
 	})
