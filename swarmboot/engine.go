@@ -15,6 +15,7 @@ type (
 	engineInfo struct {
 		Name          string
 		ServerVersion string
+		DockerRootDir string
 		Swarm         struct {
 			LocalNodeState   string
 			NodeID           string

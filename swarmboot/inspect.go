@@ -23,6 +23,7 @@ type Seen struct {
 	Nodes        []Member // of managers: the nodes of the swarm (Tasks is not counted); empty when it has no leader
 	Hostname     string   // the host's own name
 	Version      string   // engine version
+	Root         string   // the engine's folder on the host
 }
 
 // manages reports whether the engine can take orders for its swarm.
@@ -47,6 +48,7 @@ func Inspect(ctx context.Context, e Engine) Seen {
 		Control:   w.ControlAvailable,
 		Hostname:  i.Name,
 		Version:   i.ServerVersion,
+		Root:      i.DockerRootDir,
 	}
 	for _, m := range w.RemoteManagers {
 		s.Managers = append(s.Managers, m.Addr)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -145,6 +146,12 @@ func (e *Engine) ordered(call string, u *url.URL, body []byte) (any, error) {
 		return list, nil
 	case "GET /tasks":
 		return e.tasks(u)
+	case "GET /services":
+		list := []any{}
+		for _, id := range slices.Sorted(maps.Keys(c.services)) {
+			list = append(list, map[string]any{"ID": id, "Spec": map[string]string{"Name": c.services[id]}})
+		}
+		return list, nil
 	}
 	method, path, _ := strings.Cut(call, " ")
 	part := strings.Split(strings.TrimPrefix(path, "/"), "/")
@@ -197,7 +204,7 @@ func (e *Engine) info() any {
 			s["NodeID"] = e.ghost.id
 		}
 	}
-	return map[string]any{"ServerVersion": e.version, "Name": e.hostname, "Swarm": s}
+	return map[string]any{"DockerRootDir": "/var/lib/docker", "ServerVersion": e.version, "Name": e.hostname, "Swarm": s}
 }
 
 func host(addr string) string {

@@ -140,7 +140,7 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 		if len(inv.path) > 1 && inv.path[0].Name == "image" {
 			return slices.DeleteFunc(a.imageNames(true), func(n string) bool { return n != last && slices.Contains(inv.args, n) })
 		}
-	case "status", "rotate":
+	case "status", "inspect", "graph", "ui", "rotate":
 		if len(inv.path) > 1 {
 			return append(a.swarmNames(), a.machineNames()...)
 		}

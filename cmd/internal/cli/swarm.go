@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 
@@ -75,16 +76,20 @@ func (a *app) swarmChange(c *cli.Context, o lifecycle.SwarmOptions, call func(*t
 
 // printTable prints rows in columns, without blanks at the ends of lines.
 func (a *app) printTable(rows [][]string) error {
-	var b strings.Builder
+	_, err := io.WriteString(a.Stdout, table(rows))
+	return err
+}
+
+// table sets rows in columns, without blanks at the ends of lines.
+func table(rows [][]string) string {
+	var b, out strings.Builder
 	w := tabwriter.NewWriter(&b, 5, 1, 3, ' ', 0)
 	for _, r := range rows {
 		_, _ = fmt.Fprintln(w, strings.Join(r, "\t")) // a strings.Builder takes everything
 	}
 	_ = w.Flush()
 	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(a.Stdout, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
+		out.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	return nil
+	return out.String()
 }

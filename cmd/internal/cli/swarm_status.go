@@ -1,17 +1,54 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/cmd/internal/ui"
 )
 
 func (a *app) swarmStatusCommand() *cli.Command {
 	return &cli.Command{
-		Name: "status", Usage: "ask a manager that answers for the state of a swarm", ArgsUsage: "[SWARM|NAME]",
-		Flags: []cli.Flag{outputFlag()}, Action: a.swarmStatus,
+		Name: "status", Usage: "show how a swarm is, and what to do about what is not well", ArgsUsage: "[SWARM|NAME]",
+		Description: "Works with any manager down. Without a manager that can tell, each engine is shown as it sees itself. " +
+			"The exit code is 0 while the swarm can be changed, with or without warnings, and 1 when its quorum is lost, when it is locked, and when no manager answers: " +
+			"the status is printed then too. With --watch it is shown again and again until Ctrl-C, which ends it with 0: drawn anew in place on a terminal, " +
+			"and elsewhere printed once more after each change, with --output json as one object a line.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again and again, until Ctrl-C"},
+			intervalFlag(), outputFlag(),
+		},
+		Action: a.swarmStatus,
 	}
+}
+
+func intervalFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "`TIME` between two looks"}
+}
+
+// interval returns the time between two looks at a swarm.
+func interval(c *cli.Context) (time.Duration, error) {
+	d := c.Duration("interval")
+	if d < 100*time.Millisecond {
+		return d, usagef("--interval %s: want 100ms or more", d)
+	}
+	return d, nil
+}
+
+// aSwarm returns what a command names: a swarm, a machine, or nothing.
+func aSwarm(c *cli.Context) (string, error) {
+	if c.NArg() > 1 {
+		return "", usagef("expected one swarm or machine name as an argument")
+	}
+	return c.Args().First(), nil
 }
 
 func (a *app) swarmStatus(c *cli.Context) error {
@@ -19,45 +56,137 @@ func (a *app) swarmStatus(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.NArg() > 1 {
-		return usagef("expected one swarm or machine name as an argument")
-	}
-	st, err := a.manager(c).SwarmStatus(c.Context, c.Args().First())
+	every, err := interval(c)
 	if err != nil {
+		return err
+	}
+	name, err := aSwarm(c)
+	if err != nil {
+		return err
+	}
+	watch := a.manager(c).WatchSwarm(name)
+	if c.Bool("watch") {
+		return a.watchSwarm(c.Context, watch, every, asJSON)
+	}
+	view, err := watch.Look(c.Context)
+	if view.Name == "" || c.Context.Err() != nil {
 		return err
 	}
 	a.tool.progress.Close()
 	if asJSON {
-		return a.printJSON(st)
-	}
-	fate := fmt.Sprintf("%d may be lost", st.CanLose)
-	if st.CanLose < 0 {
-		fate = "the quorum is lost"
-	}
-	_, err = fmt.Fprintf(a.Stdout, "Swarm %s (%s): %d managers, %d reachable, %d needed; %s\nData path port: %d/udp\n",
-		st.Name, st.ID, st.Managers, st.Reachable, st.Needed, fate, st.DataPathPort)
-	if err != nil {
+		if perr := a.printJSON(view.SwarmStatus); perr != nil {
+			return perr
+		}
 		return err
 	}
-	rows := [][]string{{"MACHINE", "HOSTNAME", "ROLE", "STATE", "AVAILABILITY", "MANAGER", "ADDRESS", "ENGINE", "TASKS", "PROBLEM"}}
+	if _, perr := io.WriteString(a.Stdout, statusText(view.SwarmStatus)); perr != nil {
+		return perr
+	}
+	return err
+}
+
+// watchSwarm shows a swarm until the command is interrupted, which is how it is meant to end.
+func (a *app) watchSwarm(ctx context.Context, watch *lifecycle.SwarmWatch, every time.Duration, asJSON bool) error {
+	terminal := ui.NewTerminal(a.Stdout, a.Getenv)
+	redraw := terminal.Is() && a.Getenv("TERM") != "dumb" && !asJSON
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	before := ""
+	for {
+		view, err := watch.Look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case view.Name == "":
+			return err
+		}
+		a.tool.progress.Close()
+		shown, err := watched(view.SwarmStatus, asJSON)
+		if err != nil {
+			return err
+		}
+		now := changes(view.SwarmStatus)
+		switch {
+		case redraw:
+			_, err = fmt.Fprintf(a.Stdout, "\x1b[H\x1b[J%s, every %s; Ctrl-C ends\n\n%s", a.Now().Format(time.TimeOnly), every, shown)
+		case now != before:
+			_, err = io.WriteString(a.Stdout, shown+"\n")
+		}
+		if err != nil {
+			return err
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func watched(st lifecycle.SwarmStatus, asJSON bool) (string, error) {
+	if !asJSON {
+		return statusText(st), nil
+	}
+	data, err := json.Marshal(st)
+	return string(data), err
+}
+
+// changes is what a change of is worth showing: when and whom we asked is not.
+func changes(st lifecycle.SwarmStatus) string {
+	st.AskedAt, st.AskedVia = time.Time{}, ""
+	data, err := json.Marshal(st)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}
+
+// statusText is a status on one screen.
+func statusText(st lifecycle.SwarmStatus) string {
+	var b strings.Builder
+	b.WriteString(st.Headline() + "\n")
+	rows := [][]string{{"MACHINE", "HOSTNAME", "ROLE", "STATE", "AVAILABILITY", "MANAGER", "ADDRESS", "ENGINE", "TASKS", "CERTIFICATE", "PROBLEM"}}
 	for _, n := range st.Nodes {
 		manager := n.Reachability
 		if n.Leader {
 			manager = "leader"
 		}
-		name := n.Machine
-		if name == "" {
-			name = "-"
+		tasks := strconv.Itoa(n.Tasks)
+		if n.Failing > 0 {
+			tasks += ", " + strconv.Itoa(n.Failing) + " failed"
 		}
-		rows = append(rows, []string{name, n.Hostname, n.Role, n.State, n.Availability, manager, n.Addr, n.Engine, strconv.Itoa(n.Tasks), n.Problem})
+		rows = append(rows, []string{dash(n.Machine), dash(n.Hostname), n.Role, dash(n.State), dash(n.Availability), dash(manager), dash(n.Addr),
+			dash(n.Engine), tasks, n.CertLeft(st.AskedAt), n.Problem})
 	}
-	if err := a.printTable(rows); err != nil {
-		return err
+	b.WriteString("\n" + table(rows))
+	if len(st.Services) > 0 {
+		rows = [][]string{{"SERVICE", "MODE", "TASKS", "IMAGE", "PROBLEM"}}
+		for _, s := range st.Services {
+			rows = append(rows, []string{s.Name, dash(s.Mode), fmt.Sprintf("%d/%d", s.Running, s.Wanted), dash(s.ShortImage()), s.Error})
+		}
+		b.WriteString("\n" + table(rows))
 	}
-	for _, p := range st.Problems {
-		if _, err := fmt.Fprintln(a.Stdout, "Problem: "+p); err != nil {
-			return err
+	for i, f := range st.Findings {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		who := ""
+		if f.Subject != "" {
+			who = f.Subject + ": "
+		}
+		word := map[string]string{lifecycle.SeverityError: "Error", lifecycle.SeverityWarning: "Problem", lifecycle.SeverityNote: "Note"}[f.Severity]
+		b.WriteString(word + ": " + who + f.Text + "\n")
+		if f.Advice != "" {
+			b.WriteString("    " + f.Advice + "\n")
 		}
 	}
-	return nil
+	return b.String()
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }

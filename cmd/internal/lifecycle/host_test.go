@@ -58,6 +58,8 @@ type host struct {
 	seals   int            // how often what is its own was taken out
 	abrupt  bool           // the connection breaks before the next seal is answered
 	orders  bool           // orders to the engine are events
+
+	nodeCert []byte // in the swarm, PEM
 }
 
 func newHost(w *world, name string, index int) *host {
@@ -295,6 +297,11 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		fmt.Fprintf(x.Stdout, "boot %d\n", h.boots)
+		return 0, ""
+	case strings.Contains(x.Command, "/var/lib/docker/swarm/certificates/swarm-node.crt"):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		_, _ = x.Stdout.Write(h.nodeCert)
 		return 0, ""
 	case strings.Contains(x.Command, "systemctl reboot"):
 		h.mu.Lock()

@@ -188,36 +188,6 @@ type SwarmInfo struct {
 	Workers  []string `json:"workers"`
 }
 
-// SwarmNode is a node as "swarm status" shows it.
-type SwarmNode struct {
-	Machine      string `json:"machine,omitempty"` // empty: not a machine of this store
-	ID           string `json:"id,omitempty"`
-	Hostname     string `json:"hostname,omitempty"`
-	Role         string `json:"role"`
-	Availability string `json:"availability,omitempty"`
-	State        string `json:"state,omitempty"`
-	Addr         string `json:"addr,omitempty"`
-	Engine       string `json:"engine,omitempty"`
-	Leader       bool   `json:"leader,omitempty"`
-	Reachability string `json:"reachability,omitempty"`
-	Tasks        int    `json:"tasks"`
-	Problem      string `json:"problem,omitempty"` // drift from the record
-}
-
-// SwarmStatus is what "swarm status" shows.
-type SwarmStatus struct {
-	Name         string      `json:"name"`
-	ID           string      `json:"id"`
-	AskedVia     string      `json:"askedVia,omitempty"` // the machine that answered
-	DataPathPort int         `json:"dataPathPort"`       // UDP
-	Managers     int         `json:"managers"`
-	Reachable    int         `json:"reachable"`
-	Needed       int         `json:"needed"`
-	CanLose      int         `json:"canLose"`
-	Nodes        []SwarmNode `json:"nodes"`
-	Problems     []string    `json:"problems,omitempty"`
-}
-
 // Login is how to reach a machine over SSH.
 type Login struct {
 	Machine string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -104,80 +103,6 @@ func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer strin
 		return nil, nil, fmt.Errorf("ask swarm %q: %w: %s", c.Name, swarmboot.ErrNoManager, strings.Join(why, "; "))
 	}
 	return found.eng, found.x, nil
-}
-
-// SwarmStatus asks a manager that answers; name is a swarm, a machine, or empty for the only swarm.
-func (m *Manager) SwarmStatus(ctx context.Context, name string) (SwarmStatus, error) {
-	c, err := m.findCluster(name)
-	if err != nil {
-		return SwarmStatus{}, err
-	}
-	st := SwarmStatus{Name: c.Name, ID: c.ID, Nodes: []SwarmNode{}}
-	eng, via, err := m.aManager(ctx, c, "")
-	if err != nil {
-		return st, err
-	}
-	defer eng.close()
-	members, err := swarmboot.Members(ctx, eng)
-	if err != nil {
-		return st, fmt.Errorf("ask swarm %q: %w", c.Name, err)
-	}
-	if st.DataPathPort, err = swarmboot.DataPathPortOf(ctx, eng); err != nil {
-		return st, fmt.Errorf("ask swarm %q: %w", c.Name, err)
-	}
-	st.AskedVia = via.rec.Name
-	q := swarmboot.CountQuorum(members)
-	st.Managers, st.Reachable, st.Needed, st.CanLose = q.Managers, q.Reachable, q.Needed, q.Lost()
-	byID := map[string]string{}
-	for machine, member := range c.Members {
-		byID[member.NodeID] = machine
-	}
-	for _, n := range members {
-		node := SwarmNode{
-			Machine: byID[n.ID], ID: n.ID, Hostname: n.Hostname, Role: string(n.Role), Availability: n.Availability,
-			State: n.State, Addr: n.Addr, Engine: n.Version, Leader: n.Leader, Reachability: n.Reachability, Tasks: n.Tasks,
-		}
-		recorded := c.Members[node.Machine]
-		switch {
-		case node.Machine == "":
-			node.Problem = "not a machine of this store"
-		case recorded.Role != node.Role:
-			node.Problem = "recorded as " + recorded.Role
-		}
-		delete(byID, n.ID)
-		st.Nodes = append(st.Nodes, node)
-	}
-	for id, machine := range byID {
-		st.Nodes = append(st.Nodes, SwarmNode{Machine: machine, ID: id, Role: c.Members[machine].Role, Problem: "recorded, but no longer in the swarm"})
-	}
-	sort.SliceStable(st.Nodes, func(i, j int) bool {
-		a, b := st.Nodes[i], st.Nodes[j]
-		if (a.Role == string(swarmboot.Manager)) != (b.Role == string(swarmboot.Manager)) {
-			return a.Role == string(swarmboot.Manager)
-		}
-		return a.Machine+a.Hostname < b.Machine+b.Hostname
-	})
-	for _, n := range st.Nodes {
-		who := n.Machine
-		if who == "" {
-			who = n.Hostname
-		}
-		if n.Problem != "" {
-			st.Problems = append(st.Problems, who+": "+n.Problem)
-		}
-		if n.State == "down" || n.Reachability == "unreachable" {
-			st.Problems = append(st.Problems, who+": "+strings.TrimSpace(n.State+" "+n.Reachability))
-		}
-	}
-	if j, err := readJournal(c); err == nil {
-		for _, name := range slices.Sorted(maps.Keys(j)) {
-			st.Problems = append(st.Problems, name+": drained by an upgrade that did not end: machine upgrade "+name)
-		}
-	}
-	if st.Managers > 1 && st.Managers%2 == 0 {
-		st.Problems = append(st.Problems, fmt.Sprintf("%d managers tolerate no more failures than %d do", st.Managers, st.Managers-1))
-	}
-	return st, nil
 }
 
 // leaveSwarm takes a machine out of its swarm in good order. Unless forced, what would lose the quorum is refused.
