@@ -28,6 +28,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmDrainCommand(),
 			a.swarmActivateCommand(),
 			a.swarmLabelCommand(),
+			a.swarmRmNodeCommand(),
 		},
 	}
 }
