@@ -22,6 +22,8 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmLeaveCommand(),
 			a.swarmLsCommand(),
 			a.swarmStatusCommand(),
+			a.swarmInspectCommand(),
+			a.swarmGraphCommand(),
 			a.swarmTokenCommand(),
 			a.swarmPromoteCommand(),
 			a.swarmDemoteCommand(),

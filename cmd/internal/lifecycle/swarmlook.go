@@ -15,7 +15,7 @@ import (
 
 const (
 	askLimit   = 25 * time.Second // for the engines, while no manager has answered: one without a leader takes 20
-	stragglers = 5 * time.Second  // for the other engines, once a manager has answered
+	stragglers = 4 * time.Second  // for the other engines, once a manager has answered
 	certsAge   = time.Minute      // certificates are read again after
 )
 
@@ -107,8 +107,13 @@ func (m *Manager) lookAt(ctx context.Context, c store.Cluster, watch *SwarmWatch
 	}
 	for i, name := range names {
 		root := make(chan string, 1)
+		reading, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
 		wg.Go(func() {
 			asked[i] = m.askMachine(ask, name)
+			if cause := context.Cause(ask); cause != nil && !asked[i].fact.Seen.Reachable {
+				stop(cause) // a host that has not answered until now will not do so over SSH
+			}
 			seen := asked[i].fact.Seen
 			root <- seen.Root
 			if len(seen.Nodes) > 0 && (c.ID == "" || seen.ClusterID == c.ID) {
@@ -117,7 +122,7 @@ func (m *Manager) lookAt(ctx context.Context, c store.Cluster, watch *SwarmWatch
 		})
 		if readCerts {
 			wg.Go(func() {
-				cert := m.certOf(ctx, name, root)
+				cert := m.certOf(reading, name, root)
 				mu.Lock()
 				defer mu.Unlock()
 				f.Certs[name] = cert
