@@ -118,6 +118,8 @@ type SwarmOptions struct {
 	SubnetSize   int
 	DataPathPort int `json:",omitempty"` // UDP, for a new swarm; 0: the engine's default
 
+	CertExpiry time.Duration `json:",omitempty"` // of nodes' certificates, for a new swarm; 0: the engine's default
+
 	// Classic Swarm, kept for records of docker-machine.
 	Address            string
 	Discovery          string

@@ -140,10 +140,20 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 		if len(inv.path) > 1 && inv.path[0].Name == "image" {
 			return slices.DeleteFunc(a.imageNames(true), func(n string) bool { return n != last && slices.Contains(inv.args, n) })
 		}
-	case "status", "inspect", "graph", "ui", "rotate":
+	case "status", "inspect", "graph", "ui", "rotate", "rotate-tokens", "rotate-ca", "unlock-key", "unlock":
 		if len(inv.path) > 1 {
 			return append(a.swarmNames(), a.machineNames()...)
 		}
+	case "autolock":
+		if len(inv.args) == 0 {
+			return []string{"on", "off"}
+		}
+		return append(a.swarmNames(), a.machineNames()...)
+	case "cert-expiry":
+		if len(inv.args) == 0 {
+			return nil
+		}
+		return append(a.swarmNames(), a.machineNames()...)
 	case "env", "config":
 		if len(inv.values(inv.flags, "swarm")) > 0 {
 			return append(a.swarmNames(), a.machineNames()...)

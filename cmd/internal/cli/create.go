@@ -108,6 +108,7 @@ func (a *app) createRequest(c *cli.Context) (lifecycle.CreateRequest, error) {
 		DockerContext:   c.Bool("docker-context"),
 		RemoveOnFailure: c.Bool("rm-on-failure"),
 		NoPreflight:     c.Bool("no-preflight"),
+		RotateTokens:    c.Bool("swarm-rotate-tokens"),
 	}
 	var err error
 	if req.NoStoreSecrets, err = a.noStoreSecrets(c); err != nil {

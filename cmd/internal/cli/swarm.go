@@ -31,6 +31,12 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmActivateCommand(),
 			a.swarmLabelCommand(),
 			a.swarmRmNodeCommand(),
+			a.swarmRotateTokensCommand(),
+			a.swarmRotateCACommand(),
+			a.swarmCertExpiryCommand(),
+			a.swarmAutolockCommand(),
+			a.swarmUnlockKeyCommand(),
+			a.swarmUnlockCommand(),
 		},
 	}
 }
@@ -47,6 +53,8 @@ func nodeFlags() []cli.Flag {
 			f.Aliases = append(f.Aliases, alias)
 		case *cli.IntFlag:
 			f.Aliases = append(f.Aliases, alias)
+		case *cli.DurationFlag:
+			f.Aliases = append(f.Aliases, alias)
 		}
 	}
 	return flags
@@ -54,6 +62,11 @@ func nodeFlags() []cli.Flag {
 
 func preflightFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "no-preflight", Category: swarmCategory, Usage: "do not probe the network between the hosts first"}
+}
+
+// rotateTokensFlag has the join tokens replaced after each round of joins.
+func rotateTokensFlag(prefix string) cli.Flag {
+	return &cli.BoolFlag{Name: prefix + "rotate-tokens", Category: swarmCategory, Usage: "replace the swarm's join tokens once the machines have joined"}
 }
 
 type swarmCall func(context.Context, lifecycle.SwarmRequest) ([]lifecycle.Planned, error)
@@ -69,7 +82,7 @@ func (a *app) swarmChange(c *cli.Context, o lifecycle.SwarmOptions, call func(*t
 	}
 	plans, err := call(a.worker(c))(c.Context, lifecycle.SwarmRequest{
 		Names: c.Args().Slice(), Options: o,
-		Force: c.Bool("force"), NoPreflight: c.Bool("no-preflight"), DryRun: c.Bool("dry-run"),
+		Force: c.Bool("force"), RotateTokens: c.Bool("rotate-tokens"), NoPreflight: c.Bool("no-preflight"), DryRun: c.Bool("dry-run"),
 	})
 	if err != nil || !c.Bool("dry-run") {
 		return err

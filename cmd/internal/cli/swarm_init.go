@@ -9,7 +9,7 @@ func (a *app) swarmInitCommand() *cli.Command {
 		Name: "init", Usage: "start a swarm on machines that exist", ArgsUsage: "NAME...",
 		Description: "The first machine initialises the swarm, the others join it as managers.\n" +
 			"Providers' firewalls were opened when the machines were made: for the data path port 4789, or that of the swarm they were made for.",
-		Flags:  append(nodeFlags(), preflightFlag(), dryRunFlag(), outputFlag()),
+		Flags:  append(nodeFlags(), preflightFlag(), rotateTokensFlag(""), dryRunFlag(), outputFlag()),
 		Action: a.swarmInit,
 	}
 }

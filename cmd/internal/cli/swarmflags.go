@@ -25,7 +25,7 @@ func createSwarmFlags() []cli.Flag {
 			s.Aliases = append(s.Aliases, "swarm-addr")
 		}
 	}
-	flags = append(flags, preflightFlag())
+	flags = append(flags, preflightFlag(), rotateTokensFlag("swarm-"))
 	return append(flags,
 		&cli.StringFlag{Name: "swarm-discovery", Category: classicCategory, Usage: "discovery `URL`"},
 		&cli.BoolFlag{Name: "swarm-classic", Category: classicCategory, Usage: "classic Swarm instead of Swarm mode"},
@@ -50,6 +50,7 @@ func swarmNodeFlags(prefix string) []cli.Flag {
 		&cli.StringSliceFlag{Name: prefix + "node-label", Category: swarmCategory, Usage: "label `KEY=VALUE` of the node; may be repeated"},
 		&cli.StringSliceFlag{Name: prefix + "default-addr-pool", Category: swarmCategory, Usage: "address pool `CIDR` of a new swarm; may be repeated"},
 		&cli.IntFlag{Name: prefix + "subnet-size", Category: swarmCategory, Usage: "`BITS` of the subnets taken from the address pools"},
+		certExpiryFlag(prefix+"cert-expiry", "`DURATION` that certificates of nodes of a new swarm are good for, 1h at least (default: 2160h); nodes that are off for longer do not come back by themselves"),
 	}
 }
 
@@ -66,6 +67,9 @@ func (a *app) createSwarmOptions(c *cli.Context) (lifecycle.SwarmOptions, error)
 	o.IsSwarm = c.Bool("swarm") || c.Bool("swarm-master")
 	o.Master = c.Bool("swarm-master")
 	if !o.IsSwarm {
+		if given == "" && c.Bool("swarm-rotate-tokens") {
+			given = "swarm-rotate-tokens"
+		}
 		if given != "" {
 			return o, usagef("--%s needs --swarm or --swarm-master", given)
 		}
@@ -92,6 +96,7 @@ func swarmNodeOptions(c *cli.Context, prefix string) (o lifecycle.SwarmOptions, 
 		AddrPool:     c.StringSlice(prefix + "default-addr-pool"),
 		SubnetSize:   c.Int(prefix + "subnet-size"),
 		DataPathPort: c.Int(prefix + "data-path-port"),
+		CertExpiry:   c.Duration(prefix + "cert-expiry"),
 	}
 	for _, f := range swarmNodeFlags(prefix) {
 		if name := f.Names()[0]; c.IsSet(name) {
@@ -108,6 +113,9 @@ func swarmNodeOptions(c *cli.Context, prefix string) (o lifecycle.SwarmOptions, 
 		if key, _, ok := strings.Cut(l, "="); !ok || key == "" {
 			return o, given, usagef("--%snode-label %s: want KEY=VALUE", prefix, l)
 		}
+	}
+	if err := checkCertExpiry(c, prefix+"cert-expiry"); err != nil {
+		return o, given, err
 	}
 	if o.SubnetSize < 0 || o.SubnetSize > 32 {
 		return o, given, usagef("--%ssubnet-size %d: want 1 to 32", prefix, o.SubnetSize)

@@ -368,6 +368,9 @@ func (m *Manager) makeSwarm(ctx context.Context, s *spec, works []*making, errs 
 		return
 	}
 	err := m.formSwarm(ctx, s.options.SwarmOptions, nodes, !s.req.NoPreflight)
+	if err == nil && s.req.RotateTokens {
+		_, _, err = m.SwarmRotateTokens(ctx, RotateTokensRequest{Swarm: s.options.SwarmOptions.Name})
+	}
 	failed := nodeErrors(err)
 	told := len(failed) > 0 // the cause, by the machine that it is about or by the first one
 	for _, i := range at {

@@ -68,7 +68,7 @@ func TestStoreIsPrivateAndHoldsNoSecretInTheOpen(t *testing.T) {
 	options := drivers.Values{"fake-secret": {token}}
 	w.create(CreateRequest{Names: []string{"m1"}, Options: options, Swarm: SwarmOptions{Master: true}, UserData: []byte("#cloud-config\n")})
 	w.create(CreateRequest{Names: []string{"w1"}, Options: options, Swarm: SwarmOptions{IsSwarm: true}})
-	if err := w.manager().SwarmRotateTokens(t.Context(), "m1", ""); err != nil {
+	if _, _, err := w.manager().SwarmRotateTokens(t.Context(), RotateTokensRequest{Swarm: "m1"}); err != nil {
 		t.Fatal(err)
 	}
 	managers, workers := w.hosts["m1"].engine.Tokens()

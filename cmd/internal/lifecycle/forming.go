@@ -86,7 +86,7 @@ func (f *forming) close() {
 // surveySwarm asks all engines concerned and plans.
 func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store.Cluster, nodes []joining) (*forming, error) {
 	f := &forming{nodes: nodes, given: o.Advertise != "", engines: map[string]swarmboot.Engine{}, addrs: map[string]string{}}
-	want := swarmboot.Swarm{Name: o.Name, ID: cluster.ID, AddrPool: o.AddrPool, SubnetSize: o.SubnetSize, DataPathPort: o.DataPathPort}
+	want := swarmboot.Swarm{Name: o.Name, ID: cluster.ID, AddrPool: o.AddrPool, SubnetSize: o.SubnetSize, DataPathPort: o.DataPathPort, CertExpiry: o.CertExpiry}
 	for _, n := range nodes {
 		node, err := m.node(n, o)
 		if err != nil {

@@ -284,6 +284,9 @@ func (m *Manager) settle(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if err := x.waitsForKey(ctx); err != nil {
+		return err // the next one to restart would lock too
+	}
 	ctx, cancel := x.within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
 	defer cancel()
 	return m.Step(ctx, "wait for the node to be ready", func(ctx context.Context) error {

@@ -72,6 +72,7 @@ type CreateRequest struct {
 	RemoveOnFailure bool
 	NoStoreSecrets  bool // secrets among the options serve this command and are written nowhere
 	NoPreflight     bool // skip the network probe before a swarm join
+	RotateTokens    bool // replace the swarm's join tokens after the machines have joined
 
 	bake string // the image that the machine is made for; empty: it is to be used
 }
@@ -178,6 +179,8 @@ type SwarmRequest struct {
 	Force       bool         // leave: despite the quorum guard
 	NoPreflight bool
 	DryRun      bool
+
+	RotateTokens bool // replace the swarm's join tokens after the machines have joined
 }
 
 // SwarmInfo is a swarm as "swarm ls" shows it.

@@ -29,19 +29,29 @@ type operation[S any] struct {
 // name: "swarm upgrade prod".
 func begin[S any](m *Manager, txn clusterTxn, cluster *store.Cluster, kind, resume string, first S) (*operation[S], error) {
 	op := &operation[S]{State: first, txn: txn, cluster: cluster}
-	if before := cluster.Operation; before != nil {
-		if before.Kind != kind {
-			return nil, operationError(*cluster)
-		}
-		op.Resumed = true
-		op.State = *new(S)
-		if err := json.Unmarshal(before.State, &op.State); err != nil {
-			return nil, fmt.Errorf("read how far the %s of swarm %q came: %w", kind, cluster.Name, err)
-		}
+	if before, err := pending[S](*cluster, kind); err != nil {
+		return nil, err
+	} else if before != nil {
+		op.Resumed, op.State = true, *before
 		return op, nil
 	}
 	cluster.Operation = &store.Operation{Kind: kind, Begun: m.Now().UTC(), Resume: resume}
 	return op, op.save()
+}
+
+// pending reads how far the operation of a kind came that a command before left; nil: none is under way.
+func pending[S any](c store.Cluster, kind string) (*S, error) {
+	switch {
+	case c.Operation == nil:
+		return nil, nil
+	case c.Operation.Kind != kind:
+		return nil, operationError(c)
+	}
+	state := new(S)
+	if err := json.Unmarshal(c.Operation.State, state); err != nil {
+		return nil, fmt.Errorf("read how far the %s of swarm %q came: %w", kind, c.Name, err)
+	}
+	return state, nil
 }
 
 // save makes State durable.

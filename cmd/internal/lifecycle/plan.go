@@ -97,6 +97,9 @@ func (x *making) steps(i int) []string {
 		}
 		switch {
 		case o.Master && i == 0:
+			if o.CertExpiry > 0 {
+				port += fmt.Sprintf(" with certificates of nodes good for %s", o.CertExpiry)
+			}
 			steps = append(steps, fmt.Sprintf("initialise swarm %s%s, or join it as a manager if it exists", o.Name, port))
 		case o.Master:
 			steps = append(steps, fmt.Sprintf("join swarm %s as a manager", o.Name))

@@ -48,7 +48,13 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 		if err != nil {
 			return x.silent(ctx, fmt.Errorf("start: %w", err))
 		}
-		return x.fail(x.back(ctx))
+		if err := x.fail(x.back(ctx)); err != nil {
+			return err
+		}
+		if err := x.waitsForKey(ctx); err != nil {
+			m.Note(ctx, err.Error()+": "+HintOf(err))
+		}
+		return nil
 	})
 }
 
@@ -158,9 +164,19 @@ func (m *Manager) Restart(ctx context.Context, names []string) error {
 }
 
 func (x *machine) restart(ctx context.Context) error {
+	reopen := x.keepKey(ctx)
+	restart := x.powerCycle
 	if x.own() {
-		return x.reboot(ctx)
+		restart = x.reboot
 	}
+	if err := restart(ctx); err != nil {
+		return err
+	}
+	return reopen(ctx)
+}
+
+// powerCycle restarts a host by its driver.
+func (x *machine) powerCycle(ctx context.Context) error {
 	err := x.m.Step(ctx, "restart the host", func(ctx context.Context) error {
 		if r, ok := x.drv.(drivers.Restarter); ok {
 			return r.Restart(ctx)
@@ -306,7 +322,11 @@ func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) err
 		return err
 	}
 	defer conn.Close()
+	reopen := x.keepKey(ctx)
 	if err := x.provision(ctx, conn, a, r); err != nil {
+		return err
+	}
+	if err := reopen(ctx); err != nil {
 		return err
 	}
 	return x.settled(ctx)

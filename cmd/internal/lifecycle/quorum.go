@@ -69,6 +69,8 @@ func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer strin
 			switch seen := swarmboot.Inspect(ctx, a.eng); {
 			case !seen.Reachable:
 				a.err = errors.New(seen.Err)
+			case seen.Locked():
+				a.err = fmt.Errorf("%w and waits for its key", swarmboot.ErrLocked)
 			case !seen.Control:
 				a.err = fmt.Errorf("is no manager with access to the swarm's state (%s)", seen.State)
 			case c.ID != "" && seen.ClusterID != "" && seen.ClusterID != c.ID:
@@ -83,11 +85,15 @@ func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer strin
 	wg.Wait()
 	var found *answer
 	var why []string
+	locked := ""
 	for i := range answers {
 		a := &answers[i]
 		switch {
 		case a.err != nil:
 			why = append(why, names[i]+": "+a.err.Error())
+			if errors.Is(a.err, swarmboot.ErrLocked) {
+				locked = c.Name
+			}
 		case found == nil:
 			found = a
 			continue
@@ -99,6 +105,12 @@ func (m *Manager) askManagers(ctx context.Context, c store.Cluster, prefer strin
 	if found == nil {
 		if len(why) == 0 {
 			why = append(why, "no manager is recorded")
+		}
+		if locked != "" {
+			return nil, nil, &swarmboot.HintError{
+				Err:    fmt.Errorf("ask swarm %q: %w: %w: %s", c.Name, swarmboot.ErrNoManager, swarmboot.ErrLocked, strings.Join(why, "; ")),
+				Advice: "machine swarm unlock " + locked,
+			}
 		}
 		return nil, nil, fmt.Errorf("ask swarm %q: %w: %s", c.Name, swarmboot.ErrNoManager, strings.Join(why, "; "))
 	}

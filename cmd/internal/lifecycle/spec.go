@@ -195,7 +195,7 @@ func swarmFlags() map[string]string {
 	return map[string]string{
 		"IsSwarm": "swarm", "Master": "swarm-master", "Name": "swarm-name", "Advertise": "swarm-advertise-addr", "Listen": "swarm-listen-addr",
 		"DataPath": "swarm-data-path-addr", "Availability": "swarm-availability", "Labels": "swarm-node-label",
-		"AddrPool": "swarm-default-addr-pool", "SubnetSize": "swarm-subnet-size", "DataPathPort": "swarm-data-path-port",
+		"AddrPool": "swarm-default-addr-pool", "SubnetSize": "swarm-subnet-size", "DataPathPort": "swarm-data-path-port", "CertExpiry": "swarm-cert-expiry",
 	}
 }
 
@@ -227,7 +227,7 @@ func show(v any) string {
 	if list, ok := v.([]string); ok {
 		text = strings.Join(list, ",")
 	}
-	if text == "" || text == "0" {
+	if text == "" || text == "0" || text == "0s" {
 		return "none"
 	}
 	return text

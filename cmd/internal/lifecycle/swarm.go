@@ -157,7 +157,7 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 		}
 	}
 	if req.DryRun {
-		return m.planSwarm(ctx, o, nodes)
+		return m.planSwarm(ctx, o, nodes, req.RotateTokens)
 	}
 	if !req.NoPreflight {
 		var mu sync.Mutex
@@ -185,10 +185,14 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 			return nil, err
 		}
 	}
-	return nil, nil
+	if !req.RotateTokens {
+		return nil, nil
+	}
+	_, _, err = m.SwarmRotateTokens(ctx, RotateTokensRequest{Swarm: o.Name})
+	return nil, err
 }
 
-func (m *Manager) planSwarm(ctx context.Context, o SwarmOptions, nodes []joining) ([]Planned, error) {
+func (m *Manager) planSwarm(ctx context.Context, o SwarmOptions, nodes []joining, rotate bool) ([]Planned, error) {
 	cluster, err := m.clusterOrNew(o.Name)
 	if err != nil {
 		return nil, err
@@ -198,7 +202,12 @@ func (m *Manager) planSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 		return nil, err
 	}
 	defer f.close()
-	return plannedActions(f.actions), nil
+	plans := plannedActions(f.actions)
+	if rotate && len(plans) > 0 {
+		last := &plans[len(plans)-1]
+		last.Steps = append(last.Steps, "replace both join tokens of swarm "+o.Name)
+	}
+	return plans, nil
 }
 
 func plannedActions(actions []swarmboot.Action) []Planned {
@@ -239,23 +248,4 @@ func (m *Manager) SwarmList() ([]SwarmInfo, error) {
 		out = append(out, info)
 	}
 	return out, err // the good ones also when one cannot be read
-}
-
-// SwarmRotateTokens replaces the join tokens of a role ("manager", "worker" or empty: both).
-func (m *Manager) SwarmRotateTokens(ctx context.Context, name, role string) error {
-	if role != "" && role != string(swarmboot.Manager) && role != string(swarmboot.Worker) {
-		return fmt.Errorf("%w: role %q is neither manager nor worker", ErrUsage, role)
-	}
-	c, err := m.findCluster(name)
-	if err != nil {
-		return err
-	}
-	eng, _, err := m.aManager(ctx, c, "")
-	if err != nil {
-		return err
-	}
-	defer eng.close()
-	return m.Step(ctx, "rotate join tokens of "+c.Name, func(ctx context.Context) error {
-		return swarmboot.RotateTokens(ctx, eng, swarmboot.Role(role))
-	})
 }
