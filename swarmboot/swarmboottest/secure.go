@@ -38,9 +38,10 @@ func (c *cluster) certify(n *Net) {
 	if c.next == nil {
 		return
 	}
-	all := time.Since(c.rotatedAt) >= n.RoleDelay
+	due := time.Since(c.rotatedAt) >= n.RoleDelay
+	all := due
 	for _, x := range c.nodes {
-		if x.alive(n, x.engine) && all {
+		if x.alive(n, x.engine) && due {
 			x.ca.issuer = c.next.issuer
 		}
 		all = all && x.ca.issuer == c.next.issuer
