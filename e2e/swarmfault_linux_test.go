@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +18,15 @@ func TestSwarmFaults(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	hosts := map[string]*host{}
+	var creating []*running
 	for _, name := range []string{"m", "a", "b", "other"} {
 		hosts[name] = newHost(t, withEngine)
-		f.ok(append(append([]string{"create"}, hosts[name].generic("root")...), f.name(name))...)
+		creating = append(creating, f.start(t.Context(), append(append([]string{"create"}, hosts[name].generic("root")...), f.name(name))...))
+	}
+	for _, c := range creating {
+		if r := c.wait(); r.code != 0 {
+			t.Fatalf("%s", r)
+		}
 	}
 	m, a, b := f.name("m"), f.name("a"), f.name("b")
 
@@ -63,6 +71,38 @@ func TestSwarmFaults(t *testing.T) {
 			t.Errorf("The join does not tell the option that overlay networks need\n%s", r)
 		}
 		hosts["b"].sh("ip link set eth0 mtu 1500")
+	})
+	t.Run("a second network", func(t *testing.T) {
+		f := f.in(t)
+		network := f.prefix + "-second"
+		// Engines within the hosts have taken the usual subnets for themselves.
+		third, err := strconv.ParseUint(f.prefix[len(f.prefix)-2:], 16, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustRun(t, "docker", "network", "create", "--subnet", fmt.Sprintf("10.213.%d.0/24", third), network)
+		t.Cleanup(func() {
+			for _, h := range []string{"m", "b"} {
+				_ = exec.Command("docker", "network", "disconnect", network, hosts[h].container).Run() // it may not be connected
+			}
+			if out, err := exec.Command("docker", "network", "rm", network).CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+		for _, h := range []string{"m", "b"} {
+			mustRun(t, "docker", "network", "connect", network, hosts[h].container)
+		}
+		second := hosts["b"].inspect(`{{(index .NetworkSettings.Networks "` + network + `").IPAddress}}`)
+		f.ok("swarm", "leave", b)
+		r := f.run("swarm", "join", "--swarm-name", "prod", "--advertise-addr", second, b)
+		if r.code != 0 || strings.Contains(r.stderr, "elsewhere") {
+			t.Fatalf("%s", r)
+		}
+		if got := hosts["b"].sh("docker info -f '{{.Swarm.NodeAddr}} {{.Swarm.LocalNodeState}}'"); got != second+" active" {
+			t.Errorf("The node advertises %q, want %s", got, second)
+		}
+		f.ok("swarm", "leave", b)
+		f.ok("swarm", "join", "--swarm-name", "prod", b)
 	})
 	t.Run("a node of another swarm", func(t *testing.T) {
 		f := f.in(t)
