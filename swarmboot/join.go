@@ -299,9 +299,9 @@ func withPort(addr string) string {
 func addressHint(err error) error {
 	switch {
 	case says(err, "could not connect to prospective new cluster member"):
-		return hint(fmt.Errorf("%w: %w", ErrNetwork, err), "open 2377/tcp from the other managers to this one")
+		return hint(fmt.Errorf("%w: %w", ErrNetwork, err), "open 2377/tcp from the other managers to this one, or give an address that they reach: --swarm-advertise-addr ADDRESS")
 	case says(err, "advertise address", "advertised address", "could not find the system's IP", "must specify a listening address", "listen address"):
-		return hint(fmt.Errorf("%w: %w", ErrAddress, err), "give an address of an interface of the machine that the other nodes reach")
+		return hint(fmt.Errorf("%w: %w", ErrAddress, err), "give an address of the machine that the other nodes reach: --swarm-advertise-addr ADDRESS")
 	case says(err, "valid join token", "invalid join token"):
 		return hint(err, "the tokens were replaced meanwhile; do it again")
 	case says(err, "already part of a swarm"):

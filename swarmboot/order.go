@@ -135,7 +135,7 @@ func others(names []string, name string) []string {
 // checkAddresses finds advertise addresses that cannot work before an engine takes them.
 func (p *planner) checkAddresses() []error {
 	var errs []error
-	advice := "give the address that the other nodes reach the machine at"
+	advice := "give the address that the other nodes reach the machine at: --swarm-advertise-addr ADDRESS"
 	others := len(p.members) > 0 || len(p.joins) > 1
 	owner := make(map[string]string)
 	for name, s := range p.seen {

@@ -75,3 +75,36 @@ func CheckRemoval(ms []Member, id string) error {
 	}
 	return nil
 }
+
+// WarnOfJoins tells what a person should know of the number of managers once actions are done, given what was seen of the swarm
+// of this id (empty: a new one); empty: nothing, or the number stays.
+func WarnOfJoins(actions []Action, seen map[string]Seen, id string) string {
+	var ms []Member
+	for _, s := range seen {
+		if s.manages() && s.ClusterID == id {
+			ms = s.Nodes
+		}
+	}
+	before := CountQuorum(ms)
+	after := before
+	for _, a := range actions {
+		was := Worker
+		if i := slices.IndexFunc(ms, func(m Member) bool { return m.ID == a.NodeID }); i >= 0 && a.Kind == kindUpdate && ms[i].votes() {
+			was = Manager
+		}
+		if was == a.Node.Role {
+			continue
+		}
+		step := 1
+		if a.Node.Role == Worker {
+			step = -1
+		}
+		after.Managers += step
+		after.Reachable += step
+	}
+	after.Needed = after.Managers/2 + 1
+	if after.Managers == before.Managers {
+		return ""
+	}
+	return after.even()
+}

@@ -81,3 +81,42 @@ func TestCheckRemoval(t *testing.T) {
 		}
 	}
 }
+
+func TestWarnOfJoins(t *testing.T) {
+	t.Parallel()
+	nodes := func(role swarmboot.Role, names ...string) (ns []swarmboot.Node) {
+		for _, name := range names {
+			ns = append(ns, node(name, role))
+		}
+		return ns
+	}
+	for _, c := range []struct {
+		managers, workers int
+		id, want          string
+		nodes             []swarmboot.Node
+	}{
+		{0, 0, "", "", nodes(mgr, "m1")},
+		{0, 0, "", "2 managers tolerate no loss, as 1 does", nodes(mgr, "m1", "m2")},
+		{0, 0, "", "", nodes(mgr, "m1", "m2", "m3")},
+		{3, 0, "c1", "4 managers tolerate 1 loss, as 3 do: 3 of them are needed", nodes(mgr, "m4")},
+		{5, 0, "c1", "6 managers tolerate 2 losses, as 5 do", nodes(mgr, "m6")},
+		{2, 0, "c1", "", nodes(wrk, "w1")},
+		{2, 1, "c1", "", nodes(mgr, "w1")},
+		{3, 1, "c1", "4 managers tolerate 1 loss", nodes(mgr, "w1")},
+		{3, 0, "c1", "2 managers tolerate no loss", nodes(wrk, "m2")},
+	} {
+		seen := cluster("c1", fleetOf(c.managers, c.workers)...)
+		for _, n := range c.nodes {
+			if _, ok := seen[n.Name]; !ok {
+				seen[n.Name] = inactive
+			}
+		}
+		actions, err := swarmboot.Plan(swarmboot.Swarm{ID: c.id, Nodes: c.nodes}, seen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := swarmboot.WarnOfJoins(actions, seen, c.id); c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%v: got %q, want %q", actions, got, c.want)
+		}
+	}
+}

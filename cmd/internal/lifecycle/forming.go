@@ -32,6 +32,9 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 	if len(f.actions) == 0 {
 		return f.record(txn, cluster, swarmboot.Result{})
 	}
+	if text := f.warning(cluster); text != "" {
+		m.Note(ctx, "warning: swarm "+o.Name+": "+text)
+	}
 	if preflight {
 		if err := m.preflight(ctx, f); err != nil {
 			return err
@@ -75,6 +78,11 @@ func (f *forming) slowness() int {
 		slowest = max(slowest, n.slowness())
 	}
 	return slowest
+}
+
+// warning is what speaks against the number of managers that the swarm is going to have.
+func (f *forming) warning(c store.Cluster) string {
+	return swarmboot.WarnOfJoins(f.actions, f.seen, c.ID)
 }
 
 func (f *forming) close() {

@@ -206,6 +206,35 @@ func TestChangesOfWhatIsNoMember(t *testing.T) {
 	}
 }
 
+// TestJoinWarnsOfAnEvenNumber: before it is done, and in the plan.
+func TestJoinWarnsOfAnEvenNumber(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "x1", "x2")
+	w.swarm([]string{"m1"}, nil)
+	w.create(CreateRequest{Names: []string{"x1", "x2"}})
+	const want = "2 managers tolerate no loss, as 1 does"
+	req := SwarmRequest{Names: []string{"x1"}, Options: SwarmOptions{Master: true}, DryRun: true}
+	planned, err := w.manager().SwarmJoin(t.Context(), req)
+	if err != nil || len(planned) != 1 || len(planned[0].Warnings) != 1 || !strings.HasPrefix(planned[0].Warnings[0], want) {
+		t.Errorf("plan %+v, %v", planned, err)
+	}
+	req.DryRun = false
+	w.notes.take()
+	if _, err := w.manager().SwarmJoin(t.Context(), req); err != nil || !strings.Contains(w.notes.take(), want) {
+		t.Errorf("got %v, and no warning", err)
+	}
+	if _, err := w.manager().SwarmJoin(t.Context(), SwarmRequest{Names: []string{"x2"}, Options: SwarmOptions{Master: true}}); err != nil || strings.Contains(w.notes.take(), "tolerate") {
+		t.Errorf("got %v, or a warning", err)
+	}
+	w.changes(NodesRequest{Verb: swarmboot.VerbLabel, Names: []string{"x2"}, Set: map[string]string{"tier": "web"}})
+	if planned, err := w.manager().SwarmJoin(t.Context(), SwarmRequest{Names: []string{"x2"}, Options: SwarmOptions{Master: true}}); err != nil || len(planned) != 0 {
+		t.Errorf("again: %+v, %v", planned, err)
+	}
+	if got := w.record("x2").HostOptions.SwarmOptions.Labels; !slices.Equal(got, []string{"tier=web"}) {
+		t.Errorf("labels recorded: %q", got)
+	}
+}
+
 // TestKilledChanges kills a change of roles at each of its events: the same command completes it.
 func TestKilledChanges(t *testing.T) {
 	t.Parallel()

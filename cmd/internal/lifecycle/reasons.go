@@ -113,7 +113,7 @@ func reasons() []row {
 		{is(swarmboot.ErrAmbiguous), Reason{"SWARM_NODE_AMBIGUOUS", "Several nodes of the swarm have the same name.", "Name the node by its id, which the message lists.", ExitFailure}},
 		{is(swarmboot.ErrReady), Reason{"SWARM_NODE_READY", "The node is in service, and would not know that it is removed.", "machine swarm leave NAME takes a machine out in good order; swarm rm-node --force removes a node all the same.", ExitFailure}},
 		{is(swarmboot.ErrDataPath), Reason{"SWARM_DATA_PATH_PORT", "The swarm was made with another port for the traffic between containers, and keeps it.", "Leave --swarm-data-path-port out; only a new swarm can have another.", ExitUsage}},
-		{is(swarmboot.ErrAddress), Reason{"SWARM_ADDRESS", "The address that other nodes reach the node at is not known.", "Name it with --swarm-addr.", ExitFailure}},
+		{is(swarmboot.ErrAddress), Reason{"SWARM_ADDRESS", "The address that other nodes reach the node at is not known.", "Name it with --swarm-advertise-addr ADDRESS.", ExitFailure}},
 		{is(ErrNoSwarm, store.ErrNoCluster), Reason{"SWARM_UNKNOWN", "There is no such swarm in the store.", "machine swarm ls", ExitFailure}},
 		{is(ErrNoCAKey), Reason{"AUTHORITY_KEY_MISSING", "The certificate authority is there and its private key is not, so nothing can be signed.", "Put the key back where the message says, or machine regenerate-certs --rotate-ca makes a new authority.", ExitFailure}},
 		{is(certs.ErrExpired), Reason{"CERTIFICATE_EXPIRED", "A certificate has expired.", "machine regenerate-certs NAME; for the authority: machine regenerate-certs --rotate-ca", ExitFailure}},

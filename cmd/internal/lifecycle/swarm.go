@@ -153,7 +153,7 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 			return nil, fmt.Errorf("join %q: %w: driver %s has no address for a swarm", name, drivers.ErrUnsupported, x.rec.DriverName)
 		}
 		if x.rec.Swarm.Name != "" && x.rec.Swarm.Name != o.Name {
-			return nil, fmt.Errorf("join %q: %w: it is in swarm %q", name, swarmboot.ErrForeign, x.rec.Swarm.Name)
+			return nil, fmt.Errorf("join %q: %w: it is in %s, not in %s", name, swarmboot.ErrForeign, m.swarmWithID(x.rec.Swarm.Name), m.swarmWithID(o.Name))
 		}
 	}
 	if req.DryRun {
@@ -180,7 +180,7 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 		return nil, err
 	}
 	for _, n := range nodes {
-		n.rec.HostOptions.SwarmOptions = o
+		n.remember(o)
 		if err := n.put(); err != nil {
 			return nil, err
 		}
@@ -190,6 +190,14 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 	}
 	_, _, err = m.SwarmRotateTokens(ctx, RotateTokensRequest{Swarm: o.Name})
 	return nil, err
+}
+
+// remember keeps the options that a node has joined with; the labels of a member that was given none are what they were.
+func (n joining) remember(o SwarmOptions) {
+	if was := n.rec.HostOptions.SwarmOptions; was.Name == o.Name && len(o.Labels) == 0 {
+		o.Labels = was.Labels
+	}
+	n.rec.HostOptions.SwarmOptions = o
 }
 
 func (m *Manager) planSwarm(ctx context.Context, o SwarmOptions, nodes []joining, rotate bool) ([]Planned, error) {
@@ -207,7 +215,18 @@ func (m *Manager) planSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 		last := &plans[len(plans)-1]
 		last.Steps = append(last.Steps, "replace both join tokens of swarm "+o.Name)
 	}
+	if text := f.warning(cluster); text != "" {
+		plans[len(plans)-1].Warnings = []string{text}
+	}
 	return plans, nil
+}
+
+// swarmWithID is a swarm for messages.
+func (m *Manager) swarmWithID(name string) string {
+	if c, err := m.Store.Cluster(name); err == nil && c.ID != "" {
+		return fmt.Sprintf("swarm %q (%s)", name, c.ID)
+	}
+	return fmt.Sprintf("swarm %q", name)
 }
 
 func plannedActions(actions []swarmboot.Action) []Planned {
