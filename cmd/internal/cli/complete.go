@@ -108,6 +108,8 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return []string{"manager", "worker"}
 	case "swarm-availability", "availability":
 		return []string{"active", "drain"}
+	case "swarm":
+		return append(a.swarmNames(), a.machineNames()...)
 	case "swarm-name", "name":
 		return a.swarmNames()
 	}
@@ -154,6 +156,12 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 			return nil
 		}
 		return append(a.swarmNames(), a.machineNames()...)
+	case "rm-node":
+		return a.machineNames()
+	case "exec":
+		if len(inv.path) > 1 {
+			return swarmRoles()
+		}
 	case "env", "config":
 		if len(inv.values(inv.flags, "swarm")) > 0 {
 			return append(a.swarmNames(), a.machineNames()...)

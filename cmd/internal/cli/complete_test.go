@@ -16,7 +16,8 @@ func TestComplete(t *testing.T) {
 	}
 	for _, tt := range []struct{ line, want string }{ // a final blank begins a new word
 		{"st", "start status stop"},
-		{"swarm in", "init"},
+		{"swarm ini", "init"},
+		{"swarm exec l", "leader"},
 		{"swarm token ", "rotate"},
 		{"swarm status ", "alpha beta"},
 		{"swarm token rotate --role ", "manager worker"},

@@ -64,6 +64,11 @@ func (a *app) exec(c *cli.Context) error {
 			return err
 		}
 	}
+	return a.execAll(c, t, names, words, asJSON)
+}
+
+// execAll runs a command on machines at once. The exit status is the highest of all.
+func (a *app) execAll(c *cli.Context, t *tool, names, words []string, asJSON bool) error {
 	t.progress.Close()
 	command := words[0]
 	if len(words) > 1 {

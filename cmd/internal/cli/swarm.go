@@ -37,6 +37,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmAutolockCommand(),
 			a.swarmUnlockKeyCommand(),
 			a.swarmUnlockCommand(),
+			a.swarmExecCommand(),
 		},
 	}
 }

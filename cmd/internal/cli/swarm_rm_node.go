@@ -12,7 +12,7 @@ func (a *app) swarmRmNodeCommand() *cli.Command {
 		Description: "NODE is a machine, a node's id or a unique beginning of it, or a hostname. Managers are demoted first; what would cost\n" +
 			"the swarm its quorum is refused. A node that is ready leaves in good order by swarm leave; --force removes it all the same.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "swarm", Usage: "`NAME` of the swarm (default: that of the first machine named, or the only one)"},
+			swarmFlag(),
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "also nodes that are ready"},
 			dryRunFlag(), outputFlag(),
 		},

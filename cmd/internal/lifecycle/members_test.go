@@ -206,6 +206,33 @@ func TestChangesOfWhatIsNoMember(t *testing.T) {
 	}
 }
 
+func TestSwarmMachines(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3", "w1")
+	w.swarm([]string{"m1", "m2", "m3"}, []string{"w1"})
+	check := func(role, want string) {
+		t.Helper()
+		got, err := w.manager().SwarmMachines(t.Context(), "", role)
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: got %q, %v, want %s", role, got, err, want)
+		}
+	}
+	check("manager", "m1 m2 m3")
+	check("worker", "w1")
+	check("leader", "m1")
+	check("all", "m1 m2 m3 w1")
+	w.hosts["m1"].setEngine(false)
+	w.hosts["m2"].setEngine(false)
+	check("manager", "m1 m2 m3") // by the records, as there is no leader
+	check("worker", "w1")
+	if !strings.Contains(w.notes.take(), "roles are those of the records") {
+		t.Error("that the records were asked is not said")
+	}
+	if _, err := w.manager().SwarmMachines(t.Context(), "", "leader"); !errors.Is(err, swarmboot.ErrNoLeader) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestJoinWarnsOfAnEvenNumber: before it is done, and in the plan.
 func TestJoinWarnsOfAnEvenNumber(t *testing.T) {
 	t.Parallel()
