@@ -51,6 +51,7 @@ tools() {
 		blkid util-linux
 		as binutils
 		qemu-system-aarch64 qemu-system-arm
+		chromium chromium
 	EOT
 	need_qemu
 }

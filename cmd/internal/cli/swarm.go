@@ -24,6 +24,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmStatusCommand(),
 			a.swarmInspectCommand(),
 			a.swarmGraphCommand(),
+			a.swarmUICommand(),
 			a.swarmTokenCommand(),
 			a.swarmPromoteCommand(),
 			a.swarmDemoteCommand(),

@@ -203,3 +203,9 @@ func (m *Manager) paint(ctx context.Context, f *swarmFacts, names []string, aske
 		return
 	}
 }
+
+// HasSwarm is why there is no swarm to look at; nil: there is one.
+func (m *Manager) HasSwarm(name string) error {
+	_, err := m.findCluster(name)
+	return err
+}

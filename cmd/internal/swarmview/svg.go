@@ -38,9 +38,12 @@ type picture struct {
 // SVG draws the swarm as one picture that needs nothing besides itself.
 func SVG(v lifecycle.SwarmView) []byte {
 	p := &picture{y: margin}
-	p.heading("h1", 24, "Swarm "+v.Name)
-	for line := range strings.Lines(v.Headline()) {
-		p.heading("dim", 20, strings.TrimSpace(line))
+	for i, line := range strings.Split(v.Headline(), "\n") {
+		if i == 0 {
+			p.heading("h1", 24, line)
+		} else {
+			p.heading("dim", 20, line)
+		}
 	}
 	p.y += 8
 	var managers, workers []lifecycle.SwarmNode
@@ -131,7 +134,11 @@ func (p *picture) card(x int, n lifecycle.SwarmNode, v lifecycle.SwarmView) int 
 	}
 	mood := moodOf(n)
 	fmt.Fprintf(&p.b, "<g><title>%s</title>\n", escape(strings.TrimSpace(n.Name()+": "+words(n)+" "+n.Problem)))
-	fmt.Fprintf(&p.b, "<rect class=\"card %s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n", mood, x, p.y, cardWidth, height)
+	frame := "card"
+	if mood == bad || mood == busy {
+		frame = mood
+	}
+	fmt.Fprintf(&p.b, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n", frame, x, p.y, cardWidth, height)
 	p.text(x+12, p.y+22, "name", clip(n.Name(), 24))
 	p.text(x+12, p.y+40, mood, clip(words(n), 40))
 	p.text(x+12, p.y+56, "dim", clip(strings.TrimSpace(n.Addr+"  "+n.Engine), 40))
