@@ -18,6 +18,7 @@ var (
 	ErrAmbiguous = errors.New("several nodes have this name")
 	ErrReady     = errors.New("the node is in service")
 	ErrTasks     = errors.New("tasks have not ended")
+	ErrReplicas  = errors.New("services lack tasks")
 
 	ErrRotation   = errors.New("the rotation of the swarm's authority has not ended")
 	ErrUnlockKey  = errors.New("the swarm has another unlock key")

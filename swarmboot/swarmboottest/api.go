@@ -149,13 +149,21 @@ func (e *Engine) ordered(call string, u *url.URL, body []byte) (any, error) {
 	case "GET /services":
 		list := []any{}
 		for _, id := range slices.Sorted(maps.Keys(c.services)) {
+			if s := c.service(id); s != nil {
+				list = append(list, s.object())
+				continue
+			}
 			list = append(list, map[string]any{"ID": id, "Spec": map[string]string{"Name": c.services[id]}})
 		}
 		return list, nil
 	}
 	method, path, _ := strings.Cut(call, " ")
 	part := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	switch {
+	switch s := c.service(part[min(1, len(part)-1)]); {
+	case s != nil && len(part) == 2 && method == http.MethodGet:
+		return s.object(), nil
+	case s != nil && len(part) == 3 && method == http.MethodPost && part[2] == "update":
+		return nil, e.updateService(s, u, body)
 	case part[0] == "services" && len(part) == 2 && method == http.MethodGet:
 		name, ok := c.services[part[1]]
 		if !ok {
@@ -247,21 +255,30 @@ func (e *Engine) tasks(u *url.URL) (any, error) {
 	}
 	list := []any{}
 	for _, t := range e.cluster.tasks {
-		state, desired := "running", "running"
+		state, desired, id, why := "running", "running", "", ""
+		switch {
+		case t.node == nil:
+			state, why = "pending", "no suitable node (scheduling constraints not satisfied)"
+		case t.kept && t.stopAt.IsZero() && !t.runs():
+			state = "starting"
+		}
+		if t.node != nil {
+			id = t.node.id
+		}
 		if !t.stopAt.IsZero() {
 			desired = "shutdown"
 			if time.Now().After(t.stopAt) {
 				state = "shutdown"
 			}
 		}
-		if ids := f["node"]; len(ids) > 0 && !ids[t.node.id] {
+		if ids := f["node"]; len(ids) > 0 && !ids[id] {
 			continue
 		}
 		if ds := f["desired-state"]; len(ds) > 0 && !ds[desired] {
 			continue
 		}
-		list = append(list, map[string]any{"ID": t.id, "ServiceID": t.service, "NodeID": t.node.id, "Slot": t.slot,
-			"Status": map[string]string{"State": state}, "DesiredState": desired})
+		list = append(list, map[string]any{"ID": t.id, "ServiceID": t.service, "NodeID": id, "Slot": t.slot,
+			"Status": map[string]string{"State": state, "Err": why}, "DesiredState": desired})
 	}
 	return list, nil
 }

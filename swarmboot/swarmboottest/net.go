@@ -96,6 +96,7 @@ type cluster struct {
 	dataPath int
 	nodes    []*node // in the order they joined
 	services map[string]string
+	running  []*service // those of services whose tasks are kept running
 	tasks    []*task
 
 	ca        authority
@@ -125,9 +126,12 @@ type node struct {
 type task struct {
 	id, service string
 	slot        int
-	node        *node
+	node        *node // nil: none may take it
 	stopAfter   time.Duration
 	stopAt      time.Time // zero: it shall run
+	runsAt      time.Time
+	kept        bool // it is replaced when it ends
+	broken      bool // it never runs
 }
 
 // tick brings what takes time up to date.
@@ -145,10 +149,11 @@ func (c *cluster) tick(n *Net) {
 	c.certify(n)
 	c.takeKeys(n)
 	for _, t := range c.tasks {
-		if t.stopAt.IsZero() && t.node.availability == "drain" {
+		if t.stopAt.IsZero() && t.node != nil && t.node.availability == "drain" {
 			t.stopAt = now.Add(t.stopAfter)
 		}
 	}
+	c.keep(n)
 }
 
 func (c *cluster) managers() (ms []*node) {

@@ -39,6 +39,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmUnlockKeyCommand(),
 			a.swarmUnlockCommand(),
 			a.swarmExecCommand(),
+			a.swarmUpgradeCommand(),
 		},
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot"
@@ -45,71 +47,91 @@ func (m *Manager) refit(ctx context.Context, x *machine, a authority, r refit, d
 
 // refitDrained provisions a member that is drained for it and activated again afterwards. A plan
 // without steps drains nothing.
-func (m *Manager) refitDrained(ctx context.Context, x *machine, a authority, r refit) error {
+func (m *Manager) refitDrained(ctx context.Context, x *machine, a authority, r refit) (err error) {
 	txn, cluster, err := m.lockCluster(ctx, x.rec.Swarm.Name)
 	if err != nil {
 		return err
 	}
-	defer txn.Close()
-	j, err := readJournal(cluster)
+	defer func() { err = errors.Join(err, txn.Close()) }()
+	h, err := m.holding(txn, &cluster)
 	if err != nil {
 		return err
 	}
-	save := func() error {
-		cluster.Upgrade = j.encode()
-		return txn.Put(cluster)
-	}
-	eng, via, err := m.aManager(ctx, cluster, "", x.rec.Name)
-	if errors.Is(err, swarmboot.ErrNoManager) {
-		eng, via, err = m.aManager(ctx, cluster, x.rec.Name) // the only manager looks after itself
-	}
+	eng, err := h.guide(ctx, x.rec.Name)
 	if err != nil {
 		return err
 	}
 	defer eng.close()
-	id := x.rec.Swarm.NodeID
-	if due, err := x.due(ctx, a, r); err != nil {
+	if steps, err := x.due(ctx, a, r); err != nil {
 		return err
-	} else if due {
-		former, err := m.drain(ctx, x, eng, cluster, j, save)
-		if err != nil {
+	} else if len(steps) > 0 {
+		if err := h.drain(ctx, x, eng); err != nil {
 			return err
 		}
-		m.Log.Info("drained", "machine", x.rec.Name, "former", former, "via", via.rec.Name)
 	}
-	if err := x.reprovisionWith(ctx, a, r); err != nil {
-		if _, drained := j[x.rec.Name]; drained {
-			m.Note(ctx, "stays drained until the same command is given again and succeeds")
-		}
+	if err := h.renew(ctx, x, eng, a, r); err != nil {
 		return err
 	}
-	wait, cancel := x.within(ctx, m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
-	defer cancel()
-	err = m.Step(wait, "wait for the node to be ready", func(ctx context.Context) error { return swarmboot.WaitReady(ctx, eng, id) })
-	if err != nil {
-		return err
-	}
-	former, drained := j[x.rec.Name]
-	if !drained {
-		return nil
-	}
-	err = m.Step(ctx, "activate the node", func(ctx context.Context) error {
-		return swarmboot.SetAvailability(ctx, eng, id, former)
-	})
-	if err != nil {
-		return err
-	}
-	delete(j, x.rec.Name)
-	return save()
+	return h.settled(ctx, eng)
 }
 
-// drain empties a node if there is another one to move its tasks to. The former availability is in
-// the journal before anything is changed.
-func (m *Manager) drain(ctx context.Context, x *machine, eng *engine, cluster store.Cluster, j journal, save func() error) (string, error) {
+// holding is a swarm whose lock is held while members of it are drained, provisioned and activated again. It is what
+// one command and a rolling upgrade have in common. Its methods may be called concurrently for several members.
+type holding struct {
+	m       *Manager
+	txn     clusterTxn
+	cluster *store.Cluster
+	before  map[string]int // tasks of services that ran before the first node was drained, by the ids of services
+
+	remembered func() error // makes before durable; nil: it need not be
+
+	mu      sync.Mutex // guards what is written
+	journal journal
+}
+
+func (m *Manager) holding(txn clusterTxn, cluster *store.Cluster) (*holding, error) {
+	j, err := readJournal(*cluster)
+	return &holding{m: m, txn: txn, cluster: cluster, journal: j, before: map[string]int{}}, err
+}
+
+// guide is the engine of a manager that is none of names, unless there is no other.
+func (h *holding) guide(ctx context.Context, names ...string) (*engine, error) {
+	eng, via, err := h.m.aManager(ctx, *h.cluster, "", names...)
+	if errors.Is(err, swarmboot.ErrNoManager) && len(names) > 0 {
+		eng, via, err = h.m.aManager(ctx, *h.cluster, names[0]) // the only manager looks after itself
+	}
+	if err == nil {
+		h.m.Log.Info("manager chosen", "machine", names, "via", via.rec.Name)
+	}
+	return eng, err
+}
+
+// owe records the availability that a node is to get back; empty: it has it.
+func (h *holding) owe(name, former string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if former == "" {
+		delete(h.journal, name)
+	} else {
+		h.journal[name] = former
+	}
+	h.cluster.Upgrade = h.journal.encode()
+	return h.txn.Put(*h.cluster)
+}
+
+func (h *holding) owed(name string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.journal[name]
+}
+
+// drain empties a node, if there is another one to move its tasks to, and waits until they run there. The former
+// availability is in the journal before anything is changed.
+func (h *holding) drain(ctx context.Context, x *machine, eng *engine) error {
 	id := x.rec.Swarm.NodeID
 	members, err := swarmboot.Members(ctx, eng)
 	if err != nil {
-		return "", err
+		return err
 	}
 	now, others := "", 0
 	for _, n := range members {
@@ -119,42 +141,144 @@ func (m *Manager) drain(ctx context.Context, x *machine, eng *engine, cluster st
 			others++
 		}
 	}
-	if now == "drain" {
-		return now, nil // by a command that did not end, or by a person, whose wish it stays
+	former := h.owed(x.rec.Name)
+	switch {
+	case now == "drain" && former == "":
+		return nil // by a person, whose wish it stays
+	case others == 0:
+		h.m.Note(ctx, "no other active node: tasks stop meanwhile")
+		return nil
 	}
-	if others == 0 {
-		m.Note(ctx, "no other active node: tasks stop meanwhile")
-		return now, nil
-	}
-	if _, known := j[x.rec.Name]; !known {
-		j[x.rec.Name] = now
-		if err := save(); err != nil {
-			return now, err
+	if former == "" {
+		if err := h.remember(ctx, x, eng); err != nil {
+			return err
+		}
+		if err := h.owe(x.rec.Name, now); err != nil {
+			return err
 		}
 	}
-	dctx, cancel := within(ctx, m.Wait.Drain, drainDeadline, "wait for the node's tasks to end")
+	wait, cancel := within(ctx, h.m.Wait.Drain, drainDeadline, "wait for the node's tasks to end")
 	defer cancel()
-	err = m.Step(dctx, "drain the node", func(ctx context.Context) error {
-		_, err := swarmboot.Drain(ctx, eng, id)
-		return err
+	err = h.m.Step(wait, "drain the node", func(ctx context.Context) error {
+		if _, err := swarmboot.Drain(ctx, eng, id); err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+		return nil
 	})
 	if err != nil {
-		return now, fmt.Errorf("drain: %w", err)
+		return err
 	}
-	return now, nil
+	return h.elsewhere(ctx, eng, id)
 }
 
-// due tells whether provisioning has anything to do. The host is asked and not changed.
-func (x *machine) due(ctx context.Context, a authority, r refit) (bool, error) {
+// remember notes what runs of services: so many tasks are waited for from now on. Services of one task are named, because
+// they are away while it moves.
+func (h *holding) remember(ctx context.Context, x *machine, eng *engine) error {
+	services, err := swarmboot.Workloads(ctx, eng)
+	if err != nil {
+		return err
+	}
+	for id, n := range swarmboot.RunningTasks(services) {
+		h.before[id] = max(h.before[id], n)
+	}
+	if alone := swarmboot.Alone(services, x.rec.Swarm.NodeID); len(alone) > 0 {
+		h.m.Note(ctx, "services of one task are away while it moves: "+strings.Join(alone, ", "))
+	}
+	if h.remembered != nil {
+		return h.remembered()
+	}
+	return nil
+}
+
+// elsewhere waits until what ran on a drained node runs on others.
+func (h *holding) elsewhere(ctx context.Context, eng *engine, id string) error {
+	wait, cancel := within(ctx, h.m.Wait.Drain, drainDeadline, "wait for the node's tasks to run elsewhere")
+	defer cancel()
+	return h.m.Step(wait, "wait for its tasks to run elsewhere", func(ctx context.Context) error {
+		homeless, err := swarmboot.WaitServices(ctx, eng, h.before, id)
+		for _, task := range homeless {
+			h.m.Note(ctx, "runs nowhere until the node is back: "+task)
+		}
+		return err
+	})
+}
+
+// renew provisions a member, waits until it is ready in its swarm, and gives it the availability that the journal has.
+func (h *holding) renew(ctx context.Context, x *machine, eng *engine, a authority, r refit) error {
+	id := x.rec.Swarm.NodeID
+	if err := x.reprovisionWith(ctx, a, r); err != nil {
+		if h.owed(x.rec.Name) != "" {
+			h.m.Note(ctx, "stays drained until the same command is given again and succeeds")
+		}
+		return err
+	}
+	wait, cancel := x.within(ctx, h.m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
+	defer cancel()
+	err := h.m.Step(wait, "wait for the node to be ready", func(ctx context.Context) error { return swarmboot.WaitReady(ctx, eng, id) })
+	former := h.owed(x.rec.Name)
+	if err != nil || former == "" {
+		return err
+	}
+	err = h.m.Step(ctx, "activate the node", func(ctx context.Context) error {
+		return swarmboot.SetAvailability(ctx, eng, id, former)
+	})
+	if err != nil {
+		return err
+	}
+	return h.owe(x.rec.Name, "")
+}
+
+// settled waits until services have all the tasks that they had, those included that only the node may take.
+func (h *holding) settled(ctx context.Context, eng *engine) error {
+	if len(h.before) == 0 {
+		return nil
+	}
+	wait, cancel := within(ctx, h.m.Wait.Drain, drainDeadline, "wait for services to have their tasks again")
+	defer cancel()
+	return h.m.Step(wait, "wait for services to have their tasks again", func(ctx context.Context) error {
+		homeless, err := swarmboot.WaitServices(ctx, eng, h.before)
+		for _, task := range homeless {
+			h.m.Note(ctx, "runs nowhere: "+task)
+		}
+		return err
+	})
+}
+
+// due is what provisioning has to do. The host is asked and not changed.
+func (x *machine) due(ctx context.Context, a authority, r refit) ([]string, error) {
+	s, err := x.outlook(ctx, a, r)
+	return s.change, err
+}
+
+// outlook is what provisioning would do, and the engine that the host would have then.
+type outlook struct {
+	change  []string
+	version string
+}
+
+func (x *machine) outlook(ctx context.Context, a authority, r refit) (outlook, error) {
 	conn, err := x.dial(ctx)
 	if err != nil {
-		return false, err
+		return outlook{}, err
 	}
 	defer conn.Close()
 	want := x.wanted()
 	if r.adjust != nil {
 		r.adjust(&want)
 	}
-	_, _, steps, err := x.survey(ctx, conn, a, want, r)
-	return len(steps) > 0, err
+	facts, _, steps, err := x.survey(ctx, conn, a, want, r)
+	if err != nil {
+		return outlook{}, err
+	}
+	o := outlook{version: facts.Version}
+	for _, s := range steps {
+		o.change = append(o.change, s.Name)
+	}
+	if want.Upgrade && len(steps) > 0 {
+		o.version = want.Version
+		if facts.Candidate != "" {
+			o.version = facts.Candidate
+		}
+	}
+	return o, nil
 }

@@ -106,6 +106,7 @@ func reasons() []row {
 		{is(swarmboot.ErrNoManager), Reason{"SWARM_NO_MANAGER", "No manager of the swarm answers.", "machine ls, then machine start a manager.", ExitFailure}},
 		{is(swarmboot.ErrNoLeader), Reason{"SWARM_NO_LEADER", "The swarm has managers and no leader: too few of them answer.", "Start managers again until more than half of them answer; if they are lost for good, machine swarm recover NAME.", ExitFailure}},
 		{is(swarmboot.ErrTasks), Reason{"SWARM_TASKS_STAY", "Tasks of the node did not end in time.", "Look at what holds them; rm --force and swarm leave --force go on all the same; for an upgrade, mend the service or wait longer with --timeout.", ExitFailure}},
+		{is(swarmboot.ErrReplicas), Reason{"SWARM_SERVICES", "Services run fewer tasks than before, and did not get them back in time.", "docker service ps --no-trunc SERVICE tells what its tasks wait for. Mend that and give the same command again; --drain-timeout waits longer.", ExitFailure}},
 		{is(swarmboot.ErrState), Reason{"SWARM_NODE_STATE", "The node's part in its swarm is neither in nor out.", "docker info on the node says more; docker $(machine config NAME) swarm leave --force makes it free.", ExitFailure}},
 		{is(swarmboot.ErrNode), Reason{"SWARM_NODE_SILENT", "A node's engine does not answer.", "machine ls, then machine provision NAME.", ExitFailure}},
 		{is(swarmboot.ErrQuorum), Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; --force goes on all the same.", ExitFailure}},

@@ -61,34 +61,49 @@ func (m *Manager) upgradeOne(ctx context.Context, x *machine, req UpgradeRequest
 	if err := x.managed("upgrade"); err != nil {
 		return err
 	}
-	want := func(e *provision.Engine) {
-		e.Upgrade = true
-		e.AllowDowngrade = req.Force
-		if req.Version != "" {
-			e.Version = req.Version
-		}
-		if e.Source == provision.SourceKeep {
-			e.Source = provision.SourceAuto
-		}
-	}
 	a, err := m.ensureAuthority(ctx)
 	if err != nil {
 		return err
 	}
 	before := x.rec.Installed.Engine
-	if err := m.refit(ctx, x, a, refit{adjust: want}, true); err != nil {
+	if err := m.refit(ctx, x, a, refit{adjust: upgradeWish(req.Version, req.Force)}, true); err != nil {
 		return err
 	}
-	if req.Version != "" {
-		x.rec.HostOptions.EngineOptions.Version = req.Version
-		if err := x.put(); err != nil {
-			return err
+	return x.upgraded(ctx, before, req.Version)
+}
+
+// upgradeWish is what an upgrade wants of an engine.
+func upgradeWish(version string, force bool) func(*provision.Engine) {
+	return func(e *provision.Engine) {
+		e.Upgrade = true
+		e.AllowDowngrade = force
+		if version != "" {
+			e.Version = version
+		}
+		if e.Source == provision.SourceKeep {
+			e.Source = provision.SourceAuto
 		}
 	}
+}
+
+// upgraded records the version that was asked for (empty: the newest), and tells what became of the engine.
+func (x *machine) upgraded(ctx context.Context, before, version string) error {
+	if err := x.pinVersion(version); err != nil {
+		return err
+	}
 	if now := x.rec.Installed.Engine; now == before {
-		m.Note(ctx, "engine is "+now+" already")
+		x.m.Note(ctx, "engine is "+now+" already")
 	} else {
-		m.Note(ctx, fmt.Sprintf("engine upgraded from %s to %s", before, now))
+		x.m.Note(ctx, fmt.Sprintf("engine upgraded from %s to %s", before, now))
 	}
 	return nil
+}
+
+// pinVersion records the version that the machine is to have from now on; empty: it stays as it is.
+func (x *machine) pinVersion(version string) error {
+	if version == "" || x.rec.HostOptions.EngineOptions.Version == version {
+		return nil
+	}
+	x.rec.HostOptions.EngineOptions.Version = version
+	return x.put()
 }
