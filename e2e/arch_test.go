@@ -33,7 +33,9 @@ var layers = []struct {
 	{"drivers", nil},
 	{"drivers/cloudimage", []string{"drivers", "drivers/internal/lockfile"}},
 	{"drivers/...", []string{"drivers", "drivers/cloudimage", "drivers/internal/...", "drivers/drivertest"}},
-	{"cmd/internal/lifecycle", []string{"certs", "store", "swarmboot", "provision/...", "drivers", "drivers/cloudimage"}},
+	{"cmd/internal/managerkey", nil},
+	{"cmd/internal/swarmfile", nil},
+	{"cmd/internal/lifecycle", []string{"certs", "store", "swarmboot", "provision/...", "drivers", "drivers/cloudimage", "cmd/internal/managerkey", "cmd/internal/swarmfile"}},
 	{"cmd/internal/ui", []string{"cmd/internal/lifecycle"}},
 	{"cmd/internal/swarmview", []string{"cmd/internal/lifecycle"}},
 	{"cmd/internal/cli", []string{"cmd/internal/lifecycle", "cmd/internal/swarmview", "cmd/internal/ui", "drivers", "provision/ssh", "store"}},
@@ -56,6 +58,7 @@ var homes = []struct {
 	{"github.com/vmware/govmomi/...", []string{"drivers/vmwarevsphere", "e2e/sim/vspheresim"}},
 	{"github.com/gofrs/flock", []string{"store", "drivers/drivertest/fake", "drivers/internal/lockfile", "e2e/sim/..."}},
 	{"github.com/diskfs/go-diskfs/...", []string{"drivers/internal/seed", "e2e/sim/..."}},
+	{"filippo.io/age/...", []string{"cmd/internal/swarmfile"}},
 	{"github.com/ulikunitz/xz/...", []string{"drivers/cloudimage"}},
 	{"os/signal", []string{"cmd/...", "e2e/..."}},
 	{"log", []string{"certs", "e2e/..."}}, // certs quiets a logger of cfssl's with it

@@ -89,7 +89,8 @@ type (
 		Spec         struct{ ContainerSpec *struct{ Image string } }
 	}
 	initSpec struct {
-		CAConfig struct{ NodeCertExpiry time.Duration }
+		CAConfig         struct{ NodeCertExpiry time.Duration } // 0: as it is, or the engine's default
+		EncryptionConfig struct{ AutoLockManagers bool }        // taken as it is, unlike the rest
 	}
 	initRequest struct {
 		ListenAddr      string
@@ -100,6 +101,7 @@ type (
 		DataPathPort    int       `json:",omitempty"`
 		Availability    string    `json:",omitempty"`
 		Spec            *initSpec `json:",omitempty"`
+		ForceNewCluster bool      `json:",omitempty"`
 	}
 	joinRequest struct {
 		ListenAddr    string

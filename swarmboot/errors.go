@@ -14,6 +14,7 @@ var (
 	ErrNode      = errors.New("node does not answer")
 	ErrState     = errors.New("node cannot take part in a swarm as it is")
 	ErrDataPath  = errors.New("a swarm keeps the data path port that it was made with")
+	ErrHealthy   = errors.New("the swarm has its quorum, and its nodes take part in it")
 	ErrNoNode    = errors.New("the swarm has no such node")
 	ErrAmbiguous = errors.New("several nodes have this name")
 	ErrReady     = errors.New("the node is in service")

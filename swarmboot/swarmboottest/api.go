@@ -26,6 +26,7 @@ type initRequest struct {
 	Spec                                                  struct {
 		CAConfig struct{ NodeCertExpiry int64 }
 	}
+	ForceNewCluster bool
 }
 
 // errWaiting: the join has neither been done nor been refused yet.
@@ -195,7 +196,7 @@ func (e *Engine) info() any {
 		s["LocalNodeState"] = "pending"
 	}
 	switch {
-	case e.node != nil && e.state != "locked" && e.state != "error":
+	case e.node != nil && e.state != "locked" && e.state != "error" && e.state != "inactive":
 		s["NodeID"], s["NodeAddr"] = e.node.id, e.node.addr
 		var ms []map[string]string
 		for _, x := range e.cluster.managers() {

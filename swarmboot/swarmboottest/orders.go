@@ -14,11 +14,14 @@ func (e *Engine) init(body []byte) (any, error) {
 	if err := json.Unmarshal(body, &req); err != nil {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
-	if e.state != "inactive" {
+	if e.state != "inactive" && !req.ForceNewCluster {
 		return nil, errMember
 	}
 	if err := e.owns(req.AdvertiseAddr); err != nil {
 		return nil, err
+	}
+	if req.ForceNewCluster && e.node != nil {
+		return e.force(req)
 	}
 	if req.DataPathPort == 0 {
 		req.DataPathPort = 4789

@@ -142,7 +142,7 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 		if len(inv.path) > 1 && inv.path[0].Name == "image" {
 			return slices.DeleteFunc(a.imageNames(true), func(n string) bool { return n != last && slices.Contains(inv.args, n) })
 		}
-	case "status", "inspect", "graph", "ui", "rotate", "upgrade", "rotate-tokens", "rotate-ca", "unlock-key", "unlock":
+	case "status", "recover", "backup", "inspect", "graph", "ui", "rotate", "upgrade", "rotate-tokens", "rotate-ca", "unlock-key", "unlock":
 		if len(inv.path) > 1 {
 			return append(a.swarmNames(), a.machineNames()...)
 		}

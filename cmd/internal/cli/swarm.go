@@ -21,6 +21,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmJoinCommand(),
 			a.swarmLeaveCommand(),
 			a.swarmLsCommand(),
+			a.swarmRecoverCommand(),
 			a.swarmStatusCommand(),
 			a.swarmInspectCommand(),
 			a.swarmGraphCommand(),

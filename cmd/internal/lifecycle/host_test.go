@@ -59,6 +59,8 @@ type host struct {
 	seals   int            // how often what is its own was taken out
 	abrupt  bool           // the connection breaks before the next seal is answered
 	orders  bool           // orders to the engine are events
+	raftLog string         // what it tells of it
+	aside   bool           // the engine was started without what it knew of being in a swarm
 
 	nodeCert []byte // in the swarm, PEM
 }
@@ -322,6 +324,24 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 			kind = "ENCRYPTED "
 		}
 		fmt.Fprintf(x.Stdout, "-----BEGIN %sPRIVATE KEY-----\nkek-version: %x\n", kind, sha256.Sum256([]byte(h.engine.Needs())))
+		return 0, ""
+	case strings.Contains(script, "rl end "):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		fmt.Fprintf(x.Stdout, "%srl end here\n", h.raftLog)
+		return 0, ""
+	case strings.Contains(script, "$state.aside"):
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if !h.aside {
+			h.stop()
+			h.aside = true
+			h.engine.SetState("inactive", "")
+		}
+		if h.w.event("ssh "+h.name+" set aside") != nil {
+			return sshtest.Silent, ""
+		}
+		h.start()
 		return 0, ""
 	case strings.Contains(script, "pf clock"):
 		return h.preflight(script, x.Stdout), ""

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/cmd/internal/managerkey"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
 	"github.com/hostsmith/machine/provision"
@@ -97,10 +98,11 @@ func reasons() []row {
 		{is(provision.ErrOption), Reason{"ENGINE_OPTION", "An engine option is malformed or set twice.", "dockerd --help lists the flags; give them as --engine-opt flag=value.", ExitUsage}},
 		{is(provision.ErrEngineStart), Reason{"ENGINE_NOT_STARTED", "The engine does not start with its configuration.", "The engine's last lines name the option. Options are kept with the machine: machine rm NAME, then create it with the option mended.", ExitFailure}},
 		{is(ErrOperation), Reason{"SWARM_BUSY", "Long work on the swarm, such as an upgrade, was begun and has not ended.", "Go on with it by the command that the message names; machine swarm status tells how far it came.", ExitFailure}},
+		{is(swarmboot.ErrHealthy), Reason{"SWARM_HEALTHY", "The swarm needs no recovery.", "machine swarm status shows what it has.", ExitFailure}},
 		{is(swarmboot.ErrNetwork), Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp, or the swarm's own data path port, between them, or repeat with --no-preflight.", ExitFailure}},
 		{is(swarmboot.ErrForeign), Reason{"SWARM_FOREIGN", "The node belongs to another swarm.", "machine swarm leave NAME first; if that knows of no swarm: docker $(machine config NAME) swarm leave --force", ExitFailure}},
 		{is(swarmboot.ErrLocked), Reason{"SWARM_LOCKED", "The swarm is locked.", "machine swarm unlock NAME", ExitFailure}},
-		{is(swarmboot.ErrUnlockKey), Reason{"SWARM_UNLOCK_KEY", "The swarm has another unlock key.", "Use the key of the last machine swarm unlock-key --rotate, or the one before it for a manager that was down at that time. While a manager is not locked, machine swarm unlock-key hands the key out.", ExitFailure}},
+		{is(swarmboot.ErrUnlockKey, managerkey.ErrKey), Reason{"SWARM_UNLOCK_KEY", "The swarm has another unlock key.", "Use the key of the last machine swarm unlock-key --rotate, or the one before it for a manager that was down at that time. While a manager is not locked, machine swarm unlock-key hands the key out.", ExitFailure}},
 		{is(swarmboot.ErrNotLocking), Reason{"SWARM_NOT_LOCKING", "The managers of the swarm need no key.", "machine swarm autolock on NAME has them need one.", ExitFailure}},
 		{is(swarmboot.ErrRotation), Reason{"SWARM_ROTATION", "Nodes are still without a certificate of the swarm's new authority; the managers go on handing them out.", "Bring back the nodes that the message names, or take them out of the swarm, then machine swarm rotate-ca NAME again.", ExitFailure}},
 		{is(swarmboot.ErrNoManager), Reason{"SWARM_NO_MANAGER", "No manager of the swarm answers.", "machine ls, then machine start a manager.", ExitFailure}},

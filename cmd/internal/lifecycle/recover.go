@@ -1,0 +1,239 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+// RecoverRequest asks to bring a swarm back that has lost its quorum, or whose certificates have expired.
+type RecoverRequest struct {
+	Name      string // of the swarm or of a member; empty: the only swarm
+	Via       string // the manager to go on with; empty: the one with the newest log
+	UnlockKey string // of a swarm with autolock; secret
+	DryRun    bool
+
+	// Confirm is told the plan and what is lost, and tells whether to go on; nil: nobody is asked.
+	Confirm func(ctx context.Context, plan []Planned, lost []string) (bool, error)
+}
+
+// recovery is how far a recovery came. It is in the swarm's record.
+type recovery struct {
+	Plan   swarmboot.Recovery
+	Root   string          // folder of the engine of Plan.Via
+	Forced bool            // the swarm goes on with Plan.Via
+	Nodes  map[string]node // by machine name, as the swarm had them before
+	Done   []string        // machines that are back, or out
+}
+
+// node is what of a node of the swarm has to be the same when it comes back.
+type node struct {
+	ID           string
+	Availability string            `json:",omitempty"`
+	Labels       map[string]string `json:",omitempty"`
+}
+
+// recovering is one recovery at work.
+type recovering struct {
+	m        *Manager
+	req      RecoverRequest
+	op       *operation[recovery]
+	cluster  *store.Cluster
+	txn      clusterTxn
+	machines map[string]*machine // locked; without those that have no record
+	engines  map[string]swarmboot.Engine
+	planned  []swarmboot.Survivor
+}
+
+// SwarmRecover brings a swarm back. Without a quorum it goes on with what the manager with the newest log knows; managers that
+// do not answer are taken out, the others join again. A command that ended half-way is gone on with by the next one.
+func (m *Manager) SwarmRecover(ctx context.Context, req RecoverRequest) (planned []Planned, err error) {
+	c, err := m.findCluster(req.Name)
+	if err != nil {
+		return nil, err
+	}
+	r := &recovering{m: m, req: req, machines: map[string]*machine{}, engines: map[string]swarmboot.Engine{}}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.open(ctx, c); err != nil {
+		return nil, err
+	}
+	if r.cluster.Operation != nil && r.cluster.Operation.Kind != recoverOperation {
+		return nil, operationError(*r.cluster)
+	}
+	var first recovery
+	if err := m.Step(ctx, "ask the machines of swarm "+c.Name, func(ctx context.Context) error { return r.survey(ctx) }); err != nil {
+		return nil, err
+	}
+	resumed, err := r.resume(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if resumed == nil {
+		if first.Plan, err = swarmboot.PlanRecovery(r.cluster.ID, r.planned, req.Via, m.Now()); err != nil {
+			return nil, fmt.Errorf("recover swarm %q: %w", c.Name, err)
+		}
+		resumed = &first
+		i := slices.IndexFunc(r.planned, func(s swarmboot.Survivor) bool { return s.Node.Name == first.Plan.Via })
+		first.Root = r.planned[i].Seen.Root
+	}
+	if r.engines[resumed.Plan.Via] == nil {
+		return nil, fmt.Errorf("recover swarm %q: %w: %s, with which it goes on", c.Name, swarmboot.ErrNode, resumed.Plan.Via)
+	}
+	plan := plannedRecovery(resumed.Plan)
+	if req.DryRun {
+		return plan, nil
+	}
+	if resumed.Plan.Unlock && !resumed.Forced && req.UnlockKey == "" {
+		return nil, &swarmboot.HintError{Err: fmt.Errorf("recover swarm %q: %w, and a new cluster cannot be forced without its unlock key", c.Name, swarmboot.ErrLocked),
+			Advice: "give the unlock key by standard input: machine swarm recover --unlock-key - " + c.Name}
+	}
+	if req.Confirm != nil && resumed == &first {
+		yes, err := req.Confirm(ctx, plan, append(resumed.Plan.Lost(), resumed.Plan.Warnings...))
+		if err != nil || !yes {
+			return nil, err
+		}
+	}
+	if r.cluster.Operation != nil && resumed == &first { // begun, and nothing done: what is seen now counts
+		r.cluster.Operation = nil
+	}
+	if r.op, err = begin(m, r.txn, r.cluster, recoverOperation, "swarm recover "+c.Name, first); err != nil {
+		return nil, err
+	}
+	return nil, r.run(ctx)
+}
+
+// resume is how far a command before this one came; nil: nothing that counts.
+func (r *recovering) resume(ctx context.Context) (*recovery, error) {
+	if r.cluster.Operation == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	shadow := *r.cluster
+	op, err := begin(r.m, r.txn, &shadow, recoverOperation, "", recovery{})
+	if err != nil {
+		return nil, err
+	}
+	via := r.engines[op.State.Plan.Via]
+	under := op.State.Forced || op.State.Plan.Aside // its engine may be stopped, or know nothing of a swarm
+	if !under && (via == nil || !swarmboot.LeadsAlone(ctx, via)) {
+		return nil, nil //nolint:nilnil // the order was not given, or not followed
+	}
+	r.m.Note(ctx, "going on with the recovery begun "+r.cluster.Operation.Begun.Local().Format("2006-01-02 15:04"))
+	return &op.State, nil
+}
+
+// open takes the locks of the members, then that of the swarm, and opens the members' engines.
+func (r *recovering) open(ctx context.Context, c store.Cluster) error {
+	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
+		x, err := r.m.lock(ctx, name)
+		if errors.Is(err, store.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nameError(name, len(c.Members), err)
+		}
+		r.machines[name] = x
+	}
+	txn, cluster, err := r.m.lockCluster(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	r.txn, r.cluster = txn, &cluster
+	for name, x := range r.machines {
+		if eng, err := x.engine(ctx, nil); err == nil {
+			r.engines[name] = eng
+		} else {
+			r.m.Log.Warn("engine cannot be opened", "machine", name, "err", err)
+		}
+	}
+	return nil
+}
+
+func (r *recovering) close() error {
+	var errs []error
+	for _, e := range r.engines {
+		e.(*engine).close()
+	}
+	if r.txn != nil {
+		errs = append(errs, r.txn.Close())
+	}
+	for _, x := range r.machines {
+		errs = append(errs, x.close())
+	}
+	return errors.Join(errs...)
+}
+
+// survey asks the engines, and the hosts of managers for their logs.
+func (r *recovering) survey(ctx context.Context) error {
+	seen := inspectAll(ctx, r.engines)
+	names := slices.Sorted(maps.Keys(r.cluster.Members))
+	r.planned = make([]swarmboot.Survivor, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		s, err := r.survivor(name)
+		if err != nil {
+			return err
+		}
+		if e, ok := seen[name]; ok {
+			s.Seen = e
+		}
+		r.planned[i] = s
+		if s.Node.Role != swarmboot.Manager || !s.Seen.Reachable || len(s.Seen.Nodes) > 0 {
+			continue
+		}
+		wg.Go(func() {
+			log, err := r.readLog(ctx, name, s.Seen.Root)
+			if err != nil {
+				r.planned[i].LogErr = err.Error()
+			}
+			r.planned[i].Log = log
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// survivor is what is recorded of a member.
+func (r *recovering) survivor(name string) (swarmboot.Survivor, error) {
+	member := r.cluster.Members[name]
+	s := swarmboot.Survivor{NodeID: member.NodeID, Seen: swarmboot.Seen{Err: "is no machine of this store"}}
+	s.Node = swarmboot.Node{Name: name, Role: swarmboot.Role(member.Role)}
+	x := r.machines[name]
+	if x == nil {
+		return s, nil
+	}
+	o := x.rec.HostOptions.SwarmOptions
+	o.Labels, o.Availability = nil, "" // those that the swarm has count
+	n, err := r.m.node(joining{machine: x, role: s.Node.Role}, o)
+	s.Node, s.Seen.Err = n, "its engine cannot be reached"
+	return s, err
+}
+
+func (r *recovering) readLog(ctx context.Context, name, root string) (swarmboot.RaftLog, error) {
+	ctx, cancel := within(OnMachine(ctx, name), 0, time.Minute, "read the state of the Raft log")
+	defer cancel()
+	conn, err := ssh.Dial(ctx, r.machines[name].target())
+	if err != nil {
+		return swarmboot.RaftLog{}, err
+	}
+	defer conn.Close() //nolint:errcheck // it has told
+	return swarmboot.ReadRaftLog(ctx, conn, root)
+}
+
+func plannedRecovery(p swarmboot.Recovery) []Planned {
+	var out []Planned
+	for _, s := range p.Steps() {
+		if n := len(out); n == 0 || out[n-1].Machine != s.Machine {
+			out = append(out, Planned{Machine: s.Machine})
+		}
+		out[len(out)-1].Steps = append(out[len(out)-1].Steps, s.Text)
+	}
+	return out
+}

@@ -1,0 +1,271 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostsmith/machine/provision/ssh"
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+// run does what is left of the plan.
+func (r *recovering) run(ctx context.Context) error {
+	p := r.op.State.Plan
+	if err := r.force(OnMachine(ctx, p.Via)); err != nil {
+		return fmt.Errorf("recover swarm %q: %s: %w", r.cluster.Name, p.Via, err)
+	}
+	if err := r.remember(ctx); err != nil {
+		return fmt.Errorf("recover swarm %q: %w", r.cluster.Name, err)
+	}
+	for _, each := range []struct {
+		names []string
+		do    func(context.Context, string) error
+	}{
+		{p.Remove, r.remove}, {p.Await, r.await}, {p.Return, r.rejoin}, {p.Rejoin, r.rejoin},
+	} {
+		for _, name := range each.names {
+			if slices.Contains(r.op.State.Done, name) {
+				continue
+			}
+			if err := each.do(OnMachine(ctx, name), name); err != nil {
+				return fmt.Errorf("recover swarm %q: %s: %w", r.cluster.Name, name, err)
+			}
+			r.op.State.Done = append(r.op.State.Done, name)
+			if err := r.op.save(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.sweep(ctx); err != nil {
+		return fmt.Errorf("recover swarm %q: %w", r.cluster.Name, err)
+	}
+	r.advise(ctx)
+	return r.op.end()
+}
+
+// force makes the swarm go on with one manager.
+func (r *recovering) force(ctx context.Context) error {
+	p := &r.op.State.Plan
+	eng, x := r.engines[p.Via], r.machines[p.Via]
+	if !p.Force || r.op.State.Forced {
+		return nil
+	}
+	if p.Aside && !swarmboot.LeadsAlone(ctx, eng) {
+		if err := r.aside(ctx, x); err != nil {
+			return err
+		}
+	}
+	i := slices.IndexFunc(r.planned, func(s swarmboot.Survivor) bool { return s.Node.Name == p.Via })
+	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "wait for the new cluster")
+	defer cancel()
+	if err := swarmboot.ForceNewCluster(ctx, eng, r.planned[i].Node, r.cluster.DataPathPort, p.Unlock, r.m.Step); err != nil {
+		return err
+	}
+	if id := swarmboot.Inspect(ctx, eng).ClusterID; id != "" && r.cluster.ID != "" && id != r.cluster.ID {
+		return fmt.Errorf("%w: the engine made swarm %s and not %s: its folder has nothing of that", swarmboot.ErrForeign, id, r.cluster.ID)
+	}
+	r.op.State.Forced = true
+	return r.op.save()
+}
+
+// aside has the engine start without knowing that it is in a swarm; the swarm's data stay.
+func (r *recovering) aside(ctx context.Context, x *machine) error {
+	return r.m.Step(ctx, "start the engine with the swarm's data set aside", func(ctx context.Context) error {
+		conn, err := x.dial(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close() //nolint:errcheck // the script has ended
+		if r.op.State.Plan.Unlock {
+			if err := unlockKeyFile(ctx, conn, r.op.State.Root, r.req.UnlockKey); err != nil {
+				return err
+			}
+		}
+		if err := setAside(ctx, conn, r.op.State.Root); err != nil {
+			return err
+		}
+		return r.answers(ctx, x, r.engines[x.rec.Name])
+	})
+}
+
+// answers waits until an engine that was started answers.
+func (r *recovering) answers(ctx context.Context, x *machine, eng swarmboot.Engine) error {
+	ctx, cancel := x.within(ctx, r.m.Wait.Engine, engineGone, "wait for the engine")
+	defer cancel()
+	return poll(ctx, func(ctx context.Context) (bool, error) {
+		asking, cancel := within(ctx, 0, 5*time.Second, "ask the engine")
+		defer cancel()
+		return swarmboot.Inspect(asking, eng).Reachable, nil
+	})
+}
+
+// remember keeps labels and availabilities before the nodes that have them are removed.
+func (r *recovering) remember(ctx context.Context) error {
+	if r.op.State.Nodes != nil {
+		return nil
+	}
+	members, err := swarmboot.Members(ctx, r.engines[r.op.State.Plan.Via])
+	if err != nil {
+		return err
+	}
+	nodes := map[string]node{}
+	for name, member := range r.cluster.Members {
+		for _, n := range members {
+			if n.ID == member.NodeID {
+				nodes[name] = node{ID: n.ID, Availability: n.Availability, Labels: n.Labels}
+			}
+		}
+	}
+	r.op.State.Nodes = nodes
+	return r.op.save()
+}
+
+// remove takes a manager out that does not answer.
+func (r *recovering) remove(ctx context.Context, name string) error {
+	if id := r.op.State.Nodes[name].ID; id != "" {
+		if err := swarmboot.Remove(ctx, id, nil, r.engines[r.op.State.Plan.Via], 0, r.m.Step); err != nil {
+			return err
+		}
+	}
+	if x := r.machines[name]; x != nil {
+		x.rec.Swarm = store.Swarm{}
+		x.rec.HostOptions.SwarmOptions = SwarmOptions{}
+		if err := x.put(); err != nil {
+			return err
+		}
+		r.m.Note(ctx, "is out of the swarm. Should it run again, make it leave before anything else: machine ssh "+name+" sudo docker swarm leave --force")
+	}
+	delete(r.cluster.Members, name)
+	return nil // the record is written with what is done
+}
+
+// await waits for a worker that finds the manager by itself; one that does not in time joins again.
+func (r *recovering) await(ctx context.Context, name string) error {
+	x := r.machines[name]
+	waiting, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "wait for the worker to come back")
+	defer cancel()
+	err := r.m.Step(waiting, "wait for the node to be ready", func(ctx context.Context) error {
+		return swarmboot.WaitReady(ctx, r.engines[r.op.State.Plan.Via], r.op.State.Nodes[name].ID)
+	})
+	if err == nil || context.Cause(ctx) != nil {
+		return err
+	}
+	r.m.Note(ctx, "does not come back by itself: it joins again")
+	return r.rejoin(ctx, name)
+}
+
+// rejoin brings a machine back as a new node that is what the former one was. One that fell silent meanwhile is passed over.
+func (r *recovering) rejoin(ctx context.Context, name string) error {
+	x, eng, via := r.machines[name], r.engines[name], r.op.State.Plan.Via
+	role := swarmboot.Role(r.cluster.Members[name].Role)
+	seen := inspectAll(ctx, map[string]swarmboot.Engine{name: eng})[name]
+	if !seen.Reachable {
+		r.m.Note(ctx, "does not answer any more ("+seen.Err+"): machine swarm recover "+r.cluster.Name+" goes on with it once it does")
+		if role == swarmboot.Manager {
+			return r.remove(ctx, name)
+		}
+		return nil
+	}
+	before := r.op.State.Nodes[name]
+	members, err := swarmboot.Members(ctx, r.engines[via])
+	if err != nil {
+		return err
+	}
+	s, err := r.survivor(name)
+	if err != nil {
+		return err
+	}
+	n := s.Node
+	n.Labels, n.Availability = before.Labels, before.Availability
+	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
+	defer cancel()
+	if id := seen.NodeID; id != before.ID && seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool { return m.ID == id }) {
+		if err := swarmboot.WaitReady(ctx, r.engines[via], id); err != nil { // a command before this one had it join
+			return err
+		}
+		return r.reached(x, role, id)
+	}
+	action := swarmboot.Rejoin(n, via, before.ID)
+	for _, m := range members { // what a join that was killed may have left
+		if m.State == "down" && m.Hostname == seen.Hostname && m.Addr == n.Advertise && m.ID != before.ID && !r.recorded(m.ID) {
+			action.Replaces = append(action.Replaces, m.ID)
+		}
+	}
+	res, err := swarmboot.Apply(ctx, []swarmboot.Action{action}, r.engines, nil, r.m.Step)
+	if id := res.NodeIDs[name]; id != "" {
+		err = errors.Join(err, r.reached(x, role, id))
+	}
+	return err
+}
+
+func (r *recovering) recorded(id string) bool {
+	for _, m := range r.cluster.Members {
+		if m.NodeID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// reached records a machine's new id.
+func (r *recovering) reached(x *machine, role swarmboot.Role, id string) error {
+	x.rec.Swarm = store.Swarm{Name: r.cluster.Name, Role: string(role), NodeID: id}
+	if err := x.put(); err != nil {
+		return err
+	}
+	r.cluster.Members[x.rec.Name] = store.Member{Role: string(role), NodeID: id}
+	return r.txn.Put(*r.cluster)
+}
+
+// sweep removes former managers of which no machine is recorded: they are in the list of nodes and nowhere else.
+func (r *recovering) sweep(ctx context.Context) error {
+	if !r.op.State.Plan.Force {
+		return nil
+	}
+	via := r.engines[r.op.State.Plan.Via]
+	members, err := swarmboot.Members(ctx, via)
+	if err != nil {
+		return err
+	}
+	for _, n := range members {
+		if n.Role != swarmboot.Manager || n.Reachability != "" || r.recorded(n.ID) {
+			continue
+		}
+		r.m.Note(ctx, "former manager "+n.Hostname+" is no machine of this store: it is removed from the list of nodes")
+		if err := swarmboot.Remove(ctx, n.ID, nil, via, 0, r.m.Step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advise says what is left to do by a person.
+func (r *recovering) advise(ctx context.Context) {
+	managers := 0
+	for _, m := range r.cluster.Members {
+		if m.Role == string(swarmboot.Manager) {
+			managers++
+		}
+	}
+	if before := r.op.State.Plan.Managers; managers < before || managers%2 == 0 {
+		workers := slices.DeleteFunc(slices.Sorted(maps.Keys(r.cluster.Members)), func(n string) bool {
+			return r.cluster.Members[n].Role == string(swarmboot.Manager)
+		})
+		text := fmt.Sprintf("%d managers now, %d before: more by machine create --swarm-master --swarm-name %s ... NAME", managers, before, r.cluster.Name)
+		if len(workers) > 0 {
+			text += ", or promote a worker: " + strings.Join(workers, ", ")
+		}
+		r.m.Note(ctx, text)
+	}
+}
+
+// runRoot runs a script as root on a host; words are its positional parameters.
+func runRoot(ctx context.Context, conn *ssh.Client, script string, words ...string) error {
+	return conn.Run(ctx, rootShell, strings.NewReader(rootScript(script, words...)), nil)
+}

@@ -1,0 +1,70 @@
+package swarmboot
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+)
+
+// ForceNewCluster makes a swarm of one manager of what a manager knows of its swarm, and waits until it leads. The engine
+// is told the addresses, the data path port and whether autolock is on again, because it takes none of them over. It is not
+// begun when the manager leads already.
+func ForceNewCluster(ctx context.Context, e Engine, n Node, dataPathPort int, autolock bool, step StepFunc) error {
+	if err := checkAdvertise(n); err != nil {
+		return err
+	}
+	return stepped(ctx, step, "make a new cluster of what "+n.Name+" knows", func(ctx context.Context) error {
+		if alone(Inspect(ctx, e)) {
+			return nil
+		}
+		req := initRequest{
+			ListenAddr:      listenAddr(n),
+			AdvertiseAddr:   n.Advertise,
+			DataPathAddr:    n.DataPath,
+			DataPathPort:    dataPathPort,
+			ForceNewCluster: true,
+		}
+		if autolock {
+			req.Spec = &initSpec{}
+			req.Spec.EncryptionConfig.AutoLockManagers = true
+		}
+		err := call(ctx, e, http.MethodPost, "/swarm/init", req, nil)
+		if status(err) != 0 && !inBackground(err) {
+			return fmt.Errorf("force new cluster: %w", addressHint(err))
+		}
+		err = poll(ctx, func(ctx context.Context) (bool, error) { // also when the answer got lost
+			i, err := info(ctx, e)
+			if err != nil {
+				return false, err
+			}
+			if s := i.Swarm.LocalNodeState; s == "error" || s == "locked" {
+				return false, &apiError{status: http.StatusConflict, message: redact(orElse(i.Swarm.Error, "the engine is "+s))}
+			}
+			return alone(Inspect(ctx, e)), nil
+		})
+		if err != nil {
+			return fmt.Errorf("wait for the new cluster: %w", err)
+		}
+		return nil
+	})
+}
+
+// alone reports whether a manager leads and is the only one that votes.
+func alone(s Seen) bool { return s.manages() && CountQuorum(s.Nodes).Managers == 1 }
+
+// LeadsAlone reports whether an engine leads its swarm as the only manager that votes.
+func LeadsAlone(ctx context.Context, e Engine) bool { return alone(Inspect(ctx, e)) }
+
+// Rejoin is the action that brings a node back with another id, at which its engine first leaves what it was in. former is
+// the id that it had.
+func Rejoin(n Node, via, former string) Action {
+	kind := kindJoinWorker
+	if n.Role == Manager {
+		kind = kindJoinManager
+	}
+	a := Action{Kind: kind, Node: n, Via: []string{via}, Reset: true}
+	if former != "" {
+		a.Replaces = []string{former}
+	}
+	return a
+}

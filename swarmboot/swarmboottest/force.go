@@ -1,0 +1,52 @@
+package swarmboottest
+
+import (
+	"maps"
+	"net"
+	"slices"
+	"time"
+)
+
+// force makes a swarm of one manager of what the engine knows: its workers follow it, the other managers stay behind in
+// the former one, without a leader. An engine in the state inactive that has a node is one that was started without
+// being told that it is in a swarm, and finds its data.
+func (e *Engine) force(req initRequest) (any, error) {
+	if e.state != "inactive" && !e.control() {
+		return nil, errNotManager
+	}
+	old, now := e.cluster, time.Now()
+	c := &cluster{id: old.id, version: old.version + 1, tokens: old.tokens, spec: old.spec, pool: old.pool, subnet: old.subnet,
+		dataPath: old.dataPath, services: maps.Clone(old.services)}
+	copies := map[*node]*node{}
+	for _, x := range old.nodes {
+		y := *x
+		copies[x] = &y
+		c.nodes = append(c.nodes, &y)
+		switch {
+		case x == e.node:
+			y.member, y.role, y.addr, y.managerAddr = true, "manager", host(req.AdvertiseAddr), withPort(req.AdvertiseAddr)
+		case x.role == "manager":
+			y.member, y.memberAt, y.roleAt = false, now, now.AddDate(9, 0, 0)
+			continue
+		}
+		if x.engine.node == x {
+			x.engine.node, x.engine.cluster = &y, c
+		}
+	}
+	for _, t := range old.tasks {
+		u := *t
+		u.node = copies[t.node]
+		c.tasks = append(c.tasks, &u)
+	}
+	c.tasks = slices.DeleteFunc(c.tasks, func(t *task) bool { return t.node == nil })
+	e.net.clusters = append(e.net.clusters, c)
+	e.state, e.problem = "active", ""
+	return e.node.id, nil
+}
+
+func withPort(addr string) string {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		return addr
+	}
+	return net.JoinHostPort(addr, "2377")
+}
