@@ -18,6 +18,7 @@ var (
 	ErrNoNode    = errors.New("the swarm has no such node")
 	ErrAmbiguous = errors.New("several nodes have this name")
 	ErrReady     = errors.New("the node is in service")
+	ErrNoService = errors.New("the swarm has no such service or task")
 	ErrTasks     = errors.New("tasks have not ended")
 	ErrReplicas  = errors.New("services lack tasks")
 

@@ -156,6 +156,10 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 			return nil
 		}
 		return append(a.swarmNames(), a.machineNames()...)
+	case "logs":
+		return nil // only the swarm knows them
+	case "prune":
+		return append(a.swarmNames(), a.machineNames()...)
 	case "rm-node":
 		return a.machineNames()
 	case "exec":

@@ -41,6 +41,8 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmUnlockCommand(),
 			a.swarmExecCommand(),
 			a.swarmUpgradeCommand(),
+			a.swarmPruneCommand(),
+			a.swarmLogsCommand(),
 		},
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -81,11 +80,7 @@ func (e *engine) Do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("%s %s of %s: %w", method, path, e.name, err)
 	}
 	if resp.StatusCode >= 400 {
-		var msg struct{ Message string }
-		if json.Unmarshal(data, &msg) != nil || msg.Message == "" {
-			msg.Message = strings.TrimSpace(string(data[:min(len(data), 512)]))
-		}
-		return &APIError{Status: resp.StatusCode, Text: msg.Message, Request: method + " " + path + " of " + e.name}
+		return e.refusal(resp.StatusCode, method, path, data)
 	}
 	if out == nil || len(data) == 0 {
 		return nil

@@ -257,7 +257,7 @@ func (r *rank) change(ctx context.Context, x *machine, c swarmboot.Change, req N
 	}
 	defer manager.close()
 	var self swarmboot.Engine // a nil interface, not a nil pointer
-	if c.Verb == swarmboot.VerbPromote || c.Verb == swarmboot.VerbDemote {
+	if (c.Verb == swarmboot.VerbPromote || c.Verb == swarmboot.VerbDemote) && c.Was.State != "down" {
 		eng, err := x.engine(ctx, nil)
 		if err != nil {
 			return err

@@ -114,6 +114,7 @@ func reasons() []row {
 		{is(swarmboot.ErrQuorum), Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; --force goes on all the same.", ExitFailure}},
 		{is(swarmboot.ErrNoNode), Reason{"SWARM_NODE_UNKNOWN", "The swarm does not list the node.", "machine swarm status tells what it lists, by machine, hostname and id.", ExitFailure}},
 		{is(swarmboot.ErrAmbiguous), Reason{"SWARM_NODE_AMBIGUOUS", "Several nodes of the swarm have the same name.", "Name the node by its id, which the message lists.", ExitFailure}},
+		{is(swarmboot.ErrNoService), Reason{"SWARM_SERVICE_UNKNOWN", "The swarm has no service or task of this name or id.", "docker service ls tells the services, docker service ps SERVICE the tasks.", ExitFailure}},
 		{is(swarmboot.ErrReady), Reason{"SWARM_NODE_READY", "The node is in service, and would not know that it is removed.", "machine swarm leave NAME takes a machine out in good order; swarm rm-node --force removes a node all the same.", ExitFailure}},
 		{is(swarmboot.ErrDataPath), Reason{"SWARM_DATA_PATH_PORT", "The swarm was made with another port for the traffic between containers, and keeps it.", "Leave --swarm-data-path-port out; only a new swarm can have another.", ExitUsage}},
 		{is(swarmboot.ErrAddress), Reason{"SWARM_ADDRESS", "The address that other nodes reach the node at is not known.", "Name it with --swarm-advertise-addr ADDRESS.", ExitFailure}},

@@ -172,8 +172,8 @@ func (s *striking) strike(ctx context.Context, c swarmboot.Change) error {
 		return err
 	}
 	defer manager.close()
-	var self swarmboot.Engine // a nil interface, not a nil pointer
-	if x != nil {
+	var self swarmboot.Engine              // a nil interface, not a nil pointer
+	if x != nil && c.Was.State != "down" { // its engine would only be waited for
 		if eng, err := x.engine(ctx, nil); err == nil {
 			defer eng.close()
 			if inspectAll(ctx, map[string]swarmboot.Engine{c.Name: eng})[c.Name].Reachable {
