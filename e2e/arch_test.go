@@ -33,12 +33,13 @@ var layers = []struct {
 	{"drivers", nil},
 	{"drivers/cloudimage", []string{"drivers", "drivers/internal/lockfile"}},
 	{"drivers/...", []string{"drivers", "drivers/cloudimage", "drivers/internal/...", "drivers/drivertest"}},
+	{"cmd/internal/cluster", []string{"drivers"}},
 	{"cmd/internal/managerkey", nil},
 	{"cmd/internal/swarmfile", nil},
-	{"cmd/internal/lifecycle", []string{"certs", "store", "swarmboot", "provision/...", "drivers", "drivers/cloudimage", "cmd/internal/managerkey", "cmd/internal/swarmfile"}},
+	{"cmd/internal/lifecycle", []string{"cmd/internal/cluster", "certs", "store", "swarmboot", "provision/...", "drivers", "drivers/cloudimage", "cmd/internal/managerkey", "cmd/internal/swarmfile"}},
 	{"cmd/internal/ui", []string{"cmd/internal/lifecycle"}},
 	{"cmd/internal/swarmview", []string{"cmd/internal/lifecycle"}},
-	{"cmd/internal/cli", []string{"cmd/internal/lifecycle", "cmd/internal/swarmview", "cmd/internal/ui", "drivers", "provision/ssh", "store"}},
+	{"cmd/internal/cli", []string{"cmd/internal/cluster", "cmd/internal/lifecycle", "cmd/internal/swarmview", "cmd/internal/ui", "drivers", "provision/ssh", "store"}},
 	{"cmd/machine", []string{"cmd/internal/...", "drivers/all"}},
 	{"e2e/sim/...", []string{"e2e/sim/..."}},
 	{"e2e/...", nil},
@@ -50,6 +51,8 @@ var homes = []struct {
 	in  []string
 }{
 	{"github.com/cloudflare/cfssl/...", []string{"certs"}},
+	{"go.yaml.in/yaml/...", []string{"cmd/internal/cluster"}},
+	{"github.com/santhosh-tekuri/jsonschema/...", nil}, // tests only
 	{"github.com/urfave/cli/...", []string{"cmd/internal/cli"}},
 	{"golang.org/x/crypto/ssh/...", []string{"provision/ssh/..."}},
 	{"github.com/moby/moby/...", []string{"drivers/docker"}},
