@@ -28,6 +28,9 @@ func satisfies(installed, want string) bool {
 	return installed == want || strings.HasPrefix(upstream(installed)+".", upstream(want)+".")
 }
 
+// Satisfies tells whether an engine's version is what is asked for, exactly or by prefix.
+func Satisfies(installed, want string) bool { return satisfies(installed, want) }
+
 // exact tells whether a wanted version names one release.
 func exact(want string) bool { return strings.Count(upstream(want), ".") >= 2 }
 

@@ -24,6 +24,14 @@ type Cluster struct {
 
 	Upgrade   json.RawMessage `json:",omitempty"` // what drained nodes get back: their former availability
 	Operation *Operation      `json:",omitempty"` // work on the whole swarm that is under way, or was left half done
+
+	Stacks map[string]Stack `json:",omitempty"` // that were deployed for a cluster file, by name
+}
+
+// Stack is a stack that was deployed for a cluster file.
+type Stack struct {
+	Project string
+	Digest  string // of what it was deployed of; never what that is, which may hold secrets
 }
 
 // Operation is how far a long piece of work on a swarm has come. It never holds a secret.

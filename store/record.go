@@ -47,6 +47,15 @@ type Record struct {
 	NoStoredSecrets bool `json:",omitempty"` // the secrets of the driver's options are the user's to give
 
 	Bake *Bake `json:",omitempty"` // it is made for an image of its disk; nil: to be used
+
+	Project Project `json:",omitzero"` // the cluster file that the machine belongs to; zero: none
+}
+
+// Project is a machine's place in a cluster file.
+type Project struct {
+	Name  string // of the project
+	Group string
+	Refit bool `json:",omitempty"` // the options of its engine were changed here and not yet on the host
 }
 
 // Bake is what becomes of a machine that is made for an image of its disk.

@@ -90,7 +90,7 @@ func (m *Manager) Create(ctx context.Context, req CreateRequest) ([]Created, err
 	}
 	all := func(fn func(ctx context.Context, name string, x *making) error) {
 		called := make([]bool, len(works))
-		_ = m.each(ctx, s.names, func(ctx context.Context, name string) error {
+		_ = eachLimit(ctx, s.names, cmp.Or(max(req.limit, 0), m.limit()), func(ctx context.Context, name string) error {
 			i := index[name]
 			called[i] = true
 			if errs[i] == nil {
@@ -169,6 +169,7 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 		UserData:      s.userData,
 
 		NoStoredSecrets: s.req.NoStoreSecrets,
+		Project:         s.req.project,
 	}
 	if s.req.bake != "" {
 		x.rec.Bake = &store.Bake{Image: s.req.bake}

@@ -15,5 +15,7 @@ var (
 	ErrNoSwarm    = errors.New("no such swarm")
 	ErrOperation  = errors.New("other work on the swarm has not ended")
 	ErrNoImage    = errors.New("the cache has no such image")
+	ErrHeld       = errors.New("not as the cluster file says")
+	ErrDeclined   = errors.New("nothing was done")
 	ErrImageUsed  = errors.New("disks of machines are based on it")
 )

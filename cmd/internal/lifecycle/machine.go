@@ -151,11 +151,15 @@ func (e *MachineError) Unwrap() error { return e.Err }
 // each calls fn for each name, some at once. One failure does not stop the others; the
 // errors are joined in the order of names, each with its name if there are several.
 func (m *Manager) each(ctx context.Context, names []string, fn func(ctx context.Context, name string) error) error {
-	limit := m.Limit
-	if limit <= 0 {
-		limit = 16
+	return eachLimit(ctx, names, m.limit(), fn)
+}
+
+// limit is how many machines are worked on at once.
+func (m *Manager) limit() int {
+	if m.Limit <= 0 {
+		return 16
 	}
-	return eachLimit(ctx, names, limit, fn)
+	return m.Limit
 }
 
 func eachLimit(ctx context.Context, names []string, limit int, fn func(ctx context.Context, name string) error) error {

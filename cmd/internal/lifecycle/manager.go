@@ -74,7 +74,11 @@ type CreateRequest struct {
 	NoPreflight     bool // skip the network probe before a swarm join
 	RotateTokens    bool // replace the swarm's join tokens after the machines have joined
 
-	bake string // the image that the machine is made for; empty: it is to be used
+	bake    string        // the image that the machine is made for; empty: it is to be used
+	project store.Project // the cluster file that asks for the machines; zero: none
+	limit   int           // machines made at once; 0: Manager.Limit
+
+	dataPathPort int // of the swarm that the machines join later; 0: not known
 }
 
 // Created is what became of one machine of a CreateRequest.

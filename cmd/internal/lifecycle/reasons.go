@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/cmd/internal/cluster"
 	"github.com/hostsmith/machine/cmd/internal/managerkey"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
@@ -97,6 +98,9 @@ func reasons() []row {
 		{is(provision.ErrConfig), Reason{"DAEMON_JSON_CONFLICT", "The host's /etc/docker/daemon.json cannot be merged.", "Mend the file on the host and run the same command again.", ExitFailure}},
 		{is(provision.ErrOption), Reason{"ENGINE_OPTION", "An engine option is malformed or set twice.", "dockerd --help lists the flags; give them as --engine-opt flag=value.", ExitUsage}},
 		{is(provision.ErrEngineStart), Reason{"ENGINE_NOT_STARTED", "The engine does not start with its configuration.", "The engine's last lines name the option. Options are kept with the machine: machine rm NAME, then create it with the option mended.", ExitFailure}},
+		{is(ErrHeld), Reason{"CLUSTER_HELD", "Some machines can only be made what the cluster file says by replacing them, which was not asked for. All else was done.", "Look at the plan, then machine up --allow-replace; or change the file back.", ExitFailure}},
+		{is(ErrDeclined), Reason{"NOT_CONFIRMED", "The plan was not agreed to, or there was nobody to ask.", "Answer y when asked, or give -y.", ExitFailure}},
+		{is(cluster.ErrOwned), Reason{"CLUSTER_OWNED", "A machine that the cluster file names belongs to another project or swarm.", "Give it another name in the file, or let it leave the other one first: machine rm NAME, or machine swarm leave NAME.", ExitFailure}},
 		{is(ErrOperation), Reason{"SWARM_BUSY", "Long work on the swarm, such as an upgrade, was begun and has not ended.", "Go on with it by the command that the message names; machine swarm status tells how far it came.", ExitFailure}},
 		{is(swarmboot.ErrHealthy), Reason{"SWARM_HEALTHY", "The swarm needs no recovery.", "machine swarm status shows what it has.", ExitFailure}},
 		{is(swarmboot.ErrNetwork), Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp, or the swarm's own data path port, between them, or repeat with --no-preflight.", ExitFailure}},
@@ -129,6 +133,7 @@ func reasons() []row {
 		{is(ErrAlready), Reason{"ALREADY_SO", "The machine is already as asked for.", "Nothing need be done.", ExitFailure}},
 		{is(ErrNotRunning), Reason{"NOT_RUNNING", "The machine is not running.", "machine start NAME", ExitFailure}},
 		{is(ErrNoActive), Reason{"NO_ACTIVE_HOST", "DOCKER_HOST points at no running machine of this store.", "eval $(machine env NAME)", ExitFailure}},
+		{is(cluster.ErrFile), Reason{"CLUSTER_FILE", "The cluster file cannot be understood, or asks for what does not go together.", "Mend the file at the line and column that the message names; machine up --schema prints what may stand in it.", ExitUsage}},
 		{is(ErrUsage), Reason{"USAGE", "The request cannot be understood.", "machine COMMAND --help", ExitUsage}},
 		{is(context.DeadlineExceeded), Reason{"TIMED_OUT", "A phase did not end in its time.", "Run the same command again to continue.", ExitFailure}},
 		{is(os.ErrPermission), Reason{"PERMISSION", "A file of this computer cannot be used.", "Check the owner and the mode of the file that the message names.", ExitFailure}},

@@ -69,6 +69,7 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 	if s.dataPathPort, err = m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
 		return nil, err
 	}
+	s.dataPathPort = cmp.Or(s.dataPathPort, req.dataPathPort)
 	return s, nil
 }
 
