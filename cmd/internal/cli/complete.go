@@ -110,6 +110,8 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return []string{"active", "drain"}
 	case "swarm":
 		return append(a.swarmNames(), a.machineNames()...)
+	case "project":
+		return a.projectNames()
 	case "swarm-name", "name":
 		return a.swarmNames()
 	}
@@ -130,8 +132,10 @@ func (a *app) driverNames(prefix string) []string {
 // argsOf are the words that may stand next.
 func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 	switch cmd.Name {
-	case "create", "bake", "ls", "active", "gc", "docs", "__complete":
+	case "create", "bake", "up", "down", "ls", "active", "gc", "docs", "__complete":
 		return nil
+	case "describe":
+		return append(a.swarmNames(), a.machineNames()...)
 	case "help":
 		return commandNames(a.commands("-"))
 	case "completion":
@@ -186,6 +190,18 @@ func (a *app) machineNames() []string {
 	names, err := store.Open(a.globals.root).Names()
 	if err != nil {
 		return nil
+	}
+	return names
+}
+
+// projectNames are those of cluster files that machines of the store belong to.
+func (a *app) projectNames() []string {
+	s := store.Open(a.globals.root)
+	var names []string
+	for _, name := range a.machineNames() {
+		if rec, err := s.Get(name); err == nil && rec.Project.Name != "" && !slices.Contains(names, rec.Project.Name) {
+			names = append(names, rec.Project.Name)
+		}
 	}
 	return names
 }

@@ -80,6 +80,9 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 		}
 		code = c
 	}
+	if code == lifecycle.ExitUsage && a.checking() {
+		return lifecycle.ExitFailure
+	}
 	return code
 }
 
