@@ -227,67 +227,6 @@ func TestSwarmOfExistingMachines(t *testing.T) {
 	}
 }
 
-// trixie offers Debian 13's Engine beside Debian 12's, and of Debian 13 nothing else.
-const trixie = `set -e
-echo "deb http://deb.debian.org/debian trixie main" >/etc/apt/sources.list.d/trixie.list
-printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n\nPackage: docker.io\nPin: release n=trixie\nPin-Priority: 990\n' >/etc/apt/preferences.d/trixie`
-
-// TestUpgrade brings a swarm from Debian 12's Engine to Debian 13's while a client
-// asks its service without pause.
-func TestUpgrade(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t)
-	m, workers := f.name("m1"), f.names("w1", "w2")
-	all := append([]string{m}, workers...)
-	f.ok("create", "-d", "docker", "--swarm-master", m)
-	f.ok(append([]string{"create", "-d", "docker", "--swarm"}, workers...)...)
-	env := f.dockerEnv("--swarm", m)
-	f.loadHello(all...)
-	f.deployHello(env)
-	f.answersEverywhere(all...)
-	for _, name := range all {
-		if got := f.ok("version", name); !strings.HasPrefix(got, "20.10.") {
-			t.Fatalf("%s starts with Engine %s, want Debian 12's", name, got)
-		}
-	}
-	ips := make([]string, len(all))
-	for i, name := range all {
-		f.ok("ssh", name, "sudo sh -c '"+strings.ReplaceAll(trixie, "'", `'\''`)+"'")
-		ips[i] = f.ok("ip", name)
-	}
-
-	stop := watch(served(ips))
-	f.ok(append([]string{"upgrade"}, all...)...)
-	checkWatch(t, "service during the upgrade", stop)
-
-	for _, name := range all {
-		if got := f.ok("version", name); !strings.HasPrefix(got, "26.") {
-			t.Errorf("%s has Engine %s, want Debian 13's", name, got)
-		}
-	}
-	eventually(t, 30*time.Second, func() error { // workers find the manager again, which was the last to restart
-		nodes := f.nodes(env)
-		for _, n := range nodes {
-			if !strings.Contains(n, " Ready Active") {
-				return fmt.Errorf("after the upgrade: %q, want Ready Active", n)
-			}
-		}
-		if len(nodes) != len(all) {
-			return fmt.Errorf("got %d nodes, want %d", len(nodes), len(all))
-		}
-		return nil
-	})
-	f.answersEverywhere(all...)
-	started := f.ok("ssh", m, "systemctl show -p ExecMainStartTimestampMonotonic docker.service")
-	f.ok(append([]string{"upgrade"}, all...)...)
-	if got := f.ok("ssh", m, "systemctl show -p ExecMainStartTimestampMonotonic docker.service"); got != started {
-		t.Error("A second upgrade restarted an Engine that was new already")
-	}
-	if r := f.fails(1, "upgrade", "--engine-version", "20.10", workers[0]); !strings.Contains(r.stderr, "downgrade") {
-		t.Errorf("A downgrade: %s", r)
-	}
-}
-
 // TestAdopt takes over a host that runs Docker for somebody already.
 func TestAdopt(t *testing.T) {
 	t.Parallel()

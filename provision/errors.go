@@ -130,7 +130,7 @@ func sentinelOf(code int, output string) error {
 	return nil
 }
 
-var diskFull = regexp.MustCompile(`(?i)no space left on device|not enough (free )?(disk )?space|disk quota exceeded|needs \d+ ?[KMG]i?B (more space )?on the .* filesystem`)
+var diskFull = regexp.MustCompile(`(?i)no space left on device|(not|n't have) enough (free )?(disk )?space|disk quota exceeded|needs \d+ ?[KMG]i?B (more space )?on the .* filesystem`)
 
 var (
 	lockedOutput      = regexp.MustCompile(`Could not get lock|Waiting for cache lock|database is locked|unable to lock database|System management is locked`)
