@@ -150,7 +150,7 @@ func (h *holding) drain(ctx context.Context, x *machine, eng *engine) error {
 		return nil
 	}
 	if former == "" {
-		if err := h.remember(ctx, x, eng); err != nil {
+		if err := h.remember(ctx, x, eng, members); err != nil {
 			return err
 		}
 		if err := h.owe(x.rec.Name, now); err != nil {
@@ -173,7 +173,7 @@ func (h *holding) drain(ctx context.Context, x *machine, eng *engine) error {
 
 // remember notes what runs of services: so many tasks are waited for from now on. Services of one task are named, because
 // they are away while it moves.
-func (h *holding) remember(ctx context.Context, x *machine, eng *engine) error {
+func (h *holding) remember(ctx context.Context, x *machine, eng *engine, members []swarmboot.Member) error {
 	services, err := swarmboot.Workloads(ctx, eng)
 	if err != nil {
 		return err
@@ -186,6 +186,13 @@ func (h *holding) remember(ctx context.Context, x *machine, eng *engine) error {
 	}
 	if h.remembered != nil {
 		return h.remembered()
+	}
+	movable, bound := swarmboot.Crowded(services, members, x.rec.Swarm.NodeID)
+	for _, s := range movable {
+		bound = append(bound, s.Name+" (machine swarm upgrade would move its tasks one by one)")
+	}
+	if len(bound) > 0 {
+		h.m.Note(ctx, "services that have all their tasks here are away while they move: "+strings.Join(bound, ", "))
 	}
 	return nil
 }

@@ -314,3 +314,23 @@ func otherWork(t *testing.T, m *Manager) error {
 	_, err = begin(m, txn, &cluster, recoverOperation, "swarm recover m1", "")
 	return err
 }
+
+// TestUpgradeOfOneNode names what is away while its tasks move: by itself it spreads nothing.
+func TestUpgradeOfOneNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "w1", "w2")
+	w.swarm([]string{"m1"}, []string{"w1", "w2"})
+	w.newer("w1")
+	e := w.hosts["m1"].engine
+	e.AddService("web", swarmboottest.ServiceOptions{Replicas: 2, On: w.hosts["w1"].engine})
+	e.AddService("db", swarmboottest.ServiceOptions{Replicas: 1, On: w.hosts["w1"].engine})
+	if err := w.manager().Upgrade(t.Context(), UpgradeRequest{Names: []string{"w1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !w.noted("away while they move: web (machine swarm upgrade would") || !w.noted("services of one task are away while it moves: db") {
+		t.Errorf("notes %q", w.notes.text)
+	}
+	if got := e.Tasks("web"); got["w1"] > 0 || got["m1"]+got["w2"] != 2 {
+		t.Errorf("web runs on %v", got)
+	}
+}

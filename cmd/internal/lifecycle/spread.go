@@ -32,7 +32,7 @@ func (r *rolling) spread(ctx context.Context, x *machine, eng *engine) error {
 		return nil
 	}
 	if r.owed(x.rec.Name) == "" {
-		if err := r.remember(ctx, x, eng); err != nil {
+		if err := r.remember(ctx, x, eng, members); err != nil {
 			return err
 		}
 		if err := r.owe(x.rec.Name, members[i].Availability); err != nil {

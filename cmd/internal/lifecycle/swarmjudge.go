@@ -275,9 +275,13 @@ func (j *judgement) unfinished() {
 	}
 	for _, n := range j.v.Nodes {
 		_, ours := drained[n.Machine]
+		goOn := "machine upgrade " + n.Machine
+		if op := j.Cluster.Operation; op != nil && op.Kind == upgradeOperation {
+			goOn = "machine " + op.Resume
+		}
 		switch {
 		case ours && n.Machine != "":
-			j.find(SeverityWarning, drainedByUs, n.Machine, "machine upgrade "+n.Machine, "drained by an upgrade that did not end")
+			j.find(SeverityWarning, drainedByUs, n.Machine, goOn, "drained by an upgrade that did not end")
 		case n.Availability != "" && n.Availability != "active" && n.State == "ready":
 			word := map[string]string{"drain": "drained", "pause": "paused"}[n.Availability]
 			j.find(SeverityNote, notActive, n.Name(), "machine swarm activate "+n.Name(), "%s: takes no new tasks", word)
