@@ -22,6 +22,8 @@ var (
 	ErrTasks     = errors.New("tasks have not ended")
 	ErrReplicas  = errors.New("services lack tasks")
 
+	ErrClock      = errors.New("the clocks of the hosts are too far apart")
+	ErrEngine     = errors.New("the engine does not fit a swarm")
 	ErrRotation   = errors.New("the rotation of the swarm's authority has not ended")
 	ErrUnlockKey  = errors.New("the swarm has another unlock key")
 	ErrNotLocking = errors.New("the swarm does not lock its managers")

@@ -54,9 +54,15 @@ func (p probing) judge(reports []report) []Finding {
 		if f, ok := p.judgeAddress(i, reports); ok {
 			fs = append(fs, f)
 		}
+		if hosts[i].Joining && reports[i].ipvs == "no" {
+			fs = append(fs, Finding{From: hosts[i].Name, Subject: "ipvs", Verdict: verdictDoubtful, Detail: noIPVS})
+		}
 	}
 	return append(fs, judgeClocks(hosts, reports)...)
 }
+
+const noIPVS = "the kernel has no IPVS, so that ports published through the ingress network and services' virtual addresses do not work; " +
+	"use a kernel with the module ip_vs, or give services --endpoint-mode dnsrr and --publish mode=host"
 
 // judgeAddress tells whether a joining host has the address that was chosen for it. One that it does not have may be
 // that of a NAT that leads to it: then peers get answers there.

@@ -26,7 +26,7 @@ type Host struct {
 type Finding struct {
 	From, To string // machine names
 	Subject  string // "2377/tcp", "7946/tcp", "7946/udp", "4789/udp" or the swarm's own, "clock", "mtu", "address"; "probe" if From could not be asked
-	Verdict  string // ok, blocked, skewed, small, elsewhere, unknown
+	Verdict  string // ok, blocked, skewed, small, elsewhere, unknown; unfit or doubtful of what an engine says
 	Detail   string
 	Fatal    bool
 }
@@ -39,6 +39,8 @@ const (
 	verdictSmall     = "small"
 	verdictElsewhere = "elsewhere"
 	verdictUnknown   = "unknown"
+	verdictUnfit     = "unfit"    // of an engine
+	verdictDoubtful  = "doubtful" // of an engine that may do all the same
 )
 
 // String is the finding on one line.

@@ -28,6 +28,21 @@ addresses() {
 	done
 }
 
+# balances: whether the kernel can balance load between the tasks of a service. A container is not told of the host's
+# modules, and says nothing.
+balances() {
+	modules=/lib/modules/$(uname -r)
+	if [ -e /proc/net/ip_vs ]; then
+		echo "pf ipvs yes"
+	elif [ -d "$modules" ]; then
+		grep -qs 'ip_vs\.ko' "$modules/modules.dep" "$modules/modules.builtin"
+		case $? in
+		0) echo "pf ipvs yes" ;;
+		1) echo "pf ipvs no" ;;
+		esac
+	fi
+}
+
 # begin DATA_PATH_PORT
 begin() {
 	LC_ALL=C
@@ -36,6 +51,7 @@ begin() {
 	data_path_hex=$(printf %04X "$1")
 	echo "pf clock $(date +%s.%N)"
 	addresses
+	balances
 	listens tcp
 	listens udp
 	if have bash && have timeout; then

@@ -54,7 +54,7 @@ func TestPreflightFindings(t *testing.T) {
 		"fine": {
 			&told{text: "Welcome to m1\npf clock %CLOCK%\n" + listing + "pf listen 2377/tcp\npf listen 4789/udp\npf tool bash\n" +
 				"pf probe 1 7946/tcp refused \npf probe 1 7946/udp refused\npf probe 1 4789/udp refused\npf path 1 1500 passes\n"},
-			&told{text: "pf clock %CLOCK%\n" + listing + "pf tool bash\n" +
+			&told{text: "pf clock %CLOCK%\npf ipvs yes\n" + listing + "pf tool bash\n" +
 				"pf probe 0 2377/tcp open \npf probe 0 7946/tcp open\npf probe 0 7946/udp refused\npf probe 0 4789/udp silent\npf path 0 9000 passes\n", ahead: time.Second},
 		},
 		"firewalls": {
@@ -77,6 +77,7 @@ func TestPreflightFindings(t *testing.T) {
 		"clock-slow":   {&told{text: "pf clock %CLOCK%\n"}, &told{text: "pf clock %CLOCK%\n", ahead: 10 * time.Second, late: 50 * time.Second / 3}},
 		"clock-unsure": {&told{text: "pf clock %CLOCK%\n", late: 29 * time.Second}, &told{text: "pf clock %CLOCK%\n", late: 29 * time.Second, ahead: 8 * time.Second}},
 		"clock-untold": {&told{text: "pf clock %CLOCK%\n"}, &told{text: "pf clock soon\n"}},
+		"no-ipvs":      {&told{text: "pf clock %CLOCK%\npf ipvs no\n"}, &told{text: "pf clock %CLOCK%\npf ipvs no\n"}},
 		"unreachable":  {&told{text: "pf clock %CLOCK%\n"}, &told{err: errors.New("dial tcp 10.0.1.1:22: connection refused")}},
 		"hangs":        {&told{text: "pf clock %CLOCK%\n"}, &told{late: time.Hour}},
 		"nonsense": {

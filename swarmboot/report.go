@@ -16,6 +16,7 @@ type report struct {
 	clockStep       time.Duration // how exactly it was told
 	addresses       []ownAddress
 	tool            string
+	ipvs            string          // yes or no: whether the kernel has it; empty: not told
 	listing         map[string]bool // protocols whose listeners it told
 	listens         map[string]bool // subjects
 	probes          map[probe]answer
@@ -64,6 +65,8 @@ func parseReport(text string, hosts int) report {
 			if ip, err := netip.ParseAddr(f[2]); err == nil && len(f) > 3 {
 				r.addresses = append(r.addresses, ownAddress{ip.WithZone("").Unmap(), printable(f[3:4])})
 			}
+		case "ipvs":
+			r.ipvs = f[2]
 		case "tool":
 			r.tool = f[2]
 		case "listing":

@@ -213,7 +213,9 @@ func (e *Engine) info() any {
 			s["NodeID"] = e.ghost.id
 		}
 	}
-	return map[string]any{"DockerRootDir": "/var/lib/docker", "ServerVersion": e.version, "Name": e.hostname, "Swarm": s}
+	info := map[string]any{"DockerRootDir": "/var/lib/docker", "ServerVersion": e.version, "Name": e.hostname, "Swarm": s}
+	maps.Copy(info, e.more)
+	return info
 }
 
 func host(addr string) string {

@@ -28,6 +28,7 @@ type Engine struct {
 	ghost     *node // what it is to be, in a join that is going to fail
 	failAt    time.Time
 	down      bool
+	more      map[string]any
 	needs     string // the unlock key, when it starts
 	conflicts int
 	faults    []fault
@@ -78,6 +79,9 @@ func (e *Engine) SetState(state, problem string) {
 
 // SetVersion sets the engine's version.
 func (e *Engine) SetVersion(v string) { defer e.lock()(); e.version = v }
+
+// Describe adds to what the engine says of itself, by the names of /info.
+func (e *Engine) Describe(more map[string]any) { defer e.lock()(); e.more = more }
 
 // Conflict makes the next n updates of objects fail because something else changed them.
 func (e *Engine) Conflict(n int) { defer e.lock()(); e.conflicts = n }

@@ -36,6 +36,9 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 		m.Note(ctx, "warning: swarm "+o.Name+": "+text)
 	}
 	if preflight {
+		if err := m.checkEngines(ctx, f); err != nil {
+			return err
+		}
 		if err := m.preflight(ctx, f); err != nil {
 			return err
 		}
@@ -340,14 +343,17 @@ func (m *Manager) preflight(ctx context.Context, f *forming) error {
 	defer cancel()
 	return m.Step(ctx, "probe the network between the hosts", func(ctx context.Context) error {
 		var fatal []string
-		cause := swarmboot.ErrNetwork
+		cause := swarmboot.ErrClock
 		for _, finding := range swarmboot.Preflight(ctx, hosts, f.dataPathPort) {
 			text := finding.String()
 			switch {
 			case finding.Fatal:
 				fatal = append(fatal, text)
-				if finding.Subject == "address" { // that nobody gets an answer follows from it
+				switch {
+				case finding.Subject == "address": // that nobody gets an answer follows from it
 					cause = swarmboot.ErrAddress
+				case finding.Subject != "clock" && cause != swarmboot.ErrAddress: //nolint:errorlint // it is the variable's value
+					cause = swarmboot.ErrNetwork
 				}
 			case finding.Verdict == "ok":
 				m.Log.Debug("preflight", "finding", text)

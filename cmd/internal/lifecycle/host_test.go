@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
@@ -61,6 +62,7 @@ type host struct {
 	orders  bool           // orders to the engine are events
 	raftLog string         // what it tells of it
 	aside   bool           // the engine was started without what it knew of being in a swarm
+	ahead   time.Duration  // of the clock
 
 	nodeCert []byte // in the swarm, PEM
 }

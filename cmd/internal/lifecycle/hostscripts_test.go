@@ -207,7 +207,7 @@ func (h *host) write(file, data string) {
 
 // preflight answers swarmboot's probe of the network.
 func (h *host) preflight(script string, out io.Writer) int {
-	fmt.Fprintf(out, "pf clock %d\n", time.Now().Unix())
+	fmt.Fprintf(out, "pf clock %d\n", time.Now().Add(h.ahead).Unix())
 	for _, p := range regexp.MustCompile(`(?m)^peer (\d+) '([^']*)' (.*)$`).FindAllStringSubmatch(script, -1) {
 		blocked := false
 		for _, other := range h.w.hosts {
