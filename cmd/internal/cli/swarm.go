@@ -22,6 +22,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmLeaveCommand(),
 			a.swarmLsCommand(),
 			a.swarmRecoverCommand(),
+			a.swarmBackupCommand(),
 			a.swarmStatusCommand(),
 			a.swarmInspectCommand(),
 			a.swarmGraphCommand(),

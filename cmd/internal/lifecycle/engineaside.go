@@ -12,9 +12,6 @@ import (
 // rootShell starts a root shell that reads its script from stdin.
 const rootShell = `sh -c 'test "$(id -u)" = 0 && exec sh; exec sudo -n sh'`
 
-// dockerRoot is the engine's folder where the engine does not tell.
-const dockerRoot = "/var/lib/docker"
-
 // rootScript is a whole script with its positional parameters: a shell that gets only the beginning runs nothing of it.
 func rootScript(script string, words ...string) string {
 	var b strings.Builder
@@ -52,7 +49,7 @@ engine_start
 
 // setAside has an engine start without knowing that it is in a swarm. What it knows of the swarm stays in its folder.
 func setAside(ctx context.Context, conn *ssh.Client, root string) error {
-	if err := runRoot(ctx, conn, asideScript, cmp.Or(root, dockerRoot)); err != nil {
+	if err := runRoot(ctx, conn, asideScript, cmp.Or(root, engineRoot)); err != nil {
 		return fmt.Errorf("set the engine's state aside: %w", err)
 	}
 	return nil

@@ -327,6 +327,8 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 		}
 		fmt.Fprintf(x.Stdout, "-----BEGIN %sPRIVATE KEY-----\nkek-version: %x\n", kind, sha256.Sum256([]byte(h.engine.Needs())))
 		return 0, ""
+	case strings.Contains(script, "machine-engine-rescue"):
+		return h.copySwarm(x.Stdout), ""
 	case strings.Contains(script, "rl end "):
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -27,7 +27,7 @@ mv "$key.new" "$key"
 // unlockKeyFile decrypts a manager's key on its host: a new cluster is forced without a key, so the engine must be able to
 // read its own. It is encrypted again by the manager once it leads. The key file passes through memory only.
 func unlockKeyFile(ctx context.Context, conn *ssh.Client, root, unlockKey string) error {
-	root = cmp.Or(root, dockerRoot)
+	root = cmp.Or(root, engineRoot)
 	var file bytes.Buffer
 	if err := conn.Run(ctx, rootShell, strings.NewReader(rootScript(readKeyScript, root)), &file); err != nil {
 		return fmt.Errorf("read the manager's key: %w", err)
