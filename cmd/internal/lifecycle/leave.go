@@ -240,7 +240,7 @@ func (m *Manager) planLeave(ctx context.Context, names []string, force bool) (sw
 	if err != nil {
 		return plan, err
 	}
-	eng, _, err := m.anyManager(ctx, cluster, names...)
+	eng, _, err := m.aManager(ctx, cluster, "")
 	if err != nil {
 		return plan, nil
 	}

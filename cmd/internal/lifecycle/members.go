@@ -174,7 +174,7 @@ func (r *rank) names() []string {
 
 // plan judges what the request changes in the swarm.
 func (r *rank) plan(ctx context.Context, req NodesRequest) (swarmboot.ChangePlan, error) {
-	eng, _, err := r.m.anyManager(ctx, r.cluster, r.names()...)
+	eng, _, err := r.m.aManager(ctx, r.cluster, "")
 	if err != nil {
 		return swarmboot.ChangePlan{}, err
 	}
@@ -208,17 +208,6 @@ func (r *rank) plan(ctx context.Context, req NodesRequest) (swarmboot.ChangePlan
 
 // askDeadline bounds questions to a manager that has answered before.
 const askDeadline = time.Minute
-
-// anyManager returns a manager that answers, one that is not among names if there is such a one.
-func (m *Manager) anyManager(ctx context.Context, c store.Cluster, names ...string) (*engine, *machine, error) {
-	eng, x, err := m.aManager(ctx, c, "", names...)
-	if errors.Is(err, swarmboot.ErrNoManager) {
-		if eng, x, aerr := m.aManager(ctx, c, ""); aerr == nil {
-			return eng, x, nil
-		}
-	}
-	return eng, x, err
-}
 
 // carry makes the changes, and then has the records say what is so, also of machines that needed no change: an earlier
 // command may have been killed before it wrote that.

@@ -71,7 +71,7 @@ func (m *Manager) planStrike(ctx context.Context, c store.Cluster, req StrikeReq
 	if err := settled(c); err != nil {
 		return plan, err
 	}
-	eng, _, err := m.anyManager(ctx, c, req.Nodes...)
+	eng, _, err := m.aManager(ctx, c, "")
 	if err != nil {
 		return plan, err
 	}

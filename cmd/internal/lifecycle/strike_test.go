@@ -187,3 +187,37 @@ func TestRecordThatCannotBeReadLeavesNoGhost(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 }
+
+// TestKilledLeave kills the leaving of a manager and a worker at each of its events: the same command completes it.
+func TestKilledLeave(t *testing.T) {
+	t.Parallel()
+	k := killing{
+		names:  []string{"m1", "m2", "m3", "w1"},
+		before: func(w *world) { w.swarm([]string{"m1", "m2", "m3"}, []string{"w1"}) },
+		act: func(ctx context.Context, w *world) {
+			orders := func(on bool) {
+				for _, h := range w.hosts {
+					h.set(func(h *host) { h.orders = on })
+				}
+			}
+			orders(true)
+			_, _ = w.manager().SwarmLeave(ctx, SwarmRequest{Names: []string{"m1", "w1"}})
+			orders(false)
+		},
+		kinds: "put engine",
+	}
+	k.each(t, func(t *testing.T, w *world) {
+		var left []string
+		for _, name := range []string{"m1", "w1"} {
+			if w.record(name).Swarm.Name != "" {
+				left = append(left, name)
+			}
+		}
+		if _, err := w.manager().SwarmLeave(t.Context(), SwarmRequest{Names: left}); err != nil {
+			t.Fatal(err)
+		}
+		if st := w.status("m2"); len(st.Nodes) != 2 || st.Managers != 2 || w.record("m1").Swarm.Name != "" || w.record("w1").Swarm.Name != "" {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
