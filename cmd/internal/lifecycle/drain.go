@@ -57,7 +57,7 @@ func (m *Manager) refitDrained(ctx context.Context, x *machine, a authority, r r
 	if err != nil {
 		return err
 	}
-	eng, err := h.guide(ctx, x.rec.Name)
+	eng, err := h.guided(ctx, x.rec.Name)
 	if err != nil {
 		return err
 	}
@@ -94,18 +94,6 @@ func (m *Manager) holding(txn clusterTxn, cluster *store.Cluster) (*holding, err
 	return &holding{m: m, txn: txn, cluster: cluster, journal: j, before: map[string]int{}}, err
 }
 
-// guide is the engine of a manager that is none of names, unless there is no other.
-func (h *holding) guide(ctx context.Context, names ...string) (*engine, error) {
-	eng, via, err := h.m.aManager(ctx, *h.cluster, "", names...)
-	if errors.Is(err, swarmboot.ErrNoManager) && len(names) > 0 {
-		eng, via, err = h.m.aManager(ctx, *h.cluster, names[0]) // the only manager looks after itself
-	}
-	if err == nil {
-		h.m.Log.Info("manager chosen", "machine", names, "via", via.rec.Name)
-	}
-	return eng, err
-}
-
 // owe records the availability that a node is to get back; empty: it has it.
 func (h *holding) owe(name, former string) error {
 	h.mu.Lock()
@@ -127,7 +115,7 @@ func (h *holding) owed(name string) string {
 
 // drain empties a node, if there is another one to move its tasks to, and waits until they run there. The former
 // availability is in the journal before anything is changed.
-func (h *holding) drain(ctx context.Context, x *machine, eng *engine) error {
+func (h *holding) drain(ctx context.Context, x *machine, eng *guide) error {
 	id := x.rec.Swarm.NodeID
 	members, err := swarmboot.Members(ctx, eng)
 	if err != nil {
@@ -173,7 +161,7 @@ func (h *holding) drain(ctx context.Context, x *machine, eng *engine) error {
 
 // remember notes what runs of services: so many tasks are waited for from now on. Services of one task are named, because
 // they are away while it moves.
-func (h *holding) remember(ctx context.Context, x *machine, eng *engine, members []swarmboot.Member) error {
+func (h *holding) remember(ctx context.Context, x *machine, eng *guide, members []swarmboot.Member) error {
 	services, err := swarmboot.Workloads(ctx, eng)
 	if err != nil {
 		return err
@@ -198,7 +186,7 @@ func (h *holding) remember(ctx context.Context, x *machine, eng *engine, members
 }
 
 // elsewhere waits until what ran on a drained node runs on others.
-func (h *holding) elsewhere(ctx context.Context, eng *engine, id string) error {
+func (h *holding) elsewhere(ctx context.Context, eng *guide, id string) error {
 	wait, cancel := within(ctx, h.m.Wait.Drain, drainDeadline, "wait for the node's tasks to run elsewhere")
 	defer cancel()
 	return h.m.Step(wait, "wait for its tasks to run elsewhere", func(ctx context.Context) error {
@@ -211,7 +199,7 @@ func (h *holding) elsewhere(ctx context.Context, eng *engine, id string) error {
 }
 
 // renew provisions a member, waits until it is ready in its swarm, and gives it the availability that the journal has.
-func (h *holding) renew(ctx context.Context, x *machine, eng *engine, a authority, r refit) error {
+func (h *holding) renew(ctx context.Context, x *machine, eng *guide, a authority, r refit) error {
 	id := x.rec.Swarm.NodeID
 	if err := x.reprovisionWith(ctx, a, r); err != nil {
 		if h.owed(x.rec.Name) != "" {
@@ -235,15 +223,16 @@ func (h *holding) renew(ctx context.Context, x *machine, eng *engine, a authorit
 	return h.owe(x.rec.Name, "")
 }
 
-// settled waits until services have all the tasks that they had, those included that only the node may take.
-func (h *holding) settled(ctx context.Context, eng *engine) error {
+// settled waits until services have all the tasks that they had, those of global services included on all nodes but those
+// that are away.
+func (h *holding) settled(ctx context.Context, eng *guide, away ...string) error {
 	if len(h.before) == 0 {
 		return nil
 	}
 	wait, cancel := within(ctx, h.m.Wait.Drain, drainDeadline, "wait for services to have their tasks again")
 	defer cancel()
 	return h.m.Step(wait, "wait for services to have their tasks again", func(ctx context.Context) error {
-		homeless, err := swarmboot.WaitServices(ctx, eng, h.before)
+		homeless, err := swarmboot.WaitServices(ctx, eng, h.before, away...)
 		for _, task := range homeless {
 			h.m.Note(ctx, "runs nowhere: "+task)
 		}

@@ -165,7 +165,7 @@ func (r *rolling) awaitHealthy(ctx context.Context, limit time.Duration) (u swar
 	var sick error
 	err = r.m.Step(wait, "look at all nodes", func(ctx context.Context) error {
 		return poll(ctx, func(ctx context.Context) (bool, error) {
-			eng, err := r.guide(ctx)
+			eng, err := r.guided(ctx)
 			if err != nil {
 				sick = err
 				return false, nil

@@ -91,6 +91,9 @@ func (r *rolling) run(ctx context.Context) error {
 	if err := r.restoreUpdates(ctx); err != nil {
 		return err
 	}
+	if err := r.resettle(ctx); err != nil {
+		return err
+	}
 	for {
 		u, err := r.awaitHealthy(ctx, r.m.Wait.Swarm)
 		if err != nil {
@@ -109,6 +112,30 @@ func (r *rolling) run(ctx context.Context) error {
 	}
 }
 
+// resettle waits for what an earlier command did not see the end of: services have their tasks, but for those of global ones
+// where nodes are drained.
+func (r *rolling) resettle(ctx context.Context) error {
+	if len(r.before) == 0 {
+		return nil
+	}
+	eng, err := r.guided(ctx)
+	if err != nil {
+		return err
+	}
+	defer eng.close()
+	members, err := swarmboot.Members(ctx, eng)
+	if err != nil {
+		return err
+	}
+	var away []string
+	for _, n := range members {
+		if n.Availability == "drain" {
+			away = append(away, n.ID)
+		}
+	}
+	return r.settled(ctx, eng, away...)
+}
+
 // ended records the version that all machines have now, also of those that had it, and forgets the operation.
 func (r *rolling) ended() error {
 	for name := range r.outlooks {
@@ -125,7 +152,7 @@ func (r *rolling) step(ctx context.Context, s swarmboot.UpgradeStep) error {
 	for i, t := range s {
 		names[i] = t.Name
 	}
-	eng, err := r.guide(ctx, names...)
+	eng, err := r.guided(ctx, names...)
 	if err != nil {
 		return err
 	}
@@ -163,14 +190,14 @@ func (r *rolling) saveRunning() error {
 }
 
 // vacate drains a node; services that have all their tasks there are spread first.
-func (r *rolling) vacate(ctx context.Context, x *machine, eng *engine) error {
+func (r *rolling) vacate(ctx context.Context, x *machine, eng *guide) error {
 	if err := r.spread(ctx, x, eng); err != nil {
 		return err
 	}
 	return r.drain(ctx, x, eng)
 }
 
-func (r *rolling) upgrade(ctx context.Context, x *machine, eng *engine) error {
+func (r *rolling) upgrade(ctx context.Context, x *machine, eng *guide) error {
 	err := r.renew(ctx, x, eng, r.auth, r.refit())
 	if err != nil {
 		return err
@@ -227,7 +254,7 @@ func (r *rolling) abandon(ctx context.Context) (planned []Planned, err error) {
 	if err := r.resume(); err != nil {
 		return nil, err
 	}
-	eng, err := r.guide(ctx)
+	eng, err := r.guided(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 // spread moves tasks of services that have all of two or more on one node, before it is drained: a drain ends them together.
 // The node is paused for it, so that it gets none of them again, and drained from there.
-func (r *rolling) spread(ctx context.Context, x *machine, eng *engine) error {
+func (r *rolling) spread(ctx context.Context, x *machine, eng *guide) error {
 	id := x.rec.Swarm.NodeID
 	services, err := swarmboot.Workloads(ctx, eng)
 	if err != nil {
@@ -79,7 +79,7 @@ func (r *rolling) restoreUpdates(ctx context.Context) error {
 	if len(r.op.State.Updates) == 0 {
 		return nil
 	}
-	eng, err := r.guide(ctx)
+	eng, err := r.guided(ctx)
 	if err != nil {
 		return err
 	}
