@@ -23,6 +23,7 @@ type nodeCert struct {
 const (
 	engineRoot = "/var/lib/docker"
 	certLimit  = 8 * time.Second // to read a certificate over SSH
+	rootLimit  = 3 * time.Second // for the engine to tell its folder, once there is a connection
 )
 
 // readNodeCert reads the certificate of a machine's node: no call of the Engine tells when it ends. The key
@@ -50,7 +51,10 @@ func (x *machine) fetchNodeCert(ctx context.Context, root <-chan string) (c node
 	}
 	defer conn.Close()
 	dir := engineRoot
+	soon := time.NewTimer(rootLimit)
+	defer soon.Stop()
 	select {
+	case <-soon.C: // where engines mostly are
 	case told := <-root:
 		if told != "" {
 			dir = told

@@ -54,7 +54,7 @@ func (j *judgement) runs(n SwarmNode, fact machineFact) {
 			advice += "; if it is lost for good: machine rm " + n.Machine
 		}
 		j.find(SeverityWarning, nodeDown, n.Name(), advice, "%s", said)
-	case down && seen.State == "active":
+	case down && (seen.State == "active" || seen.State == hangs):
 		j.find(SeverityWarning, nodeUnheard, n.Name(),
 			"look for what stands between it and the managers: 2377/tcp, 7946/tcp and 7946/udp, and its clock (machine ssh "+n.Machine+" date)",
 			"%s: its engine runs, and the managers do not hear of it", said)

@@ -199,7 +199,7 @@ func (j *judgement) undrawn() {
 			locked = append(locked, name)
 		case manager && !seen.Reachable:
 			silent = append(silent, name)
-		case seen.Control:
+		case seen.Control || manager && seen.State == hangs:
 			node.Role = string(swarmboot.Manager)
 			answering = append(answering, name)
 			known = max(known, len(seen.Managers))

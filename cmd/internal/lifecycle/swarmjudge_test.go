@@ -132,6 +132,13 @@ func situations() map[string]func() *swarmFacts {
 			})
 			f.mute()
 		}),
+		"quorum-just-lost": with(3, 1, func(f *swarmFacts) {
+			f.off("m1", "m2")
+			f.mute()
+			f.see("m3", func(s *swarmboot.Seen) {
+				*s = swarmboot.Seen{Reachable: true, State: hangs, Version: "28.5.2", Err: "not done within 10s"}
+			})
+		}),
 		"electing": with(3, 0, func(f *swarmFacts) { f.mute() }),
 		"locked": with(1, 1, func(f *swarmFacts) {
 			f.see("m1", func(s *swarmboot.Seen) {

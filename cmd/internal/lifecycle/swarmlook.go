@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	askLimit   = 25 * time.Second // for the engines, while no manager has answered: one without a leader takes 20
+	askLimit   = 10 * time.Second // for the engines, while no manager has answered
 	stragglers = 4 * time.Second  // for the other engines, once a manager has answered
 	certsAge   = time.Minute      // certificates are read again after
 )
@@ -174,9 +174,25 @@ func (m *Manager) askMachine(ctx context.Context, name string) (a answer) {
 		a.fact.Seen.Err = err.Error()
 		return a
 	}
-	a.fact.Seen = swarmboot.Inspect(ctx, a.eng)
+	aside, cancel := context.WithCancel(ctx)
+	defer cancel()
+	version := make(chan string, 1)
+	go func() {
+		v, _ := a.eng.version(aside) // empty: no answer
+		version <- v.Version
+	}()
+	if a.fact.Seen = swarmboot.Inspect(ctx, a.eng); a.fact.Seen.Reachable {
+		return a
+	}
+	if v := <-version; v != "" && ctx.Err() != nil {
+		a.fact.Seen = swarmboot.Seen{Reachable: true, State: hangs, Version: v, Err: a.fact.Seen.Err}
+	}
 	return a
 }
+
+// hangs is the state of an engine that answers and does not tell of its swarm: a manager that has just lost its leader takes
+// some 20 seconds, for each question, to see that it has.
+const hangs = "hangs"
 
 func (m *Manager) certOf(ctx context.Context, name string, root <-chan string) nodeCert {
 	x, err := m.view(name)
