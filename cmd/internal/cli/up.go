@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -188,74 +187,4 @@ func (a *app) lookupEnv(name string) (string, bool) {
 // checking tells whether up --check runs, where 2 means something else than a usage error.
 func (a *app) checking() bool {
 	return a.inv != nil && a.inv.command() != nil && a.inv.command().Name == "up" && len(a.inv.values(a.inv.flags, "check")) > 0
-}
-
-func (a *app) downCommand() *cli.Command {
-	return &cli.Command{
-		Name: "down", Usage: "remove all machines of a cluster file's project", ArgsUsage: " ",
-		Description: "Removes the project's stacks, its workers and its managers: what up recorded as the project's, whatever the\n" +
-			"file says now. Where all members of a swarm go, its quorum is no obstacle. With -p no file is read.",
-		Flags:  append(fileFlags(), &cli.BoolFlag{Name: "y", Usage: "do not ask"}, dryRunFlag(), parallelFlag(), outputFlag()),
-		Action: a.down,
-	}
-}
-
-func (a *app) down(c *cli.Context) error {
-	asJSON, err := jsonOutput(c)
-	if err != nil {
-		return err
-	}
-	if c.Args().Present() {
-		return usagef("down takes no names: it removes all of a project").hint("to remove some: %s rm NAME", a.name)
-	}
-	if c.String("file") == "-" && !c.Bool("y") && !c.Bool("dry-run") {
-		return usagef("with the file on standard input nobody can be asked").hint("give -y, or --dry-run first")
-	}
-	project := c.String("project")
-	if project == "" || c.String("file") != "" {
-		spec, err := a.clusterFile(c)
-		if err != nil {
-			return err
-		}
-		project = spec.Name
-	}
-	t := a.worker(c)
-	req := lifecycle.DownRequest{Project: project}
-	if c.Bool("dry-run") {
-		steps, err := t.Down(c.Context, req)
-		if err != nil {
-			return err
-		}
-		return a.printSteps(steps, asJSON)
-	}
-	req.Agree = func(steps cluster.Steps) (bool, error) {
-		return a.agree(c, steps, "Remove all this? (y/n): ", asJSON)
-	}
-	_, err = t.Down(c.Context, req)
-	return err
-}
-
-func (a *app) describeCommand() *cli.Command {
-	return &cli.Command{
-		Name: "describe", Usage: "print the cluster file of machines that exist", ArgsUsage: "[SWARM|NAME...]",
-		Description: "Prints what " + a.name + " up would make the machines from: groups, drivers and their options, engines, the swarm,\n" +
-			"roles and labels as they are now. " + a.name + " up --check says of it that nothing differs. Secrets, user data and\n" +
-			"the compose files of stacks are not kept and so not printed.",
-		Action: func(c *cli.Context) error {
-			return a.describe(c.Context, a.manager(c), c.Args().Slice())
-		},
-	}
-}
-
-func (a *app) describe(ctx context.Context, t *tool, names []string) error {
-	spec, remarks, err := t.Describe(ctx, names)
-	if err != nil {
-		return err
-	}
-	text, err := cluster.Write(spec, remarks...)
-	if err != nil {
-		return err
-	}
-	_, err = a.Stdout.Write(text)
-	return err
 }

@@ -3,10 +3,8 @@ package cluster
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -254,75 +252,6 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// What a value holds; nothing of one that is absent. They were checked before.
-
-func (v *value) at() Pos {
-	if v == nil {
-		return Pos{}
-	}
-	return v.pos
-}
-
-func (v *value) fieldsOf() []field {
-	if v == nil {
-		return nil
-	}
-	return v.fields
-}
-
-func (v *value) string() string {
-	if v == nil {
-		return ""
-	}
-	return v.text
-}
-
-func (v *value) int() int {
-	if v == nil {
-		return 0
-	}
-	n, _ := v.number()
-	return n
-}
-
-func (v *value) bool() bool {
-	if v == nil {
-		return false
-	}
-	b, _ := v.truth()
-	return b
-}
-
-func (v *value) strings() []string {
-	if v == nil {
-		return nil
-	}
-	var out []string
-	for _, e := range v.list {
-		out = append(out, e.text)
-	}
-	return out
-}
-
-// pairs are in the order of names if they are a mapping, and as they stand if they are a list.
-func (v *value) pairs() []Pair {
-	if v == nil {
-		return nil
-	}
-	var out []Pair
-	for _, f := range v.fields {
-		if !extension(f.name) {
-			out = append(out, Pair{f.name, f.value.text})
-		}
-	}
-	slices.SortFunc(out, func(a, b Pair) int { return strings.Compare(a.Key, b.Key) })
-	for _, e := range v.list {
-		k, val, _ := strings.Cut(e.text, "=")
-		out = append(out, Pair{k, val})
-	}
-	return out
-}
-
 // Named is the group that a machine is in; nil: none.
 func (s *Spec) Named(machine string) *Group {
 	for i := range s.Groups {
@@ -331,13 +260,4 @@ func (s *Spec) Named(machine string) *Group {
 		}
 	}
 	return nil
-}
-
-// Summary is a line about what the file asks for.
-func (s *Spec) Summary() string {
-	n := 0
-	for _, g := range s.Groups {
-		n += len(g.Names)
-	}
-	return fmt.Sprintf("project %s: %d machines in %d groups, %d stacks", s.Name, n, len(s.Groups), len(s.Stacks))
 }

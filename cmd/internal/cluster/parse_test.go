@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -289,6 +290,14 @@ func TestPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, example, _ := strings.Cut(string(got), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	if s, err := Parse(source(example)); err != nil || len(s.Groups) != 2 || len(s.Stacks) != 1 {
+		t.Errorf("the page's example: %v", err)
+	}
+	if err := compiled(t).Validate(decoded(t, example)); err != nil {
+		t.Errorf("the page's example: %v", err)
+	}
 	const begin, end = "<!-- keys: generated -->\n", "<!-- end of keys -->"
 	before, rest, ok := strings.Cut(string(got), begin)
 	_, after, ok2 := strings.Cut(rest, end)
@@ -356,8 +365,8 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		for i := range again.Groups {
-			if diff := cmp.Diff(s.Groups[i].Names, again.Groups[i].Names); diff != "" {
-				t.Errorf("%s\n%s", diff, out)
+			if got, want := again.Groups[i].Names, s.Groups[i].Names; !slices.Equal(got, want) {
+				t.Errorf("Got %q, want %q\n%s", got, want, out)
 			}
 		}
 	})

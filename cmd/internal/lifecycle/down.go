@@ -60,7 +60,7 @@ func (m *Manager) Down(ctx context.Context, req DownRequest) (cluster.Steps, err
 			m.Note(ctx, err.Error()+"; its nodes are removed all the same")
 		}
 	}
-	goes := names(steps.Of(cluster.Remove))
+	goes := stepNames(steps.Of(cluster.Remove))
 	for _, c := range clusters {
 		if err := m.dissolve(ctx, c, recs); err != nil {
 			return steps, err

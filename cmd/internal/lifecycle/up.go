@@ -62,7 +62,7 @@ func (u *upping) act(ctx context.Context, steps cluster.Steps) error {
 	return nil
 }
 
-func names(steps []cluster.Step) []string {
+func stepNames(steps []cluster.Step) []string {
 	var out []string
 	for _, s := range steps {
 		if !slices.Contains(out, s.Name) {
@@ -135,7 +135,7 @@ func (u *upping) createRequest(g cluster.Group, names []string) CreateRequest {
 }
 
 func (u *upping) start(ctx context.Context, steps cluster.Steps) error {
-	all := names(steps.Of(cluster.Start))
+	all := stepNames(steps.Of(cluster.Start))
 	if len(all) == 0 {
 		return nil
 	}
@@ -157,7 +157,7 @@ func (u *upping) workers(ctx context.Context, steps cluster.Steps) error {
 // join brings machines of the groups of a role into the swarm.
 func (u *upping) join(ctx context.Context, role string, steps []cluster.Step) error {
 	for _, g := range u.spec.Groups {
-		mine := names(slices.DeleteFunc(slices.Clone(steps), func(s cluster.Step) bool { return s.Group != g.Name }))
+		mine := stepNames(slices.DeleteFunc(slices.Clone(steps), func(s cluster.Step) bool { return s.Group != g.Name }))
 		if g.Role != role || len(mine) == 0 {
 			continue
 		}
@@ -196,7 +196,7 @@ func (u *upping) members(ctx context.Context, steps cluster.Steps) error {
 }
 
 func (u *upping) nodes(ctx context.Context, steps []cluster.Step, req NodesRequest) error {
-	if req.Names = names(steps); len(req.Names) == 0 {
+	if req.Names = stepNames(steps); len(req.Names) == 0 {
 		return nil
 	}
 	_, err := u.m.SwarmNodes(ctx, req)
@@ -219,7 +219,7 @@ func (u *upping) place(ctx context.Context, g cluster.Group, names []string) err
 }
 
 func (u *upping) leave(ctx context.Context, steps cluster.Steps) error {
-	all := names(steps.Of(cluster.Leave))
+	all := stepNames(steps.Of(cluster.Leave))
 	if len(all) == 0 {
 		return nil
 	}
@@ -229,7 +229,7 @@ func (u *upping) leave(ctx context.Context, steps cluster.Steps) error {
 
 // change brings the options of engines to their hosts, drained and one after another in a swarm.
 func (u *upping) change(ctx context.Context, steps cluster.Steps) error {
-	all := names(steps.Of(cluster.Change))
+	all := stepNames(steps.Of(cluster.Change))
 	settled := func(context.Context, string) error { return nil } // a drained member is ready when it is provisioned
 	return u.m.inTurn(ctx, all, func(ctx context.Context, name string) error {
 		return u.m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
@@ -311,7 +311,7 @@ func (u *upping) replace(ctx context.Context, steps cluster.Steps) error {
 }
 
 func (u *upping) remove(ctx context.Context, steps cluster.Steps) error {
-	all := names(steps.Of(cluster.Remove))
+	all := stepNames(steps.Of(cluster.Remove))
 	if len(all) == 0 {
 		return nil
 	}
