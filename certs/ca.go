@@ -92,6 +92,16 @@ func (ca *CA) Expires() time.Time { return ca.cert.NotAfter }
 // added. It ends at the latest when the authority does; an authority that has ended issues
 // nothing (ErrExpired), nor does one that has not begun (ErrNotYetValid).
 func (ca *CA) Server(hosts []string, now time.Time) (Pair, error) {
+	return ca.server(hosts, now, "server auth")
+}
+
+// ServerAndClient issues a server certificate that its holder may show to other servers too (EKU clientAuth besides
+// serverAuth). Its holder may then do on every engine of the authority what a client may.
+func (ca *CA) ServerAndClient(hosts []string, now time.Time) (Pair, error) {
+	return ca.server(hosts, now, "server auth", "client auth")
+}
+
+func (ca *CA) server(hosts []string, now time.Time, usages ...string) (Pair, error) {
 	clean, err := cleanHosts(append([]string{"localhost", "127.0.0.1"}, hosts...))
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue server certificate: %w", err)
@@ -100,7 +110,7 @@ func (ca *CA) Server(hosts []string, now time.Time) (Pair, error) {
 	if len(ca.cert.Subject.Organization) > 0 {
 		org = ca.cert.Subject.Organization[0]
 	}
-	pair, err := ca.leaf(request{name: serverName, org: org, hosts: clean, usages: []string{"digital signature", "server auth"}}, now)
+	pair, err := ca.leaf(request{name: serverName, org: org, hosts: clean, usages: append([]string{"digital signature"}, usages...)}, now)
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue server certificate: %w", err)
 	}

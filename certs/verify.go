@@ -62,6 +62,7 @@ type Need struct {
 	Roots  []byte   // PEM bundle it must chain to
 	Hosts  []string // names and addresses it must cover
 	Client bool     // must be a client certificate; else a server certificate
+	Both   bool     // must be a server's and a client's
 	Now    time.Time
 }
 
@@ -92,6 +93,10 @@ func Verify(pair Pair, need Need) error {
 		return fmt.Errorf("parse authority: %w", err)
 	}
 	root, err := chain(leaf, found[1:], roots, need)
+	if err == nil && need.Both {
+		need.Client = !need.Client
+		_, err = chain(leaf, found[1:], roots, need)
+	}
 	if err != nil {
 		return err
 	}

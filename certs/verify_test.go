@@ -20,6 +20,10 @@ func TestVerify(t *testing.T) {
 	ca, other := newCA(t, now), newCA(t, now)
 	s, c := server(t, ca, now, "m1", "10.0.0.1"), client(t, ca, now)
 	roots := ca.Pair().Cert
+	both, err := ca.ServerAndClient([]string{"m1"}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	old := newCA(t, now.Add(-CALifetime-time.Hour))
 	long := parse(t, s.Cert).NotAfter
 
@@ -45,6 +49,11 @@ func TestVerify(t *testing.T) {
 		{"host is none", s, Need{Roots: roots, Hosts: []string{"m1:2376"}, Now: now}, ErrHostName, "m1:2376"},
 		{"server as client", s, Need{Roots: roots, Client: true, Now: now}, ErrUsage, "client"},
 		{"client as server", c, Need{Roots: roots, Now: now}, ErrUsage, "server"},
+		{name: "both as server", pair: both, need: Need{Roots: roots, Hosts: []string{"m1"}, Now: now}},
+		{name: "both as client", pair: both, need: Need{Roots: roots, Client: true, Now: now}},
+		{name: "both", pair: both, need: Need{Roots: roots, Hosts: []string{"m1"}, Both: true, Now: now}},
+		{"server as both", s, Need{Roots: roots, Both: true, Now: now}, ErrUsage, "client"},
+		{"client as both", c, Need{Roots: roots, Client: true, Both: true, Now: now}, ErrUsage, "server"},
 		{"other key", Pair{s.Cert, c.Key}, Need{Roots: roots, Now: now}, ErrKey, ""},
 		{"no certificate", Pair{nil, s.Key}, Need{Roots: roots, Now: now}, ErrMalformed, ""},
 		{"no key", Pair{s.Cert, nil}, Need{Roots: roots, Now: now}, ErrMalformedKey, ""},

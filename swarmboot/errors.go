@@ -22,11 +22,14 @@ var (
 	ErrTasks     = errors.New("tasks have not ended")
 	ErrReplicas  = errors.New("services lack tasks")
 
-	ErrClock      = errors.New("the clocks of the hosts are too far apart")
-	ErrEngine     = errors.New("the engine does not fit a swarm")
-	ErrRotation   = errors.New("the rotation of the swarm's authority has not ended")
-	ErrUnlockKey  = errors.New("the swarm has another unlock key")
-	ErrNotLocking = errors.New("the swarm does not lock its managers")
+	ErrClock        = errors.New("the clocks of the hosts are too far apart")
+	ErrEngine       = errors.New("the engine does not fit a swarm")
+	ErrRotation     = errors.New("the rotation of the swarm's authority has not ended")
+	ErrUnlockKey    = errors.New("the swarm has another unlock key")
+	ErrNotLocking   = errors.New("the swarm does not lock its managers")
+	ErrClassic      = errors.New("classic swarm")
+	ErrClassicAPI   = errors.New("engine is too new for classic Swarm")
+	ErrClassicImage = errors.New("image of classic Swarm cannot be had")
 )
 
 // HintError is an error that carries advice: the next thing to do, as a

@@ -15,7 +15,7 @@ import (
 // 20 seconds by the engine, so an Engine must not give up earlier by itself.
 type Engine interface {
 	// Do sends in as JSON (nil: no body) and decodes the answer into out (nil:
-	// discarded). path is without version prefix, such as /info or
+	// discarded; an io.Writer: written to it as it comes). path is without version prefix, such as /info or
 	// /nodes/ID/update?version=7. An answer of 400 or above is an error with the
 	// methods StatusCode() int and Message() string.
 	Do(ctx context.Context, method, path string, in, out any) error

@@ -72,7 +72,7 @@ func (e *Engine) route(method, path string, body []byte) (any, error) {
 	case "GET /info":
 		return e.info(), nil
 	case "GET /version":
-		return map[string]string{"Version": e.version, "ApiVersion": "1.41"}, nil
+		return map[string]string{"Version": e.version, "ApiVersion": "1.52", "MinAPIVersion": e.minAPI}, nil
 	case "GET /_ping":
 		return "OK", nil
 	case "POST /swarm/init":
@@ -84,6 +84,9 @@ func (e *Engine) route(method, path string, body []byte) (any, error) {
 	case "POST /swarm/leave":
 		return nil, e.leave(truth(u, "force"))
 	default:
+		if strings.HasPrefix(u.Path, "/containers/") || strings.HasPrefix(u.Path, "/images/") {
+			return e.local(method, u, body)
+		}
 		if err := e.leads(); err != nil {
 			return nil, err
 		}

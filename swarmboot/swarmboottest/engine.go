@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -34,6 +35,12 @@ type Engine struct {
 	faults    []fault
 	calls     []string
 	bodies    []string
+
+	minAPI     string
+	images     map[string]bool
+	containers map[string]*Container
+	crash      string // what containers write before they end at once; empty: they go on
+	pullError  string
 }
 
 type fault struct {
@@ -143,6 +150,11 @@ func (e *Engine) Do(ctx context.Context, method, path string, in, out any) error
 	if err != nil || out == nil {
 		return err
 	}
+	if w, ok := out.(io.Writer); ok {
+		raw, _ := answer.(stream)
+		_, err := w.Write(raw)
+		return err
+	}
 	b, err := json.Marshal(answer)
 	if err != nil {
 		return err
@@ -210,6 +222,10 @@ func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = map[string]string{"message": refusal.Text}
 	case err != nil:
 		panic(http.ErrAbortHandler) // the connection breaks
+	}
+	if raw, ok := answer.(stream); ok {
+		_, _ = w.Write(raw)
+		return
 	}
 	_ = json.NewEncoder(w).Encode(answer)
 }

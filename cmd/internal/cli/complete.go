@@ -2,11 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -112,6 +114,8 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return append(a.swarmNames(), a.machineNames()...)
 	case "project":
 		return a.projectNames()
+	case "swarm-strategy", "strategy":
+		return []string{"spread", "binpack", "random"}
 	case "swarm-name", "name":
 		return a.swarmNames()
 	}
@@ -146,7 +150,7 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 		if len(inv.path) > 1 && inv.path[0].Name == "image" {
 			return slices.DeleteFunc(a.imageNames(true), func(n string) bool { return n != last && slices.Contains(inv.args, n) })
 		}
-	case "status", "recover", "backup", "inspect", "graph", "ui", "rotate", "upgrade", "rotate-tokens", "rotate-ca", "unlock-key", "unlock":
+	case "status", "recover", "backup", "inspect", "graph", "ui", "rotate", "list", "upgrade", "rotate-tokens", "rotate-ca", "unlock-key", "unlock":
 		if len(inv.path) > 1 {
 			return append(a.swarmNames(), a.machineNames()...)
 		}
@@ -207,13 +211,15 @@ func (a *app) projectNames() []string {
 }
 
 func (a *app) swarmNames() []string {
-	clusters, err := store.Open(a.globals.root).Clusters()
+	swarms, err := (&lifecycle.Manager{Store: store.Open(a.globals.root), Log: slog.New(slog.DiscardHandler)}).SwarmList()
 	if err != nil {
 		return nil
 	}
 	var names []string
-	for _, c := range clusters {
-		names = append(names, c.Name)
+	for _, s := range swarms {
+		if s.Name != "" {
+			names = append(names, s.Name)
+		}
 	}
 	return names
 }

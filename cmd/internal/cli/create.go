@@ -117,7 +117,7 @@ func (a *app) createRequest(c *cli.Context) (lifecycle.CreateRequest, error) {
 	if req.Engine, err = a.engineOptions(c); err != nil {
 		return req, err
 	}
-	if req.Swarm, err = a.createSwarmOptions(c); err != nil {
+	if req.Swarm, req.Classic, err = a.createSwarmOptions(c); err != nil {
 		return req, err
 	}
 	if file := c.String("userdata"); file != "" {

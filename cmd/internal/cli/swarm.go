@@ -17,9 +17,11 @@ func (a *app) swarmCommand() *cli.Command {
 	return &cli.Command{
 		Name: "swarm", Usage: "make machines into a swarm, and look after it",
 		Subcommands: []*cli.Command{
+			a.swarmCreateCommand(),
 			a.swarmInitCommand(),
 			a.swarmJoinCommand(),
 			a.swarmLeaveCommand(),
+			a.swarmListCommand(),
 			a.swarmLsCommand(),
 			a.swarmRecoverCommand(),
 			a.swarmBackupCommand(),
@@ -50,7 +52,7 @@ func (a *app) swarmCommand() *cli.Command {
 
 // nodeFlags are the options of swarm init and join; those of create are accepted too.
 func nodeFlags() []cli.Flag {
-	flags := swarmNodeFlags("")
+	flags := append(swarmNodeFlags(""), classicFlags("")...)
 	for _, f := range flags {
 		alias := "swarm-" + f.Names()[0]
 		switch f := f.(type) {
@@ -61,6 +63,8 @@ func nodeFlags() []cli.Flag {
 		case *cli.IntFlag:
 			f.Aliases = append(f.Aliases, alias)
 		case *cli.DurationFlag:
+			f.Aliases = append(f.Aliases, alias)
+		case *cli.BoolFlag:
 			f.Aliases = append(f.Aliases, alias)
 		}
 	}

@@ -8,17 +8,13 @@ func (a *app) swarmInitCommand() *cli.Command {
 	return &cli.Command{
 		Name: "init", Usage: "start a swarm on machines that exist", ArgsUsage: "NAME...",
 		Description: "The first machine initialises the swarm, the others join it as managers.\n" +
-			"Providers' firewalls were opened when the machines were made: for the data path port 4789, or that of the swarm they were made for.",
+			"Providers' firewalls were opened when the machines were made: for the data path port 4789, or that of the swarm they were made for.\n" +
+			"With --classic or --discovery each becomes master and agent of a classic standalone swarm.",
 		Flags:  append(nodeFlags(), preflightFlag(), rotateTokensFlag(""), dryRunFlag(), outputFlag()),
 		Action: a.swarmInit,
 	}
 }
 
 func (a *app) swarmInit(c *cli.Context) error {
-	o, _, err := swarmNodeOptions(c, "")
-	if err != nil {
-		return err
-	}
-	o.Master = true
-	return a.swarmChange(c, o, func(t *tool) swarmCall { return t.SwarmInit })
+	return a.swarmExisting(c, true, func(t *tool) swarmCall { return t.SwarmInit })
 }

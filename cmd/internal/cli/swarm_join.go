@@ -5,7 +5,7 @@ import (
 )
 
 func (a *app) swarmJoinCommand() *cli.Command {
-	manager := &cli.BoolFlag{Name: "manager", Category: swarmCategory, Usage: "as managers; else as workers"}
+	manager := &cli.BoolFlag{Name: "manager", Category: swarmCategory, Usage: "as managers, or masters of a classic swarm; else as workers"}
 	return &cli.Command{
 		Name: "join", Usage: "join machines that exist to a swarm", ArgsUsage: "NAME...",
 		Flags:  append([]cli.Flag{manager}, append(nodeFlags(), preflightFlag(), rotateTokensFlag(""), dryRunFlag(), outputFlag())...),
@@ -14,16 +14,11 @@ func (a *app) swarmJoinCommand() *cli.Command {
 }
 
 func (a *app) swarmJoin(c *cli.Context) error {
-	o, _, err := swarmNodeOptions(c, "")
-	if err != nil {
-		return err
-	}
-	if len(o.AddrPool) > 0 || o.SubnetSize > 0 {
+	if len(c.StringSlice("default-addr-pool")) > 0 || c.Int("subnet-size") > 0 {
 		return usagef("address pools are given to swarm init, not to swarm join")
 	}
-	if o.CertExpiry > 0 {
+	if c.Duration("cert-expiry") > 0 {
 		return usagef("the life of certificates is given to swarm init, not to swarm join").hint("%s swarm cert-expiry DURATION", a.name)
 	}
-	o.Master = c.Bool("manager")
-	return a.swarmChange(c, o, func(t *tool) swarmCall { return t.SwarmJoin })
+	return a.swarmExisting(c, c.Bool("manager"), func(t *tool) swarmCall { return t.SwarmJoin })
 }

@@ -30,9 +30,9 @@ func (a *app) swarmLs(c *cli.Context) error {
 		}
 		return a.printJSON(swarms)
 	}
-	rows := [][]string{{"NAME", "ID", "MANAGERS", "WORKERS"}}
+	rows := [][]string{{"NAME", "KIND", "ID", "MANAGERS", "WORKERS"}}
 	for _, s := range swarms {
-		rows = append(rows, []string{s.Name, s.ID, strings.Join(s.Managers, ","), strings.Join(s.Workers, ",")})
+		rows = append(rows, []string{s.Name, s.Kind, s.ID, strings.Join(s.Managers, ","), strings.Join(s.Workers, ",")})
 	}
 	return a.printTable(rows)
 }

@@ -8,10 +8,7 @@ import (
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 )
 
-const (
-	swarmCategory   = "Swarm"
-	classicCategory = "Classic standalone Swarm (not available)"
-)
+const swarmCategory = "Swarm"
 
 // createSwarmFlags say which swarm new machines join.
 func createSwarmFlags() []cli.Flag {
@@ -26,16 +23,7 @@ func createSwarmFlags() []cli.Flag {
 		}
 	}
 	flags = append(flags, preflightFlag(), rotateTokensFlag("swarm-"))
-	return append(flags,
-		&cli.StringFlag{Name: "swarm-discovery", Category: classicCategory, Usage: "discovery `URL`"},
-		&cli.BoolFlag{Name: "swarm-classic", Category: classicCategory, Usage: "classic Swarm instead of Swarm mode"},
-		&cli.StringFlag{Name: "swarm-image", Category: classicCategory, Usage: "`IMAGE` of classic Swarm; no effect in Swarm mode"},
-		&cli.StringFlag{Name: "swarm-strategy", Category: classicCategory, Usage: "scheduling `STRATEGY`; no effect in Swarm mode"},
-		&cli.StringFlag{Name: "swarm-host", Category: classicCategory, Usage: "`URL` to listen on; no effect in Swarm mode"},
-		&cli.StringSliceFlag{Name: "swarm-opt", Category: classicCategory, Usage: "`FLAG=VALUE` of the manager; no effect in Swarm mode"},
-		&cli.StringSliceFlag{Name: "swarm-join-opt", Category: classicCategory, Usage: "`FLAG=VALUE` of the agent; no effect in Swarm mode"},
-		&cli.BoolFlag{Name: "swarm-experimental", Category: classicCategory, Usage: "experimental features; no effect in Swarm mode"},
-	)
+	return append(flags, classicFlags("swarm-")...)
 }
 
 // swarmNodeFlags are the options of a swarm and its nodes, their names after prefix.
@@ -54,33 +42,36 @@ func swarmNodeFlags(prefix string) []cli.Flag {
 	}
 }
 
-// createSwarmOptions reads what create was told about swarms.
-func (a *app) createSwarmOptions(c *cli.Context) (lifecycle.SwarmOptions, error) {
-	if c.IsSet("swarm-discovery") || c.IsSet("swarm-classic") {
-		return lifecycle.SwarmOptions{}, usagef("classic standalone Swarm is not available in this version").
-			hint("omit --swarm-discovery and --swarm-classic for Swarm mode, which needs no discovery")
-	}
+// createSwarmOptions reads what create was told about swarms; classic tells of which kind.
+func (a *app) createSwarmOptions(c *cli.Context) (o lifecycle.SwarmOptions, classic bool, err error) {
 	o, given, err := swarmNodeOptions(c, "swarm-")
 	if err != nil {
-		return o, err
+		return o, false, err
 	}
 	o.IsSwarm = c.Bool("swarm") || c.Bool("swarm-master")
 	o.Master = c.Bool("swarm-master")
+	classic = asksForClassic(c, "swarm-")
 	if !o.IsSwarm {
 		if given == "" && c.Bool("swarm-rotate-tokens") {
 			given = "swarm-rotate-tokens"
 		}
+		for _, name := range []string{"swarm-discovery", "swarm-classic"} {
+			if classic && c.IsSet(name) {
+				given = name
+			}
+		}
 		if given != "" {
-			return o, usagef("--%s needs --swarm or --swarm-master", given)
+			return o, false, usagef("--%s needs --swarm or --swarm-master", given)
 		}
-		return o, nil
+		return o, false, nil
 	}
-	for _, name := range []string{"swarm-image", "swarm-strategy", "swarm-host", "swarm-opt", "swarm-join-opt", "swarm-experimental"} {
-		if c.IsSet(name) {
-			a.tool.warn(c.Context, "--"+name+" is an option of classic Swarm and has no effect in Swarm mode")
-		}
+	if !classic {
+		a.onlyClassic(c, "swarm-")
+		return o, false, nil
 	}
-	return o, nil
+	o.Agent = c.Bool("swarm")
+	o, err = a.classicOptions(c, "swarm-", o)
+	return o, true, err
 }
 
 // swarmNodeOptions reads the options that swarmNodeFlags made; given is the first that was set.

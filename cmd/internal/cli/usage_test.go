@@ -111,6 +111,16 @@ func TestUsage(t *testing.T) {
 		{"swarm join --help", 0, "--manager"},
 		{"swarm join", 2, "no machine name specified"},
 		{"swarm join --default-addr-pool 10.0.0.0/8 m1", 2, "given to swarm init"},
+		{"swarm init --help", 0, "--discovery"},
+		{"swarm init --classic --strategy pack m1", 1, "m1"},
+		{"swarm init --classic --availability drain m1", 2, "--availability is an option of Swarm mode"},
+		{"swarm join --discovery 1234 m1", 2, "Swarm Discovery URL was in the wrong format: 1234"},
+		{"swarm create --help", 0, "docker run swarm create"},
+		{"swarm create x", 2, "expected no argument"},
+		{"swarm list --help", 0, "docker run swarm list"},
+		{"swarm list", 2, "expected a discovery URL"},
+		{"swarm list prod", 1, "there is no classic swarm"},
+		{"swarm list token://x", 1, "known to the discovery service only"},
 		{"swarm leave --help", 0, "quorum"},
 		{"swarm leave", 2, "no machine name specified"},
 		{"swarm ls --help", 0, "Usage: machine swarm ls [OPTIONS]"},
@@ -175,7 +185,7 @@ func TestHelpIsComplete(t *testing.T) {
 // TestSwarmLs: nothing is there in either form.
 func TestSwarmLs(t *testing.T) {
 	t.Parallel()
-	if r := inProcess(t, t.TempDir(), "swarm", "ls"); r.stdout != "NAME   ID   MANAGERS   WORKERS\n" {
+	if r := inProcess(t, t.TempDir(), "swarm", "ls"); r.stdout != "NAME   KIND   ID   MANAGERS   WORKERS\n" {
 		t.Errorf("swarm ls prints %q", r.stdout)
 	}
 	if r := inProcess(t, t.TempDir(), "swarm", "ls", "--output", "json"); r.stdout != "[]\n" {

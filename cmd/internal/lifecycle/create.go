@@ -105,7 +105,10 @@ func (m *Manager) Create(ctx context.Context, req CreateRequest) ([]Created, err
 		}
 	}
 	all(func(ctx context.Context, name string, x *making) error { return m.makeOne(ctx, s, name, x) })
-	if s.options.SwarmOptions.IsSwarm {
+	switch {
+	case isClassic(s.options.SwarmOptions):
+		m.makeClassic(ctx, s, works, errs, note)
+	case s.options.SwarmOptions.IsSwarm:
 		m.makeSwarm(ctx, s, works, errs, note)
 	}
 	all(func(ctx context.Context, _ string, x *making) error { return m.finish(ctx, x) })
@@ -179,6 +182,11 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	}
 	if s.req.DockerContext {
 		if err := x.wouldMakeContext(ctx); err != nil {
+			return err
+		}
+	}
+	if x.classic() {
+		if err := x.takesClassic(); err != nil {
 			return err
 		}
 	}
@@ -342,13 +350,17 @@ func (x *making) allocate(ctx context.Context) error {
 // ports are what a firewall must let through besides SSH: the engine's first, then those that the
 // nodes of a swarm reach each other at. The machine may join one at any time.
 func (x *making) ports() []drivers.Port {
-	return []drivers.Port{
+	ports := []drivers.Port{
 		{Number: x.enginePort(), Protocol: "tcp"},
 		{Number: 2377, Protocol: "tcp", Peers: true},
 		{Number: 7946, Protocol: "tcp", Peers: true},
 		{Number: 7946, Protocol: "udp", Peers: true},
 		{Number: cmp.Or(x.dataPathPort, swarmboot.DataPathPort), Protocol: "udp", Peers: true},
 	}
+	if classicMaster(x.rec.HostOptions.SwarmOptions) {
+		ports = append(ports, drivers.Port{Number: x.classicPort(), Protocol: "tcp"})
+	}
+	return ports
 }
 
 // makeSwarm joins the machines that are ready so far.

@@ -340,7 +340,6 @@ func TestLockedMachineNamesTheHolder(t *testing.T) {
 // TestEachOptionHasItsFlag keeps the table of flags in step with the options.
 func TestEachOptionHasItsFlag(t *testing.T) {
 	t.Parallel()
-	classic := []string{"Address", "Discovery", "Agent", "Host", "Image", "Strategy", "ArbitraryFlags", "ArbitraryJoinFlags", "IsExperimental"}
 	check := func(v any, flags map[string]string, without []string) {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {
@@ -351,7 +350,7 @@ func TestEachOptionHasItsFlag(t *testing.T) {
 		}
 	}
 	check(EngineOptions{}, engineFlags(), nil)
-	check(SwarmOptions{}, swarmFlags(), classic)
+	check(SwarmOptions{}, swarmFlags(), nil)
 }
 
 // TestInterruptedBeforeSomeBegin has more machines than are worked on at once: when the command is

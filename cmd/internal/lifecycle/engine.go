@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -75,6 +76,12 @@ func (e *engine) Do(ctx context.Context, method, path string, in, out any) error
 		return fmt.Errorf("%s %s of %s: %w", method, path, e.name, err)
 	}
 	defer resp.Body.Close()
+	if w, ok := out.(io.Writer); ok && resp.StatusCode < 400 {
+		if _, err := io.Copy(w, resp.Body); err != nil {
+			return fmt.Errorf("%s %s of %s: %w", method, path, e.name, cmp.Or(context.Cause(ctx), err))
+		}
+		return nil
+	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err != nil {
 		return fmt.Errorf("%s %s of %s: %w", method, path, e.name, err)

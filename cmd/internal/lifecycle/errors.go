@@ -13,6 +13,8 @@ var (
 	ErrTLS        = errors.New("engine does not answer over TLS")
 	ErrNoCAKey    = errors.New("the authority's private key is missing")
 	ErrNoSwarm    = errors.New("no such swarm")
+	ErrKind       = errors.New("swarm is of another kind")
+	ErrSwarmDown  = errors.New("Connection to Swarm cannot be checked but the certs are valid") //nolint:revive,staticcheck // docker-machine's words
 	ErrOperation  = errors.New("other work on the swarm has not ended")
 	ErrNoImage    = errors.New("the cache has no such image")
 	ErrHeld       = errors.New("not as the cluster file says")

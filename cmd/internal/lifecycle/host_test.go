@@ -22,6 +22,7 @@ import (
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
 	"github.com/hostsmith/machine/provision/ssh/sshtest"
+	"github.com/hostsmith/machine/swarmboot"
 	"github.com/hostsmith/machine/swarmboot/swarmboottest"
 )
 
@@ -347,6 +348,8 @@ func (h *host) run(_ context.Context, x sshtest.Exec) (int, string) {
 		}
 		h.start()
 		return 0, ""
+	case strings.Contains(x.Command, swarmboot.ListDir):
+		return h.list(x.Command, script, x.Stdout), ""
 	case strings.Contains(script, "pf clock"):
 		return h.preflight(script, x.Stdout), ""
 	}

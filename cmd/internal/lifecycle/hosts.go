@@ -108,7 +108,7 @@ func (x *machine) sans(hostname string) []string {
 func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pair, error) {
 	pair, err := readPair(x.path(serverFile), x.path(serverKeyFile))
 	if err == nil && !renew {
-		err = certs.Verify(pair, certs.Need{Roots: a.cert, Hosts: hosts, Now: x.m.Now()})
+		err = certs.Verify(pair, certs.Need{Roots: a.cert, Hosts: hosts, Both: x.callsEngines(), Now: x.m.Now()})
 		if err == nil {
 			return pair, nil
 		}
@@ -117,11 +117,18 @@ func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pai
 	if a.ca == nil {
 		return pair, fmt.Errorf("issue server certificate: %w", errNoCAKey(x.m.Store.CertsDir()))
 	}
-	if pair, err = a.ca.Server(hosts, x.m.Now()); err != nil {
+	issue := a.ca.Server
+	if x.callsEngines() {
+		issue = a.ca.ServerAndClient
+	}
+	if pair, err = issue(hosts, x.m.Now()); err != nil {
 		return pair, fmt.Errorf("issue server certificate: %w", err)
 	}
 	return pair, nil
 }
+
+// callsEngines: the manager of a classic swarm calls the nodes' engines with the certificate of its own engine.
+func (x *machine) callsEngines() bool { return classicMaster(x.rec.HostOptions.SwarmOptions) }
 
 // file is one of a machine's folder.
 type file struct {

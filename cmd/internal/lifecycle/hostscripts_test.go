@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/provision/ssh/sshtest"
+	"github.com/hostsmith/machine/swarmboot"
 )
 
 const (
@@ -223,6 +224,26 @@ func (h *host) preflight(script string, out io.Writer) int {
 				fmt.Fprintf(out, "pf probe %s %s open\n", p[1], subject)
 			}
 		}
+	}
+	return 0
+}
+
+// list does to the list of a classic swarm's members what a command of swarmboot does.
+func (h *host) list(command, stdin string, out io.Writer) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	file := regexp.MustCompile(regexp.QuoteMeta(swarmboot.ListDir) + `/[A-Za-z0-9.-]+`).FindString(command)
+	switch {
+	case strings.Contains(command, "mktemp"):
+		h.files[file] = stdin
+	case strings.Contains(command, "rm -f"):
+		delete(h.files, file)
+	default:
+		text, ok := h.files[file]
+		if !ok {
+			return 1
+		}
+		_, _ = io.WriteString(out, text)
 	}
 	return 0
 }

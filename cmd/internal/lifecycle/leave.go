@@ -192,6 +192,10 @@ func (m *Manager) SwarmLeave(ctx context.Context, req SwarmRequest) ([]Planned, 
 	var planned []Planned
 	var order []string
 	for _, group := range m.swarmGroups(m.workersFirst(req.Names)) {
+		if p, ok := m.planLeaveClassic(group[0]); ok {
+			planned, order = append(planned, p), append(order, group[0])
+			continue
+		}
 		plan, err := m.planLeave(ctx, group, req.Force)
 		if err != nil {
 			return nil, err
@@ -268,6 +272,9 @@ func (m *Manager) leaveOne(ctx context.Context, name string, force bool) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, x.close()) }()
+	if x.classic() {
+		return x.advise(m.leaveClassic(ctx, x, force))
+	}
 	if x.rec.Swarm.Name == "" {
 		return fmt.Errorf("%w: %q is not in a swarm", ErrNoSwarm, name)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,10 +61,10 @@ func parseFilters(words []string) (filter, error) {
 	return f, nil
 }
 
-// matchRecord tells whether a record matches, its state aside.
-func (f filter) matchRecord(e store.Entry) bool {
+// matchRecord tells whether a record matches, its state aside. classic are the names of its classic swarm.
+func (f filter) matchRecord(e store.Entry, classic ...string) bool {
 	return anyFold(f.drivers, e.Record.DriverName) &&
-		anyFold(f.swarms, e.Record.Swarm.Name) &&
+		slices.ContainsFunc(append(classic, e.Record.Swarm.Name), func(name string) bool { return anyFold(f.swarms, name) }) &&
 		f.matchName(e.Name) && f.matchLabels(e.Record.HostOptions.EngineOptions.Labels)
 }
 
@@ -120,9 +121,13 @@ func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
 	}
 	var names []string
 	index := map[string]int{}
+	classic := map[string]classicSwarm{}
+	for _, s := range classicSwarmsOf(entries) {
+		classic[s.discovery] = s
+	}
 	kept := entries[:0]
 	for _, e := range entries {
-		if f.matchRecord(e) {
+		if f.matchRecord(e, classic[e.Record.HostOptions.SwarmOptions.Discovery].calls()...) {
 			index[e.Name] = len(kept)
 			names = append(names, e.Name)
 			kept = append(kept, e)
@@ -134,7 +139,7 @@ func (m *Manager) List(ctx context.Context, req ListRequest) ([]Row, error) {
 	bounded, cancel := within(ctx, req.Timeout, listTimeout, "timeout")
 	defer cancel()
 	_ = eachLimit(context.WithoutCancel(ctx), names, listLimit, func(_ context.Context, name string) error {
-		rows[index[name]] = m.row(OnMachine(bounded, name), kept[index[name]], ask, req.DockerHost)
+		rows[index[name]] = m.row(OnMachine(bounded, name), kept[index[name]], classic, ask, req.DockerHost)
 		return nil
 	})
 	if cause := context.Cause(ctx); cause != nil {
@@ -169,14 +174,17 @@ func (m *Manager) Match(ctx context.Context, filters []string) ([]string, error)
 	return names, err
 }
 
-func (m *Manager) row(ctx context.Context, e store.Entry, ask bool, dockerHost string) Row {
+func (m *Manager) row(ctx context.Context, e store.Entry, classic map[string]classicSwarm, ask bool, dockerHost string) Row {
 	start := m.Now()
 	rec := e.Record
 	row := Row{
 		Name: e.Name, DriverName: rec.DriverName, Phase: string(rec.Phase), DockerVersion: "Unknown",
 		SwarmOptions: rec.HostOptions.SwarmOptions, EngineOptions: rec.HostOptions.EngineOptions, Swarm: rec.Swarm.Name,
 	}
-	if rec.Swarm.Role == string(swarmboot.Manager) {
+	if isClassic(rec.HostOptions.SwarmOptions) {
+		row.Swarm = classic[rec.HostOptions.SwarmOptions.Discovery].name
+	}
+	if rec.Swarm.Role == string(swarmboot.Manager) || classicMaster(rec.HostOptions.SwarmOptions) {
 		row.Swarm += " (master)"
 	}
 	x := &machine{m: m, rec: rec}
@@ -241,6 +249,9 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	row.URL = x.engineURL()
 	if row.URL == dockerHost && dockerHost != "" {
 		row.Active, row.ActiveHost = "*", true
+	}
+	if dockerHost != "" && classicMaster(x.rec.HostOptions.SwarmOptions) && x.classicURL() == dockerHost {
+		row.Active, row.ActiveSwarm = "* (swarm)", true
 	}
 	if x.rec.Phase == store.Pending || x.rec.Phase == store.Created {
 		return

@@ -66,6 +66,7 @@ type CreateRequest struct {
 	Options         drivers.Values // of the driver
 	Engine          EngineOptions
 	Swarm           SwarmOptions // with several names and Master, the first initialises a new swarm
+	Classic         bool         // a classic standalone swarm; without Swarm.Discovery one whose members machine lists
 	SANs            []string
 	UserData        []byte
 	DockerContext   bool // make a docker context of the machine's name
@@ -183,6 +184,7 @@ type SwarmRequest struct {
 	Force       bool         // leave: despite the quorum guard
 	NoPreflight bool
 	DryRun      bool
+	Classic     bool // a classic standalone swarm; without Options.Discovery one whose members machine lists
 
 	RotateTokens bool // replace the swarm's join tokens after the machines have joined
 }
@@ -190,7 +192,8 @@ type SwarmRequest struct {
 // SwarmInfo is a swarm as "swarm ls" shows it.
 type SwarmInfo struct {
 	Name     string   `json:"name"`
-	ID       string   `json:"id"`
+	Kind     string   `json:"kind"`     // "swarm mode" or "classic"
+	ID       string   `json:"id"`       // of a classic one its discovery URL
 	Managers []string `json:"managers"` // machine names
 	Workers  []string `json:"workers"`
 }

@@ -131,7 +131,7 @@ func (m *Manager) muster(ctx context.Context, names []string, lock bool) (ranks 
 		r.machines = append(r.machines, x)
 		switch {
 		case swarm == "":
-			return ranks, fmt.Errorf("%w: %q is not in a swarm", ErrNoSwarm, name)
+			return ranks, m.noMember(name)
 		case x.rec.Swarm.NodeID == "":
 			return ranks, &swarmboot.HintError{
 				Err:    fmt.Errorf("%w: the join of %q has not ended", swarmboot.ErrState, name),

@@ -90,7 +90,9 @@ func (x *making) steps(i int) []string {
 		fmt.Sprintf("have Docker Engine %s (source %s) listen with TLS on port %d", version, source, e.Port),
 		"verify the engine over TLS with the client certificate",
 	)
-	if o := x.rec.HostOptions.SwarmOptions; o.IsSwarm {
+	if o := x.rec.HostOptions.SwarmOptions; isClassic(o) {
+		steps = append(steps, x.classicWords()...)
+	} else if o.IsSwarm {
 		port := ""
 		if o.DataPathPort != 0 {
 			port = fmt.Sprintf(" with data path port %d/udp", o.DataPathPort)
@@ -188,6 +190,14 @@ func (x *machine) planProvision(ctx context.Context) (Planned, error) {
 			script += fmt.Sprintf("\n# with %d bytes on its standard input", len(s.Stdin))
 		}
 		p.Scripts = append(p.Scripts, script)
+	}
+	if x.classic() {
+		f, err := x.fit(ctx, conn, x.classicWish())
+		if err != nil {
+			return p, err
+		}
+		defer f.eng.close()
+		p.Steps = append(p.Steps, f.lines()...)
 	}
 	return p, nil
 }

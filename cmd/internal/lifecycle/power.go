@@ -96,6 +96,9 @@ func (x *machine) back(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := x.classicAgain(ctx, conn, nil); err != nil {
+		return err
+	}
 	return x.settled(ctx)
 }
 
@@ -103,7 +106,7 @@ func (x *machine) back(ctx context.Context) error {
 // that, unless there is a swarm yet to join.
 func (x *machine) settled(ctx context.Context) error {
 	x.rec.Problem = nil
-	if p := x.rec.Phase; (p == store.Created || p == store.Provisioned) && (!x.rec.HostOptions.SwarmOptions.IsSwarm || x.rec.Swarm.NodeID != "") {
+	if p := x.rec.Phase; (p == store.Created || p == store.Provisioned) && (!x.rec.HostOptions.SwarmOptions.IsSwarm || x.rec.Swarm.NodeID != "" || x.classic()) {
 		x.m.refreshContext(ctx, x)
 		if err := x.txn.RemoveFile(hostKeyFile); err != nil {
 			return err
@@ -120,7 +123,7 @@ func (x *machine) covers(a authority) bool {
 	if err != nil {
 		return false
 	}
-	err = certs.Verify(pair, certs.Need{Roots: a.trust, Hosts: x.sans(""), Now: x.m.Now()})
+	err = certs.Verify(pair, certs.Need{Roots: a.trust, Hosts: x.sans(""), Both: x.callsEngines(), Now: x.m.Now()})
 	return err == nil || errors.Is(err, certs.ErrDue)
 }
 
@@ -327,6 +330,9 @@ func (x *machine) reprovisionWith(ctx context.Context, a authority, r refit) err
 		return err
 	}
 	if err := reopen(ctx); err != nil {
+		return err
+	}
+	if err := x.classicAgain(ctx, conn, r.changed); err != nil {
 		return err
 	}
 	return x.settled(ctx)

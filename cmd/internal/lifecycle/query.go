@@ -143,6 +143,9 @@ func (x *machine) endpoint(ctx context.Context) Endpoint {
 }
 
 func (m *Manager) swarmEndpoint(ctx context.Context, name string) (Endpoint, error) {
+	if ep, ok, err := m.classicEndpoint(ctx, name); ok {
+		return ep, err
+	}
 	c, err := m.findCluster(name)
 	if errors.Is(err, ErrNoSwarm) && name != "" {
 		if _, gerr := m.Store.Get(name); gerr != nil {

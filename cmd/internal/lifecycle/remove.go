@@ -90,6 +90,9 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 	if err := x.phase(store.Removing); err != nil && !errors.Is(err, store.ErrFull) {
 		return err
 	}
+	if x.classic() {
+		m.unlist(ctx, x)
+	}
 	if a, ok := x.drv.(drivers.Adopter); ok && a.Deprovision() {
 		if err := x.deprovision(ctx); err != nil {
 			if !force {
@@ -119,6 +122,11 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 
 // deprovision undoes on the user's own host what provisioning did.
 func (x *machine) deprovision(ctx context.Context) error {
+	if x.classic() {
+		if err := x.clearClassic(ctx); err != nil {
+			return err
+		}
+	}
 	conn, err := x.dial(ctx)
 	if err != nil {
 		return err

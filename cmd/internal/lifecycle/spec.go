@@ -66,6 +66,9 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 	if err := m.checkUserData(s); err != nil {
 		return nil, err
 	}
+	if req.Classic {
+		return s, m.checkClassic(&s.options.SwarmOptions, req.Names)
+	}
 	if s.dataPathPort, err = m.checkSwarm(&s.options.SwarmOptions, req.Names); err != nil {
 		return nil, err
 	}
@@ -102,6 +105,9 @@ func (m *Manager) checkSwarm(o *SwarmOptions, names []string) (int, error) {
 		}
 		if err := store.ValidName(o.Name); err != nil {
 			return 0, err
+		}
+		if s, ok := m.findClassic(o.Name); ok && s.name == o.Name {
+			return 0, m.notClassic(o.Name)
 		}
 	} else {
 		c, err := m.findCluster(o.Name)
@@ -197,6 +203,8 @@ func swarmFlags() map[string]string {
 		"IsSwarm": "swarm", "Master": "swarm-master", "Name": "swarm-name", "Advertise": "swarm-advertise-addr", "Listen": "swarm-listen-addr",
 		"DataPath": "swarm-data-path-addr", "Availability": "swarm-availability", "Labels": "swarm-node-label",
 		"AddrPool": "swarm-default-addr-pool", "SubnetSize": "swarm-subnet-size", "DataPathPort": "swarm-data-path-port", "CertExpiry": "swarm-cert-expiry",
+		"Agent": "swarm", "Address": "swarm-addr", "Discovery": "!swarm-discovery", "Host": "swarm-host", "Image": "swarm-image",
+		"Strategy": "swarm-strategy", "ArbitraryFlags": "!swarm-opt", "ArbitraryJoinFlags": "!swarm-join-opt", "IsExperimental": "swarm-experimental",
 	}
 }
 

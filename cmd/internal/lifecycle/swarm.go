@@ -54,6 +54,9 @@ func (m *Manager) findCluster(name string) (store.Cluster, error) {
 			return c, nil
 		}
 	}
+	if kind := m.notClassic(name); kind != nil {
+		return store.Cluster{}, kind
+	}
 	return store.Cluster{}, errors.Join(fmt.Errorf("%w: %q", ErrNoSwarm, name), err)
 }
 
@@ -96,6 +99,9 @@ func (m *Manager) SwarmInit(ctx context.Context, req SwarmRequest) ([]Planned, e
 	}
 	o := req.Options
 	o.IsSwarm, o.Master = true, true
+	if req.Classic {
+		return m.classicExisting(ctx, req, o)
+	}
 	if o.Name == "" {
 		o.Name = req.Names[0]
 	}
@@ -111,6 +117,9 @@ func (m *Manager) SwarmJoin(ctx context.Context, req SwarmRequest) ([]Planned, e
 		return nil, fmt.Errorf("%w: no machine name", ErrUsage)
 	}
 	o := req.Options
+	if req.Classic {
+		return m.joinClassic(ctx, req, o)
+	}
 	c, err := m.findCluster(o.Name)
 	if err != nil {
 		return nil, err
@@ -149,6 +158,9 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 			return nil, nameError(name, len(req.Names), err)
 		}
 		nodes = append(nodes, joining{machine: x, role: role})
+		if x.classic() {
+			return nil, fmt.Errorf("join %q: %w: it is in classic swarm %q", name, swarmboot.ErrForeign, m.classicName(x.rec))
+		}
 		if _, ok := x.drv.(drivers.Unmanaged); ok {
 			return nil, fmt.Errorf("join %q: %w: driver %s has no address for a swarm", name, drivers.ErrUnsupported, x.rec.DriverName)
 		}
@@ -254,7 +266,7 @@ func (m *Manager) SwarmList() ([]SwarmInfo, error) {
 	all, err := m.Store.Clusters()
 	out := make([]SwarmInfo, 0, len(all))
 	for _, c := range all {
-		info := SwarmInfo{Name: c.Name, ID: c.ID, Managers: []string{}, Workers: []string{}}
+		info := SwarmInfo{Name: c.Name, Kind: KindSwarmMode, ID: c.ID, Managers: []string{}, Workers: []string{}}
 		for name, member := range c.Members {
 			if member.Role == string(swarmboot.Manager) {
 				info.Managers = append(info.Managers, name)
@@ -266,5 +278,18 @@ func (m *Manager) SwarmList() ([]SwarmInfo, error) {
 		slices.Sort(info.Workers)
 		out = append(out, info)
 	}
-	return out, err // the good ones also when one cannot be read
+	classic, cerr := m.classicSwarms()
+	for _, s := range classic {
+		info := SwarmInfo{Name: s.name, Kind: KindClassic, ID: s.discovery, Managers: []string{}, Workers: []string{}}
+		for _, rec := range s.masters {
+			info.Managers = append(info.Managers, rec.Name)
+		}
+		for _, rec := range s.agents {
+			if !slices.Contains(info.Managers, rec.Name) {
+				info.Workers = append(info.Workers, rec.Name)
+			}
+		}
+		out = append(out, info)
+	}
+	return out, errors.Join(err, cerr) // the good ones also when one cannot be read
 }
