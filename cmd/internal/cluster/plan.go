@@ -65,18 +65,19 @@ func Plan(s *Spec, seen Seen, wish Wish) (Steps, error) {
 	if seen.DataPathPort != 0 && s.Swarm.DataPathPort != 0 && seen.DataPathPort != s.Swarm.DataPathPort {
 		return p.out, s.At(Pos{}, fmt.Errorf("%w: swarm %s has data path port %d for good, not %d", ErrFile, s.Swarm.Name, seen.DataPathPort, s.Swarm.DataPathPort))
 	}
-	groups := slices.Clone(s.Groups)
-	slices.SortStableFunc(groups, func(a, b Group) int { return rank(a.Role) - rank(b.Role) })
 	p.newSwarm = s.Swarm.Name != "" && !seen.SwarmExists
 	managers := 0
-	for _, g := range groups {
-		for _, name := range g.Names {
-			if err := p.machine(g, name); err != nil {
+	for _, role := range []string{Manager, Worker, None} {
+		for _, g := range s.Groups {
+			if g.Role != role {
+				continue
+			}
+			if err := p.group(g); err != nil {
 				return p.out, err
 			}
-		}
-		if g.Role == Manager {
-			managers += len(g.Names)
+			if role == Manager {
+				managers += len(g.Names)
+			}
 		}
 	}
 	p.stacks()
@@ -91,8 +92,6 @@ func Plan(s *Spec, seen Seen, wish Wish) (Steps, error) {
 	return p.out, nil
 }
 
-func rank(role string) int { return slices.Index([]string{Manager, Worker, None}, role) }
-
 type planner struct {
 	spec     *Spec
 	seen     Seen
@@ -104,6 +103,15 @@ type planner struct {
 func (p *planner) add(s Step) {
 	s.Held = s.Needs == AllowReplace && !p.wish.AllowReplace || s.Needs == Prune && !p.wish.Prune
 	p.out.Steps = append(p.out.Steps, s)
+}
+
+func (p *planner) group(g Group) error {
+	for _, name := range g.Names {
+		if err := p.machine(g, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // machine decides for one machine of a group.
@@ -259,23 +267,25 @@ func (p *planner) orphans() {
 
 // sort puts steps in the order of kinds; of what goes, workers are before managers.
 func (p *planner) sort() {
-	kinds := order()
-	slices.SortStableFunc(p.out.Steps, func(a, b Step) int {
-		if d := slices.Index(kinds, a.Kind) - slices.Index(kinds, b.Kind); d != 0 {
-			return d
+	var sorted []Step
+	take := func(kind Kind, ok func(Step) bool) {
+		for _, s := range p.out.Steps {
+			if s.Kind == kind && ok(s) {
+				sorted = append(sorted, s)
+			}
 		}
-		if a.Kind == Remove || a.Kind == Leave || a.Kind == Change || a.Kind == Upgrade || a.Kind == Replace {
-			return manages(a) - manages(b)
-		}
-		return 0
-	})
-}
-
-func manages(s Step) int {
-	if s.Role == Manager {
-		return 1
 	}
-	return 0
+	manages := func(s Step) bool { return s.Role == Manager }
+	for _, kind := range order() {
+		switch kind {
+		case Remove, Leave, Change, Upgrade, Replace:
+			take(kind, func(s Step) bool { return !manages(s) })
+			take(kind, manages)
+		default:
+			take(kind, func(Step) bool { return true })
+		}
+	}
+	p.out.Steps = append([]Step{}, sorted...)
 }
 
 // PlanDown is the plan of removing a project: its stacks, its workers, its managers.

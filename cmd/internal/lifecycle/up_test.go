@@ -173,6 +173,31 @@ func TestUpReplaces(t *testing.T) {
 	}
 }
 
+func TestUpReplacesManagers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3", "w1")
+	three := []string{"[w1, w2]", "[w1]", "[m1]", "[m1, m2, m3]"}
+	w.up(clusterSpec(t, clusterFile, three...), cluster.Wish{})
+	id := w.status("p").ID
+	large := clusterSpec(t, clusterFile, append(three, "driver: fake", "driver: fake\n  options: {fake-size: large}")...)
+	w.up(large, cluster.Wish{AllowReplace: true})
+	st := w.status("p")
+	if st.ID != id || st.Managers != 3 || st.Reachable != 3 || len(st.Nodes) != 4 || len(st.Problems) != 0 {
+		t.Errorf("Got %+v", st)
+	}
+	if got := w.drift(large); got != noDrift {
+		t.Errorf("Got %s", got)
+	}
+	// The only manager of others is not replaced: the swarm would end with it.
+	w = newWorld(t, "m1", "w1")
+	w.up(clusterSpec(t, clusterFile, "[w1, w2]", "[w1]"), cluster.Wish{})
+	only := clusterSpec(t, clusterFile, "[w1, w2]", "[w1]", "names: [m1]", "names: [m1]\n    options: {fake-size: large}")
+	_, err := w.manager().Up(t.Context(), UpRequest{Spec: only, Wish: cluster.Wish{AllowReplace: true}, Agree: yes})
+	if !errors.Is(err, swarmboot.ErrQuorum) || w.roles() != "m1 manager, w1 worker" {
+		t.Errorf("Got %v, %s", err, w.roles())
+	}
+}
+
 func TestUpChangesEngines(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "w1", "w2")

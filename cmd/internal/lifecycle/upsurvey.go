@@ -151,10 +151,10 @@ func (u *upping) machine(x *machine) cluster.Machine {
 	if rec.Project.Refit && len(out.Change) == 0 {
 		out.Change = []string{"continue an unfinished change of the engine's options"}
 	}
-	if rec.Phase != store.Ready {
-		out.Replace = append(out.Replace, out.Change...)
-	}
 	_, unmanaged := x.drv.(drivers.Unmanaged)
+	if unmanaged || rec.Phase != store.Ready { // a create goes on with what it was begun with
+		out.Replace, out.Change = append(out.Replace, out.Change...), nil
+	}
 	out.VersionDiffers = g.Engine.Version != "" && !unmanaged && rec.Phase == store.Ready && !provision.Satisfies(rec.Installed.Engine, g.Engine.Version)
 	return out
 }
