@@ -55,6 +55,15 @@ type Restarter interface {
 	Restart(ctx context.Context) error
 }
 
+// PortOpener is implemented by drivers whose provider closes ports that Create was not told of.
+type PortOpener interface {
+	// OpenPorts has the provider's firewall let the ports through to a host that Create made, those that are
+	// for peers to the store's other machines only. What is open stays open, and doing it again changes nothing. Only
+	// what Create made is changed: for a firewall of the user's own a note tells what it must admit. What is
+	// opened goes with the firewall when that is removed.
+	OpenPorts(ctx context.Context, ports []Port) error
+}
+
 // Emulator is implemented by drivers whose hosts may be emulated in software. All that
 // such a host does takes several times as long, so that it gets more time.
 type Emulator interface {

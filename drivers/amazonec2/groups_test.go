@@ -194,3 +194,36 @@ func TestGroupInForeignUse(t *testing.T) {
 	}
 	m.removed(s)
 }
+
+func TestPortsAreOpenedLater(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, nil)
+	m.created()
+	ports := []drivers.Port{{Number: 7789, Protocol: "udp", Peers: true}, {Number: 80, Protocol: "tcp"}}
+	for range 2 {
+		if err := m.open().(drivers.PortOpener).OpenPorts(t.Context(), ports); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := s.groupOf(t, "machine-01234567")
+	got := rulesIn(g.IpPermissions)
+	if !got[rule{"udp", 7789, aws.ToString(g.GroupId)}] || len(got) != 4 {
+		t.Errorf("it admits %v", got)
+	}
+	if !m.told("admits", "its members to 7789/udp") {
+		t.Errorf("nobody was told: %q", m.notes)
+	}
+	m.removed(s)
+
+	s.makeGroup(t, "web")
+	theirs := s.machine(t, drivers.Values{"amazonec2-security-group": {"web"}})
+	theirs.created()
+	if err := theirs.open().(drivers.PortOpener).OpenPorts(t.Context(), ports); err != nil {
+		t.Fatal(err)
+	}
+	if g := s.groupOf(t, "web"); len(g.IpPermissions) > 0 || !theirs.told("stay as they are; they must admit its members to 7789/udp") {
+		t.Errorf("it admits %v, notes %q", g.IpPermissions, theirs.notes)
+	}
+	theirs.removed(s)
+}

@@ -187,6 +187,14 @@ func powerIdempotent(ctx context.Context, p *player) error {
 		acts = append(acts, act{"kill", kill, drivers.Stopped}, act{"kill while stopped", kill, drivers.Stopped})
 	}
 	acts = append(acts, act{"create while stopped", m.create, drivers.Running})
+	if _, ok := d.(drivers.PortOpener); ok {
+		open := func(ctx context.Context) error {
+			return m.act(ctx, "open ports", func(ctx context.Context, d drivers.Driver) error {
+				return d.(drivers.PortOpener).OpenPorts(ctx, []drivers.Port{{Number: 7789, Protocol: "udp", Peers: true}})
+			})
+		}
+		acts = append(acts, act{"open ports", open, drivers.Running}, act{"open ports again", open, drivers.Running})
+	}
 	for _, a := range acts {
 		if err := a.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)

@@ -8,7 +8,7 @@ func (a *app) swarmInitCommand() *cli.Command {
 	return &cli.Command{
 		Name: "init", Usage: "start a swarm on machines that exist", ArgsUsage: "NAME...",
 		Description: "The first machine initialises the swarm, the others join it as managers.\n" +
-			"Providers' firewalls were opened when the machines were made: for the data path port 4789, or that of the swarm they were made for.\n" +
+			"Firewalls that the driver made at the provider are opened for the swarm's ports; others have to admit them already.\n" +
 			"With --classic or --discovery each becomes master and agent of a classic standalone swarm.",
 		Flags:  append(nodeFlags(), preflightFlag(), rotateTokensFlag(""), dryRunFlag(), outputFlag()),
 		Action: a.swarmInit,

@@ -350,17 +350,21 @@ func (x *making) allocate(ctx context.Context) error {
 // ports are what a firewall must let through besides SSH: the engine's first, then those that the
 // nodes of a swarm reach each other at. The machine may join one at any time.
 func (x *making) ports() []drivers.Port {
-	ports := []drivers.Port{
-		{Number: x.enginePort(), Protocol: "tcp"},
-		{Number: 2377, Protocol: "tcp", Peers: true},
-		{Number: 7946, Protocol: "tcp", Peers: true},
-		{Number: 7946, Protocol: "udp", Peers: true},
-		{Number: cmp.Or(x.dataPathPort, swarmboot.DataPathPort), Protocol: "udp", Peers: true},
-	}
+	ports := append([]drivers.Port{{Number: x.enginePort(), Protocol: "tcp"}}, swarmPorts(x.dataPathPort)...)
 	if classicMaster(x.rec.HostOptions.SwarmOptions) {
 		ports = append(ports, drivers.Port{Number: x.classicPort(), Protocol: "tcp"})
 	}
 	return ports
+}
+
+// swarmPorts are those that nodes of a swarm reach each other at; dataPath 0: the usual one.
+func swarmPorts(dataPath int) []drivers.Port {
+	return []drivers.Port{
+		{Number: 2377, Protocol: "tcp", Peers: true},
+		{Number: 7946, Protocol: "tcp", Peers: true},
+		{Number: 7946, Protocol: "udp", Peers: true},
+		{Number: cmp.Or(dataPath, swarmboot.DataPathPort), Protocol: "udp", Peers: true},
+	}
 }
 
 // makeSwarm joins the machines that are ready so far.

@@ -54,3 +54,34 @@ func TestSkewedClockIsRefusedBeforeTheJoin(t *testing.T) {
 	w.hosts["m2"].set(func(h *host) { h.ahead = 0 })
 	w.create(req)
 }
+
+// TestProvidersFirewallIsOpenedForExistingMachines makes a swarm with a port that nobody knew of when the machines were made.
+func TestProvidersFirewallIsOpenedForExistingMachines(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "w1")
+	w.create(CreateRequest{Names: []string{"m1", "m2", "w1"}})
+	w.hosts["m2"].closed = errors.New("no permission to open ports")
+	if w.hosts["m1"].opened != nil {
+		t.Error("a create opened ports a second time")
+	}
+	m := w.manager()
+	if _, err := m.SwarmInit(t.Context(), SwarmRequest{Names: []string{"m1", "m2"}, Options: SwarmOptions{DataPathPort: 7789}}); err != nil {
+		t.Fatal(err)
+	}
+	if !w.noted("warning: the provider's firewall was not opened for the swarm: no permission to open ports") {
+		t.Errorf("notes %q", w.notes.text)
+	}
+	if _, err := m.SwarmJoin(t.Context(), SwarmRequest{Names: []string{"w1"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"m1", "w1"} {
+		if got := w.hosts[name].opened; !slices.Equal(got, swarmPorts(7789)) {
+			t.Errorf("%s: opened %v", name, got)
+		}
+	}
+	// Joining again changes nothing there.
+	w.hosts["w1"].set(func(h *host) { h.opened = nil })
+	if _, err := m.SwarmJoin(t.Context(), SwarmRequest{Names: []string{"w1"}}); err != nil || w.hosts["w1"].opened != nil {
+		t.Errorf("opened %v, %v", w.hosts["w1"].opened, err)
+	}
+}

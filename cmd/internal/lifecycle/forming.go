@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision/ssh"
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot"
@@ -35,6 +36,7 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 	if text := f.warning(cluster); text != "" {
 		m.Note(ctx, "warning: swarm "+o.Name+": "+text)
 	}
+	m.openPorts(ctx, f)
 	if preflight {
 		if err := m.checkEngines(ctx, f); err != nil {
 			return err
@@ -59,6 +61,22 @@ func (m *Manager) formSwarm(ctx context.Context, o SwarmOptions, nodes []joining
 	// What was reached is recorded also when the command was interrupted.
 	f.lookAgain(context.WithoutCancel(ctx), res)
 	return errors.Join(err, f.record(txn, cluster, res))
+}
+
+// openPorts has providers' firewalls let through what the nodes reach each other at, where they were made before the swarm
+// and its port were known. Where that fails the preflight tells what is closed.
+func (m *Manager) openPorts(ctx context.Context, f *forming) {
+	for _, n := range f.nodes {
+		opener, ok := n.drv.(drivers.PortOpener)
+		if !ok || !n.old || !f.joins(n.rec.Name) {
+			continue
+		}
+		ctx := OnMachine(ctx, n.rec.Name)
+		err := m.Step(ctx, "open the swarm's ports at the provider", func(ctx context.Context) error { return opener.OpenPorts(ctx, swarmPorts(f.dataPathPort)) })
+		if err != nil {
+			m.Note(ctx, "warning: the provider's firewall was not opened for the swarm: "+err.Error())
+		}
+	}
 }
 
 // forming is a swarm about to be formed or extended.

@@ -61,6 +61,8 @@ type host struct {
 	seals   int            // how often what is its own was taken out
 	abrupt  bool           // the connection breaks before the next seal is answered
 	orders  bool           // orders to the engine are events
+	opened  []drivers.Port // at the provider, after it was made
+	closed  error          // why no port can be opened there
 	raftLog string         // what it tells of it
 	aside   bool           // the engine was started without what it knew of being in a swarm
 	ahead   time.Duration  // of the clock

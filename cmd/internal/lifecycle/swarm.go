@@ -23,6 +23,7 @@ type joining struct {
 	*machine
 	conn *ssh.Client // for the preflight; nil: none
 	role swarmboot.Role
+	old  bool // it was made before, perhaps for no swarm
 }
 
 // findCluster returns the record of a swarm by its name or by a member's name; empty: the only one.
@@ -157,7 +158,7 @@ func (m *Manager) swarmExisting(ctx context.Context, req SwarmRequest, o SwarmOp
 		if err != nil {
 			return nil, nameError(name, len(req.Names), err)
 		}
-		nodes = append(nodes, joining{machine: x, role: role})
+		nodes = append(nodes, joining{machine: x, role: role, old: true})
 		if x.classic() {
 			return nil, fmt.Errorf("join %q: %w: it is in classic swarm %q", name, swarmboot.ErrForeign, m.classicName(x.rec))
 		}

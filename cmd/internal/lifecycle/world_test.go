@@ -284,6 +284,12 @@ func (d *hostDriver) Status(ctx context.Context) (drivers.Status, error) {
 	return st, err
 }
 
+// OpenPorts is refused once by a host that says so.
+func (d *hostDriver) OpenPorts(_ context.Context, ports []drivers.Port) error {
+	d.host.set(func(h *host) { h.opened = ports })
+	return d.host.closed
+}
+
 func (d *hostDriver) Emulated() bool { return d.host != nil && d.host.slow }
 
 // eventLocks asks the world before each write.
