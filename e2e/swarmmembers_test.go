@@ -200,10 +200,21 @@ func TestSwarmMembers(t *testing.T) {
 	})
 	t.Run("a manager and a worker are lost", func(t *testing.T) {
 		f := f.in(t)
+		f.dockerWith(f.dockerEnv(m1), "service", "create", "--detach", "--name", "pinned", "--no-resolve-image", "--endpoint-mode", "dnsrr",
+			"--constraint", "node.hostname=="+w2, helloImage)
+		eventually(t, 60*time.Second, func() error {
+			if out := f.dockerWith(f.dockerEnv(w2), "ps", "--format", "{{.Names}}"); !strings.Contains(out, "pinned.1") {
+				return fmt.Errorf("got %q, want a task of pinned", out)
+			}
+			return nil
+		})
 		f.ok("kill", m3, w2)
 		other := f.dockerEnv(m1)
 		f.waitNode(other, m3, "manager active down")
 		f.waitNode(other, w2, "worker active down")
+		if r := f.run("swarm", "logs", "pinned"); !strings.Contains(r.stderr, "the logs of pinned.1 cannot be had: its node "+w2+" is down") {
+			t.Errorf("The logs of a task on a node that is down: %s", r)
+		}
 		r := f.fails(1, "swarm", "demote", m2)
 		if !strings.Contains(r.stderr, "leaves 1 of 2 managers reachable, 2 needed") {
 			t.Errorf("The refusal does not show the arithmetic: %s", r)

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/cmd/internal/ui"
 )
 
 func (a *app) swarmLogsCommand() *cli.Command {
@@ -49,8 +50,18 @@ func (a *app) swarmLogs(c *cli.Context) error {
 		}
 	}
 	t := a.manager(c)
-	t.progress.Close()
+	t.progress.Close() // lines are results, and what is said of them stands between them
+	req.Note = func(text string) { _ = a.noteBetween(text) }
 	return t.SwarmLogs(c.Context, req, func(l lifecycle.LogLine) error { return writeLogLine(a.Stdout, a.Stderr, l, asJSON) })
+}
+
+// noteBetween says something on stderr while results are printed.
+func (a *app) noteBetween(text string) error {
+	if a.globals.mode == ui.JSON {
+		return json.NewEncoder(a.Stderr).Encode(map[string]any{"time": a.Now().UTC(), "event": "note", "text": text})
+	}
+	_, err := fmt.Fprintln(a.Stderr, text)
+	return err
 }
 
 // writeLogLine prints a line where its task wrote it: to stdout or to stderr.

@@ -204,7 +204,7 @@ func (m *Manager) SwarmLeave(ctx context.Context, req SwarmRequest) ([]Planned, 
 			order = append(order, c.Name)
 		}
 		for _, w := range plan.Warnings {
-			m.Note(ctx, "warning: "+w)
+			m.Note(ctx, "warning: swarm "+m.swarmOf(group)+": "+w)
 		}
 		planned = append(planned, plannedChanges(plan)...)
 	}
@@ -217,6 +217,15 @@ func (m *Manager) SwarmLeave(ctx context.Context, req SwarmRequest) ([]Planned, 
 		}
 	}
 	return planned, nil
+}
+
+// swarmOf is the swarm that machines are in, which are in one.
+func (m *Manager) swarmOf(names []string) string {
+	rec, err := m.Store.Get(names[0])
+	if err != nil {
+		return ""
+	}
+	return rec.Swarm.Name
 }
 
 // planLeave judges whether a swarm can let machines go. By force it does so anyhow; without a manager that answers nobody can

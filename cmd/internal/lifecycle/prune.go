@@ -23,9 +23,10 @@ type LogsRequest struct {
 	Tail       int // lines of each task; negative: all
 	Since      time.Time
 	Timestamps bool
+	Note       func(text string) // told of what cannot be had
 }
 
-// SwarmLogs hands over lines as they come. Tasks whose logs cannot be had are noted.
+// SwarmLogs hands over lines as they come.
 func (m *Manager) SwarmLogs(ctx context.Context, req LogsRequest, emit func(LogLine) error) error {
 	c, err := m.findCluster(req.Swarm)
 	if err != nil {
@@ -40,7 +41,7 @@ func (m *Manager) SwarmLogs(ctx context.Context, req LogsRequest, emit func(LogL
 	if !req.Since.IsZero() {
 		w.Since = max(req.Since.Unix(), 1)
 	}
-	if err := swarmboot.Logs(ctx, eng, w, emit, func(text string) { m.Note(ctx, text) }); err != nil {
+	if err := swarmboot.Logs(ctx, eng, w, emit, req.Note); err != nil {
 		return fmt.Errorf("swarm %q: %w", c.Name, err)
 	}
 	return nil

@@ -122,7 +122,7 @@ func reasons() []row {
 		{is(swarmboot.ErrReplicas), Reason{"SWARM_SERVICES", "Services run fewer tasks than before, and did not get them back in time.", "docker service ps --no-trunc SERVICE tells what its tasks wait for. Mend that and give the same command again; --drain-timeout waits longer.", ExitFailure}},
 		{is(swarmboot.ErrState), Reason{"SWARM_NODE_STATE", "The node's part in its swarm is neither in nor out.", "docker info on the node says more; docker $(machine config NAME) swarm leave --force makes it free.", ExitFailure}},
 		{is(swarmboot.ErrNode), Reason{"SWARM_NODE_SILENT", "A node's engine does not answer.", "machine ls, then machine provision NAME.", ExitFailure}},
-		{is(swarmboot.ErrQuorum), Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; --force goes on all the same.", ExitFailure}},
+		{is(swarmboot.ErrQuorum), Reason{"SWARM_QUORUM", "The swarm would lose its quorum.", "Bring the missing managers back first, or add managers; rm --force and swarm leave --force go on all the same.", ExitFailure}},
 		{is(swarmboot.ErrNoNode), Reason{"SWARM_NODE_UNKNOWN", "The swarm does not list the node.", "machine swarm status tells what it lists, by machine, hostname and id.", ExitFailure}},
 		{is(swarmboot.ErrAmbiguous), Reason{"SWARM_NODE_AMBIGUOUS", "Several nodes of the swarm have the same name.", "Name the node by its id, which the message lists.", ExitFailure}},
 		{is(swarmboot.ErrNoService), Reason{"SWARM_SERVICE_UNKNOWN", "The swarm has no service or task of this name or id.", "docker service ls tells the services, docker service ps SERVICE the tasks.", ExitFailure}},
