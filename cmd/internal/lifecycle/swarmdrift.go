@@ -143,7 +143,7 @@ func (j *judgement) drift() {
 
 // stranger is a node that is no machine of this store.
 func (j *judgement) stranger(n *SwarmNode) {
-	strike := "machine swarm rm-node " + n.ID
+	strike := "machine swarm rm-node --swarm " + j.Cluster.Name + " " + n.ID
 	former := ""
 	for _, name := range j.names() {
 		if fact := j.Machines[name]; n.Hostname != "" && (fact.Seen.Hostname == n.Hostname || name == n.Hostname) {
@@ -182,7 +182,7 @@ func (j *judgement) member(n *SwarmNode) {
 	now := fact.Seen.NodeID
 	switch {
 	case fact.Gone:
-		drifted(machineGone, "machine swarm rm-node "+n.ID, "the store has no such machine any more")
+		drifted(machineGone, "machine swarm rm-node --swarm "+swarm+" "+n.ID, "the store has no such machine any more")
 	case j.Picture == nil:
 		if fact.Seen.ClusterID != "" && j.Cluster.ID != "" && fact.Seen.ClusterID != j.Cluster.ID {
 			drifted(otherSwarm, "machine swarm leave --force "+n.Machine, "its engine is in another swarm, "+fact.Seen.ClusterID)
@@ -200,7 +200,7 @@ func (j *judgement) member(n *SwarmNode) {
 	case fact.Seen.Reachable && fact.Seen.State == "inactive":
 		drifted(removedNode, rejoin, "listed, and its engine is in no swarm: it has left by hand")
 	case now != "" && now != n.ID:
-		drifted(otherNode, "machine swarm rm-node "+n.ID+", once "+now+" is what it shall be", "its engine is another node now ("+now+")")
+		drifted(otherNode, "machine swarm rm-node --swarm "+swarm+" "+n.ID+", once "+now+" is what it shall be", "its engine is another node now ("+now+")")
 	case recorded.Role != n.Role:
 		undo, keep := "demote", "promote"
 		if n.Role == string(swarmboot.Worker) {

@@ -65,7 +65,8 @@ func (j *judgement) service(s swarmboot.Service, tasks []swarmboot.Task) {
 		out.Wanted = shall
 	}
 	j.v.Services = append(j.v.Services, out)
-	advice := "docker $(machine config --swarm " + j.Cluster.Name + ") service ps --no-trunc " + out.Name
+	advice := "docker $(machine config --swarm " + j.Cluster.Name + ") service ps --no-trunc " + out.Name +
+		"; machine swarm logs --swarm " + j.Cluster.Name + " " + out.Name
 	because := ""
 	if out.Error != "" {
 		because = ": " + out.Error
