@@ -152,6 +152,24 @@ func TestClusterFile(t *testing.T) {
 		c.check(0, "nothing to do")
 		c.answersEverywhere(workers...)
 	})
+	t.Run("a host that is gone", func(t *testing.T) {
+		c := clusterDir{c.in(t), c.dir}
+		id, err := dockerOutput(t, "ps", "-q", "--filter", "name=machine-"+workers[0]+"-")
+		if err != nil || len(strings.Fields(id)) != 1 {
+			t.Fatalf("Got containers %q, %v", id, err)
+		}
+		mustRun(t, "docker", "rm", "-f", strings.TrimSpace(id))
+		want := "replace      " + workers[0] + ": the provider no longer has it (not without --allow-replace)"
+		c.check(2, want)
+		if r := c.fails(1, "up", "-y", "-f", c.file("cluster.yaml")); !strings.Contains(r.stderr, "CLUSTER_HELD") {
+			t.Errorf("%s", r)
+		}
+		c.up("--allow-replace")
+		c.check(0, "nothing to do")
+		if got := c.swarmStatus(c.prefix); len(got.Nodes) != 4 {
+			t.Errorf("Got %+v", got)
+		}
+	})
 	t.Run("fewer", func(t *testing.T) {
 		c := clusterDir{c.in(t), c.dir}
 		c.write("2", "two", false)

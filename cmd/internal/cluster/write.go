@@ -35,6 +35,17 @@ func Write(s *Spec, comments ...string) ([]byte, error) {
 	return buf.Bytes(), enc.Close()
 }
 
+// Value is what Write writes as a value to be encoded as JSON, which is a cluster file too.
+func Value(s *Spec) (any, error) {
+	text, err := Write(s)
+	if err != nil {
+		return nil, err
+	}
+	var v map[string]any
+	err = yaml.Unmarshal(text, &v)
+	return v, err
+}
+
 func (g Group) mapping() mapping {
 	m := mapping{}
 	if g.Role != None {

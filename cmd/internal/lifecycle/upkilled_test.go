@@ -30,16 +30,16 @@ func TestKilledUp(t *testing.T) {
 	})
 }
 
-func TestKilledUpThatChanges(t *testing.T) {
-	t.Parallel()
-	change := []string{"[w1, w2]", "[w1]", "labels: {disk: ssd}", "engine: {labels: {rack: 1}}\n    options: {fake-size: large}"}
+// killedChange is an up that changes engines or replaces a machine.
+func killedChange(t *testing.T, from, kinds, to string) {
+	change := []string{"[w1, w2]", "[w1]", "labels: {disk: ssd}", to}
 	k := killing{
 		names:  []string{"m1", "w1"},
 		before: func(w *world) { w.up(clusterSpec(w.t, clusterFile, "[w1, w2]", "[w1]"), cluster.Wish{}) },
 		act: func(ctx context.Context, w *world) {
 			_, _ = w.manager().Up(ctx, UpRequest{Spec: clusterSpec(w.t, clusterFile, change...), Wish: cluster.Wish{AllowReplace: true}, Agree: yes})
 		},
-		kinds: "put provider ssh delete",
+		from: from, kinds: kinds,
 	}
 	k.each(t, func(t *testing.T, w *world) {
 		s := clusterSpec(t, clusterFile, change...)
@@ -51,6 +51,16 @@ func TestKilledUpThatChanges(t *testing.T) {
 			t.Errorf("Got %s", got)
 		}
 	})
+}
+
+func TestKilledUpThatChanges(t *testing.T) {
+	t.Parallel()
+	killedChange(t, "put", "put ssh", "labels: {disk: ssd}\n    engine: {labels: {rack: 1}}")
+}
+
+func TestKilledUpThatReplaces(t *testing.T) {
+	t.Parallel()
+	killedChange(t, "delete machine", "put provider ssh delete", "options: {fake-size: large}")
 }
 
 func TestKilledDown(t *testing.T) {

@@ -155,6 +155,9 @@ func (u *upping) machine(x *machine) cluster.Machine {
 	if unmanaged || rec.Phase != store.Ready { // a create goes on with what it was begun with
 		out.Replace, out.Change = append(out.Replace, out.Change...), nil
 	}
+	if was := rec.HostOptions.EngineOptions.Version; rec.Phase != store.Ready && was != g.Engine.Version {
+		out.Replace = append(out.Replace, fmt.Sprintf("engine-version: %s → %s", show(was), show(g.Engine.Version)))
+	}
 	out.VersionDiffers = g.Engine.Version != "" && !unmanaged && rec.Phase == store.Ready && !provision.Satisfies(rec.Installed.Engine, g.Engine.Version)
 	return out
 }
