@@ -25,6 +25,7 @@ func (a *app) swarmCommand() *cli.Command {
 			a.swarmLsCommand(),
 			a.swarmRecoverCommand(),
 			a.swarmBackupCommand(),
+			a.swarmRestoreCommand(),
 			a.swarmStatusCommand(),
 			a.swarmInspectCommand(),
 			a.swarmGraphCommand(),

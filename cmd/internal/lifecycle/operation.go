@@ -12,6 +12,7 @@ import (
 const (
 	upgradeOperation  = "upgrade"
 	recoverOperation  = "recover"
+	restoreOperation  = "restore"
 	rotateCAOperation = "rotate-ca"
 )
 

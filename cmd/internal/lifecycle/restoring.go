@@ -1,0 +1,109 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hostsmith/machine/store"
+	"github.com/hostsmith/machine/swarmboot"
+)
+
+// others brings machines back that are named, and deals with nodes that do not come back.
+func (r *restore) others(ctx context.Context) error {
+	for _, name := range r.req.Join {
+		if name == r.x.rec.Name {
+			continue
+		}
+		if err := r.join(OnMachine(ctx, name), name); err != nil {
+			return nameError(name, 2, err)
+		}
+	}
+	members, err := swarmboot.Members(ctx, r.eng)
+	if err != nil {
+		return err
+	}
+	var away []string
+	for _, n := range members {
+		if n.ID == r.x.rec.Swarm.NodeID || n.State == "ready" || r.recorded(n.ID) {
+			continue
+		}
+		if !r.req.Prune {
+			away = append(away, n.Hostname+" ("+n.ID+")")
+			continue
+		}
+		r.m.Note(ctx, "removed from the list of nodes: "+n.Hostname+" ("+n.ID+")")
+		if err := swarmboot.Remove(ctx, n.ID, nil, r.eng, 0, nil); err != nil {
+			return err
+		}
+	}
+	if len(away) > 0 {
+		r.m.Note(ctx, "nodes of the backup that are not back: "+strings.Join(away, ", ")+"; --prune-nodes removes them, --join NAME has a machine join again")
+	}
+	return nil
+}
+
+func (r *restore) recorded(id string) bool {
+	for _, m := range r.cluster.Members {
+		if m.NodeID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// join has a machine leave what it is in and join the restored swarm as what it was.
+func (r *restore) join(ctx context.Context, name string) error {
+	x := r.machines[name]
+	if x.rec.Swarm.Name != "" && x.rec.Swarm.Name != r.cluster.Name {
+		return fmt.Errorf("%w: it is in swarm %q", swarmboot.ErrForeign, x.rec.Swarm.Name)
+	}
+	eng, err := x.engine(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer eng.close()
+	members, err := swarmboot.Members(ctx, r.eng)
+	if err != nil {
+		return err
+	}
+	seen := inspectAll(ctx, map[string]swarmboot.Engine{name: eng})[name]
+	role := r.role(name)
+	back := slices.ContainsFunc(members, func(m swarmboot.Member) bool {
+		return m.ID == seen.NodeID && m.State == "ready" && (role == swarmboot.Worker || m.Reachability != "")
+	})
+	if back {
+		return r.joined(x, role, seen.NodeID)
+	}
+	o := x.rec.HostOptions.SwarmOptions
+	o.Labels, o.Availability = nil, ""
+	n, err := r.m.node(joining{machine: x, role: role}, o)
+	if err != nil {
+		return err
+	}
+	former := ""
+	for _, m := range members {
+		if m.State != "ready" && (m.Hostname == seen.Hostname || m.ID == x.rec.Swarm.NodeID) && m.ID != r.x.rec.Swarm.NodeID {
+			former, n.Labels, n.Availability = m.ID, m.Labels, m.Availability
+		}
+	}
+	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
+	defer cancel()
+	engines := map[string]swarmboot.Engine{name: eng, r.x.rec.Name: r.eng}
+	res, err := swarmboot.Apply(ctx, []swarmboot.Action{swarmboot.Rejoin(n, r.x.rec.Name, former)}, engines, nil, r.m.Step)
+	if id := res.NodeIDs[name]; id != "" {
+		err = errors.Join(err, r.joined(x, role, id))
+	}
+	return err
+}
+
+func (r *restore) joined(x *machine, role swarmboot.Role, id string) error {
+	x.rec.Swarm = store.Swarm{Name: r.cluster.Name, Role: string(role), NodeID: id}
+	if err := x.put(); err != nil {
+		return err
+	}
+	r.cluster.Members[x.rec.Name] = store.Member{Role: string(role), NodeID: id}
+	return r.txn.Put(*r.cluster)
+}
