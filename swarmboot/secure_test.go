@@ -51,6 +51,28 @@ func newAuthority(t *testing.T, s *teller) {
 			t.Errorf("%s trusts %s", name, m.TrustRoot)
 		}
 	}
+	// To one of the user's own; a key that is not the certificate's is refused, and begins nothing.
+	cert, key := authorityPEM(t, true, 10*365*24*time.Hour)
+	_, other := authorityPEM(t, true, 10*365*24*time.Hour)
+	if err := swarmboot.RotateCA(s.ctx(10*time.Second), m1, swarmboot.Rotation{Cert: cert, Key: swarmboot.SigningKey(other)}); err == nil || strings.Contains(err.Error(), "PRIVATE") {
+		t.Errorf("a key of another certificate: got %v", err)
+	} else {
+		t.Log(err)
+	}
+	if now, err := swarmboot.AuthorityOf(s.ctx(10*time.Second), m1); err != nil || now.Rotating {
+		t.Errorf("got %+v, %v", now, err)
+	}
+	if err := swarmboot.RotateCA(s.ctx(30*time.Second), m1, swarmboot.Rotation{Cert: cert, Key: swarmboot.SigningKey(key)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := swarmboot.WaitCertified(s.ctx(3*time.Minute), m1, func(swarmboot.Certified) {}); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range s.members("m2") {
+		if strings.TrimSpace(m.TrustRoot) != strings.TrimSpace(cert) {
+			t.Errorf("%s trusts %s", name, m.TrustRoot)
+		}
+	}
 	if err := swarmboot.SetCertExpiry(s.ctx(10*time.Second), m1, 30*time.Minute); err == nil || !strings.Contains(err.Error(), "minimum certificate expiry time is: 1h0m0s") {
 		t.Errorf("a life of half an hour: got %v", err)
 	}

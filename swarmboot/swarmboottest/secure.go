@@ -1,6 +1,7 @@
 package swarmboottest
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -117,6 +118,9 @@ func (e *Engine) secure(spec map[string]any, rotateKey bool) error {
 		if err != nil {
 			return refuse(http.StatusBadRequest, "could not parse the desired CA certificate")
 		}
+		if private, _ := pem.Decode([]byte(ca.SigningCAKey)); private == nil || !fits(cert, private.Bytes) {
+			return refuse(http.StatusBadRequest, "rpc error: code = InvalidArgument desc = certificate key mismatch")
+		}
 		given := authority{root: ca.SigningCACert, issuer: base64.StdEncoding.EncodeToString(cert.RawSubjectPublicKeyInfo)}
 		c.next, c.rotatedAt = &given, time.Now()
 		c.rotations++
@@ -136,6 +140,16 @@ func (e *Engine) secure(spec map[string]any, rotateKey bool) error {
 		delete(config, "SigningCAKey")
 	}
 	return nil
+}
+
+func fits(cert *x509.Certificate, der []byte) bool {
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	signer, ok := key.(crypto.Signer)
+	if err != nil || !ok {
+		return false
+	}
+	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(cert.PublicKey)
 }
 
 func (e *Engine) unlock(body []byte) error {

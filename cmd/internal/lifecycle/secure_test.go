@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/swarmboot"
+	"github.com/hostsmith/machine/swarmboot/swarmboottest"
 )
 
 func TestSwarmRotateCA(t *testing.T) {
@@ -23,6 +24,14 @@ func TestSwarmRotateCA(t *testing.T) {
 	}
 	if err != nil || len(planned) != 1 || !slices.Equal(planned[0].Steps, want) || w.hosts["m1"].engine.Rotations() != 0 {
 		t.Errorf("plan %+v, %v", planned, err)
+	}
+	// A refusal is no rotation that could be gone on with.
+	w.hosts["m1"].engine.Fail("POST /swarm/update", &swarmboottest.Error{Code: 400, Text: "certificate key mismatch"})
+	if _, _, err := m.SwarmRotateCA(t.Context(), RotateCARequest{}); err == nil || !strings.Contains(err.Error(), "key mismatch") {
+		t.Errorf("got %v", err)
+	}
+	if c, err := m.Store.Cluster("m1"); err != nil || c.Operation != nil {
+		t.Errorf("left %+v, %v", c.Operation, err)
 	}
 	before, _ := w.hosts["m1"].engine.Tokens()
 	got, _, err := m.SwarmRotateCA(t.Context(), RotateCARequest{Swarm: "w1", Expiry: 48 * time.Hour})

@@ -189,8 +189,10 @@ func (m *Manager) orderRotation(ctx context.Context, eng *engine, swarm string, 
 	}
 	err = m.Step(ctx, "have the managers rotate the authority", func(ctx context.Context) error { return swarmboot.RotateCA(ctx, eng, r) })
 	var refused interface{ StatusCode() int }
-	if errors.As(err, &refused) && refused.StatusCode() == 400 && !op.Resumed {
-		return false, errors.Join(err, op.end()) // nothing was begun
+	if errors.As(err, &refused) && !op.Resumed {
+		if a, aerr := swarmboot.AuthorityOf(ctx, eng); aerr == nil && !r.Ordered(a) {
+			err = errors.Join(err, op.end()) // nothing was begun
+		}
 	}
 	return op.Resumed, err
 }
