@@ -66,7 +66,11 @@ func (a *app) swarmStatus(c *cli.Context) error {
 	}
 	watch := a.manager(c).WatchSwarm(name)
 	if c.Bool("watch") {
-		return a.watchSwarm(c.Context, watch, every, asJSON)
+		terminal := ui.NewTerminal(a.Stdout, a.Getenv)
+		a.tool.progress.Close() // what follows is the whole display
+		w := watching{look: watch.Look, out: a.Stdout, now: a.Now, every: every, json: asJSON}
+		w.redraw = terminal.Is() && a.Getenv("TERM") != "dumb" && !asJSON
+		return w.run(c.Context)
 	}
 	view, err := watch.Look(c.Context)
 	if view.Name == "" || c.Context.Err() != nil {
@@ -85,37 +89,35 @@ func (a *app) swarmStatus(c *cli.Context) error {
 	return err
 }
 
-// watchSwarm shows a swarm until the command is interrupted, which is how it is meant to end.
-func (a *app) watchSwarm(ctx context.Context, watch *lifecycle.SwarmWatch, every time.Duration, asJSON bool) error {
-	terminal := ui.NewTerminal(a.Stdout, a.Getenv)
-	redraw := terminal.Is() && a.Getenv("TERM") != "dumb" && !asJSON
-	tick := time.NewTicker(every)
+// watching shows a swarm again and again.
+type watching struct {
+	look   func(context.Context) (lifecycle.SwarmView, error)
+	out    io.Writer
+	now    func() time.Time
+	every  time.Duration
+	json   bool
+	redraw bool // in place, instead of once more after each change
+}
+
+// run goes on until the command is interrupted, which is how it is meant to end.
+func (w watching) run(ctx context.Context) error {
+	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	before := ""
 	for {
-		view, err := watch.Look(ctx)
+		view, err := w.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case view.Name == "":
 			return err
 		}
-		a.tool.progress.Close()
-		shown, err := watched(view.SwarmStatus, asJSON)
-		if err != nil {
-			return err
+		if now := changes(view.SwarmStatus); w.redraw || now != before {
+			if err := w.show(view.SwarmStatus); err != nil {
+				return err
+			}
+			before = now
 		}
-		now := changes(view.SwarmStatus)
-		switch {
-		case redraw:
-			_, err = fmt.Fprintf(a.Stdout, "\x1b[H\x1b[J%s, every %s; Ctrl-C ends\n\n%s", a.Now().Format(time.TimeOnly), every, shown)
-		case now != before:
-			_, err = io.WriteString(a.Stdout, shown+"\n")
-		}
-		if err != nil {
-			return err
-		}
-		before = now
 		select {
 		case <-ctx.Done():
 			return nil
@@ -124,12 +126,18 @@ func (a *app) watchSwarm(ctx context.Context, watch *lifecycle.SwarmWatch, every
 	}
 }
 
-func watched(st lifecycle.SwarmStatus, asJSON bool) (string, error) {
-	if !asJSON {
-		return statusText(st), nil
+func (w watching) show(st lifecycle.SwarmStatus) error {
+	if w.json {
+		enc := json.NewEncoder(w.out)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(st)
 	}
-	data, err := json.Marshal(st)
-	return string(data), err
+	text := statusText(st) + "\n"
+	if w.redraw {
+		text = fmt.Sprintf("\x1b[H\x1b[J%s, every %s; Ctrl-C ends\n\n%s", w.now().Format(time.TimeOnly), w.every, text)
+	}
+	_, err := io.WriteString(w.out, text)
+	return err
 }
 
 // changes is what a change of is worth showing: when and whom we asked is not.
