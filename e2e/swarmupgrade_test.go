@@ -209,7 +209,14 @@ func TestSwarmStageUpgrade7(t *testing.T) {
 		f := f.in(t)
 		const archives = "/var/cache/apt/archives"
 		f.ok("ssh", workers[1], "sudo mount -t tmpfs -o size=1m tmpfs "+archives)
-		r := f.fails(1, upgrade...)
+		passphrase, backup := filepath.Join(f.home, "passphrase"), filepath.Join(f.home, "before.age")
+		if err := os.WriteFile(passphrase, []byte("correct horse battery staple\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := f.fails(1, "swarm", "upgrade", "--backup", backup, "--passphrase-file", passphrase, "--parallel", "2", swarm)
+		if data, err := os.ReadFile(backup); err != nil || !strings.HasPrefix(string(data), "age-encryption.org/v1\n") {
+			t.Errorf("The backup before the upgrade: %d bytes, %v", len(data), err)
+		}
 		for _, want := range []string{"no space left", workers[1], "machine swarm upgrade " + swarm, "machine upgrade " + workers[1] + " --engine-version 20.10", "--abandon"} {
 			if !strings.Contains(r.stderr, want) {
 				t.Errorf("The failure does not speak of %q: %s", want, r)

@@ -14,15 +14,16 @@ func (a *app) swarmUpgradeCommand() *cli.Command {
 			"their tasks. A service that has all its tasks on one node is spread before. Nodes that have the version, or\n" +
 			"whose package source has nothing newer, are left alone, and nodes that were drained by hand stay so.\n" +
 			"The first failure stops, and the same command continues, also after it was killed.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "engine-version", Aliases: []string{"version"}, Usage: "`VERSION` to bring the engines to, exact or a prefix such as 28.5; else what each machine is pinned to, or the newest"},
 			&cli.IntFlag{Name: "parallel", Value: 1, Usage: "`NUMBER` of workers whose engines are upgraded at once; they are drained one after another"},
 			&cli.DurationFlag{Name: "drain-timeout", Usage: "`TIME` that the tasks of a node may take to run elsewhere, such as 10m"},
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "allow a downgrade"},
+			&cli.StringFlag{Name: "backup", Usage: "`FILE` that the swarm is backed up in first, as by swarm backup; a manager is drained for it"},
 			&cli.BoolFlag{Name: "no-backup", Usage: "do not warn that no backup of the swarm is made first"},
 			&cli.BoolFlag{Name: "abandon", Usage: "give up an upgrade that has not ended: activate what it drained; engines stay as they are"},
 			dryRunFlag(), outputFlag(),
-		},
+		}, recipientFlags()...),
 		Action: a.swarmUpgrade,
 	}
 }
@@ -42,13 +43,17 @@ func (a *app) swarmUpgrade(c *cli.Context) error {
 	case c.Bool("abandon") && (c.IsSet("engine-version") || c.IsSet("force")):
 		return usagef("--abandon leaves engines as they are").hint("machine upgrade NAME --engine-version VERSION --force brings one back")
 	}
+	backup, err := a.backupBefore(c)
+	if err != nil {
+		return err
+	}
 	t := a.worker(c)
 	if d := c.Duration("drain-timeout"); d > 0 {
 		t.Wait.Drain = d
 	}
 	got, err := t.SwarmUpgrade(c.Context, lifecycle.SwarmUpgradeRequest{
 		Swarm: c.Args().First(), Version: c.String("engine-version"), Force: c.Bool("force"), Parallel: c.Int("parallel"),
-		DryRun: c.Bool("dry-run"), Abandon: c.Bool("abandon"), NoBackup: c.Bool("no-backup"),
+		Backup: backup, DryRun: c.Bool("dry-run"), Abandon: c.Bool("abandon"), NoBackup: c.Bool("no-backup"),
 	})
 	if err != nil {
 		return err
@@ -72,4 +77,27 @@ func (a *app) swarmUpgrade(c *cli.Context) error {
 		rows = append(rows, []string{n.Machine, n.Role, n.From, to})
 	}
 	return a.printTable(rows)
+}
+
+// backupBefore is the backup that --backup asks for; nil: none.
+func (a *app) backupBefore(c *cli.Context) (*lifecycle.BackupRequest, error) {
+	keys, err := recipientsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	req := &lifecycle.BackupRequest{File: c.String("backup"), Recipients: keys}
+	switch {
+	case req.File == "" && (len(keys) > 0 || c.String("passphrase-file") != ""):
+		return nil, usagef("nothing is encrypted without --backup FILE")
+	case req.File == "":
+		return nil, nil //nolint:nilnil // as documented
+	case c.Bool("no-backup") || c.Bool("abandon"):
+		return nil, usagef("--backup contradicts --no-backup and --abandon")
+	case req.File == "-":
+		return nil, usagef("the backup before an upgrade is a file").hint("machine swarm backup - writes one to standard output")
+	}
+	if len(keys) == 0 || c.String("passphrase-file") != "" {
+		req.Passphrase, err = a.passphrase(c, true)
+	}
+	return req, err
 }

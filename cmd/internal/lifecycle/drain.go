@@ -210,12 +210,20 @@ func (h *holding) renew(ctx context.Context, x *machine, eng *guide, a authority
 	wait, cancel := x.within(ctx, h.m.Wait.Swarm, engineGone, "wait for the node to be ready in its swarm")
 	defer cancel()
 	err := h.m.Step(wait, "wait for the node to be ready", func(ctx context.Context) error { return swarmboot.WaitReady(ctx, eng, id) })
-	former := h.owed(x.rec.Name)
-	if err != nil || former == "" {
+	if err != nil {
 		return err
 	}
-	err = h.m.Step(ctx, "activate the node", func(ctx context.Context) error {
-		return swarmboot.SetAvailability(ctx, eng, id, former)
+	return h.activate(ctx, x, eng)
+}
+
+// activate gives a node the availability that the journal has.
+func (h *holding) activate(ctx context.Context, x *machine, eng *guide) error {
+	former := h.owed(x.rec.Name)
+	if former == "" {
+		return nil
+	}
+	err := h.m.Step(ctx, "activate the node", func(ctx context.Context) error {
+		return swarmboot.SetAvailability(ctx, eng, x.rec.Swarm.NodeID, former)
 	})
 	if err != nil {
 		return err

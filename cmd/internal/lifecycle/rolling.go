@@ -18,6 +18,8 @@ type rollout struct {
 	Force   bool                       `json:",omitempty"`
 	Running map[string]int             `json:",omitempty"` // tasks of services that ran before, by the ids of services
 	Updates map[string]json.RawMessage `json:",omitempty"` // update configurations to be put back, by the ids of services
+	Saving  string                     `json:",omitempty"` // file that a backup was to be written to
+	Saved   bool                       `json:",omitempty"` // it was
 }
 
 // rolling is a SwarmUpgrade at work. The locks of all machines and of the swarm are held.
@@ -29,6 +31,7 @@ type rolling struct {
 	outlooks map[string]outlook
 	op       *operation[rollout]
 	from     map[string]string // engines before, by machine
+	backedUp *BackupResult
 }
 
 // openRolling takes the locks: machines in the order of their names, then the swarm.
@@ -193,15 +196,20 @@ func downForGood(members []swarmboot.Member) bool {
 }
 
 // planned is the plan as a dry run shows it.
-func (r *rolling) planned(steps []swarmboot.UpgradeStep, warnings []string) []Planned {
+func (r *rolling) planned(ctx context.Context, steps []swarmboot.UpgradeStep, warnings []string) ([]Planned, error) {
 	out := []Planned{{Machine: "swarm " + r.cluster.Name}}
 	for _, w := range warnings {
 		out[0].Steps = append(out[0].Steps, "warning: "+w)
 	}
 	if len(steps) == 0 {
-		return out
+		return out, nil
 	}
 	out[0].Steps = append(out[0].Steps, "upgrade the following machines, in this order, services with all their tasks in between")
+	backup, err := r.planBackup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, backup...)
 	for _, s := range steps {
 		for i, t := range s {
 			p := Planned{Machine: t.Name, Steps: t.Steps()}
@@ -211,5 +219,5 @@ func (r *rolling) planned(steps []swarmboot.UpgradeStep, warnings []string) []Pl
 			out = append(out, p)
 		}
 	}
-	return out
+	return out, nil
 }

@@ -18,8 +18,9 @@ type SwarmUpgradeRequest struct {
 	Force    bool   // allow a downgrade
 	Parallel int    // workers at once; 0: 1
 	DryRun   bool
-	Abandon  bool // give an upgrade up that has not ended: nodes that it drained are activated again
-	NoBackup bool // nobody need be told that there is none
+	Abandon  bool           // give an upgrade up that has not ended: nodes that it drained are activated again
+	Backup   *BackupRequest // made before the first node is touched; nil: none
+	NoBackup bool           // nobody need be told that there is none
 }
 
 // SwarmUpgraded is what became of a swarm's engines.
@@ -27,6 +28,7 @@ type SwarmUpgraded struct {
 	Swarm    string         `json:"swarm"`
 	Nodes    []NodeUpgraded `json:"nodes"`
 	Warnings []string       `json:"warnings,omitempty"`
+	Backup   *BackupResult  `json:"backup,omitempty"`
 	Plan     []Planned      `json:"-"` // of a dry run
 }
 
@@ -64,17 +66,20 @@ func (m *Manager) SwarmUpgrade(ctx context.Context, req SwarmUpgradeRequest) (re
 		return result, r.stopped(err)
 	}
 	result.Warnings = swarmboot.UpgradeWarnings(u)
-	if len(steps) > 0 && !req.NoBackup && r.cluster.Operation == nil {
-		result.Warnings = append(result.Warnings, "no backup of the swarm is made")
+	if len(steps) > 0 && !req.NoBackup && req.Backup == nil && r.cluster.Operation == nil {
+		result.Warnings = append(result.Warnings, "no backup of the swarm is made: --backup FILE makes one first")
 	}
 	if req.DryRun {
-		result.Plan = r.planned(steps, result.Warnings)
-		return result, nil
+		result.Plan, err = r.planned(ctx, steps, result.Warnings)
+		return result, err
 	}
 	for _, w := range result.Warnings {
 		m.Note(ctx, w)
 	}
 	if len(steps) > 0 || r.cluster.Operation != nil {
+		if _, err := r.planBackup(ctx); err != nil {
+			return result, err // before anything is begun
+		}
 		if err := r.begin(); err != nil {
 			return result, err
 		}
@@ -82,7 +87,7 @@ func (m *Manager) SwarmUpgrade(ctx context.Context, req SwarmUpgradeRequest) (re
 			return result, r.stopped(err)
 		}
 	}
-	result.Nodes = r.result()
+	result.Nodes, result.Backup = r.result(), r.backedUp
 	return result, nil
 }
 
@@ -92,6 +97,9 @@ func (r *rolling) run(ctx context.Context) error {
 		return err
 	}
 	if err := r.resettle(ctx); err != nil {
+		return err
+	}
+	if err := r.backup(ctx); err != nil {
 		return err
 	}
 	for {
