@@ -30,7 +30,15 @@ func (e *Engine) AddImage(name string) {
 	if e.images == nil {
 		e.images = map[string]bool{}
 	}
-	e.images[name] = true
+	e.images[tagged(name)] = true
+}
+
+// tagged is the name of an image with the tag that it has when none is named.
+func tagged(name string) string {
+	if strings.Contains(name, "@") || strings.LastIndexByte(name, ':') > strings.LastIndexByte(name, '/') {
+		return name
+	}
+	return name + ":latest"
 }
 
 // FailPulls makes pulls fail half-way with a text; empty: they succeed.
@@ -60,7 +68,7 @@ func (e *Engine) local(method string, u *url.URL, body []byte) (any, error) {
 	}
 	if name, ok := strings.CutPrefix(path, "images/"); ok {
 		name = strings.TrimSuffix(name, "/json")
-		if !e.images[name] {
+		if !e.images[tagged(name)] {
 			return nil, refuse(http.StatusNotFound, "No such image: %s", name)
 		}
 		return map[string]any{"Id": name, "Config": map[string]any{"Env": []string{"PATH=/bin", "SWARM_HOST=:2375"}}}, nil
@@ -93,14 +101,17 @@ func (e *Engine) local(method string, u *url.URL, body []byte) (any, error) {
 }
 
 func (e *Engine) pull(u *url.URL) (any, error) {
-	name := u.Query().Get("fromImage") + ":" + u.Query().Get("tag")
+	name := u.Query().Get("fromImage")
+	if tag := u.Query().Get("tag"); tag != "" {
+		name += ":" + tag
+	}
 	if e.pullError != "" {
 		return stream(`{"status":"Pulling"}` + "\r\n" + `{"errorDetail":{},"error":"` + e.pullError + `"}` + "\r\n"), nil
 	}
 	if e.images == nil {
 		e.images = map[string]bool{}
 	}
-	e.images[name] = true
+	e.images[tagged(name)] = true
 	return stream(`{"status":"Pulling"}` + "\r\n" + `{"status":"Done"}` + "\r\n"), nil
 }
 
@@ -113,7 +124,7 @@ func (e *Engine) createContainer(name string, body []byte) (any, error) {
 		return nil, refuse(http.StatusConflict, "Conflict. The container name %q is already in use", "/"+name)
 	}
 	image, _ := config["Image"].(string)
-	if !e.images[image] {
+	if !e.images[tagged(image)] {
 		return nil, refuse(http.StatusNotFound, "No such image: %s", image)
 	}
 	if e.containers == nil {

@@ -61,6 +61,9 @@ func (m *Manager) Describe(ctx context.Context, names []string) (*cluster.Spec, 
 		groups[string(key)] = len(s.Groups)
 		g.Name, g.Names = freeName(s.Groups, groupName(rec)), []string{rec.Name}
 		s.Groups = append(s.Groups, g)
+		if isClassic(rec.HostOptions.SwarmOptions) {
+			remarks = append(remarks, fmt.Sprintf("group %s is in classic swarm %s, which a cluster file cannot say", g.Name, m.classicName(rec)))
+		}
 		if rec.UserData != "" {
 			remarks = append(remarks, fmt.Sprintf("group %s was made with user data, which is not kept: give its file as userdata:", g.Name))
 		}
