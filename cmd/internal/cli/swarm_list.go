@@ -9,8 +9,8 @@ import (
 func (a *app) swarmListCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list the members of a classic swarm", ArgsUsage: "URL|SWARM|NAME",
-		Description: "Prints address and port of each, as docker run swarm list did: of nodes:// and of the lists that machine keeps,\n" +
-			"which are read on a master. Discovery services are asked by the image of classic Swarm.",
+		Description: "Prints address and port of each, as docker run swarm list did: of nodes://, of token://HOST/PATH/TOKEN and of the\n" +
+			"lists that machine keeps, which are read on a master. Key-value stores are asked by the image of classic Swarm.",
 		Flags: []cli.Flag{outputFlag()},
 		Action: func(c *cli.Context) error {
 			asJSON, err := jsonOutput(c)

@@ -155,6 +155,9 @@ func (m *Manager) makeClassic(ctx context.Context, s *spec, works []*making, err
 		x.rec.Problem = nil // it is to be on the list of members
 		return x.put()
 	})
+	if !slices.ContainsFunc(fits, func(f *fitting) bool { return f != nil }) {
+		return
+	}
 	written, errored := m.syncList(ctx, s.options.SwarmOptions.Discovery, conns, "")
 	all(func(ctx context.Context, i int, x *making) error {
 		failed := errored

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +255,9 @@ func TestClassicRefusals(t *testing.T) {
 			if len(w.hosts["m1"].engine.Containers()) != 0 && name != "crash" {
 				t.Errorf("made %v", w.hosts["m1"].engine.Containers())
 			}
+			if _, listed := w.hosts["m1"].files[swarmboot.ListDir+"/m1"]; listed && name == "too new" {
+				t.Error("wrote a list")
+			}
 			if name == "crash" && !slices.Contains(DetailsOf(err), "level=fatal no such strategy") {
 				t.Errorf("details %q", DetailsOf(err))
 			}
@@ -470,6 +475,27 @@ func TestKilledClassic(t *testing.T) {
 			right(t, w, "m1")
 		})
 	})
+	t.Run("leave", func(t *testing.T) {
+		t.Parallel()
+		killing{
+			names:  []string{"m1", "w1"},
+			before: func(w *world) { w.classic(SwarmOptions{Name: "prod"}, "m1", "w1") },
+			act: func(ctx context.Context, w *world) {
+				_, _ = w.manager().SwarmLeave(ctx, SwarmRequest{Names: []string{"w1"}})
+			},
+			kinds: "put ssh",
+		}.each(t, func(t *testing.T, w *world) {
+			if isClassic(w.record("w1").HostOptions.SwarmOptions) {
+				if _, err := w.manager().SwarmLeave(t.Context(), SwarmRequest{Names: []string{"w1"}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(w.hosts["w1"].engine.Containers()) != 0 {
+				t.Error("its containers are left")
+			}
+			right(t, w, "m1")
+		})
+	})
 	t.Run("join", func(t *testing.T) {
 		t.Parallel()
 		join := SwarmRequest{Names: []string{"w1"}, Classic: true, Options: SwarmOptions{Agent: true}}
@@ -530,5 +556,49 @@ func TestClassicMasterAway(t *testing.T) {
 	}
 	if _, err := m.Remove(ctx, RemoveRequest{Names: []string{"w1"}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestClassicService asks a token service as the manager would.
+func TestClassicService(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/clusters/1234" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(`["10.0.0.1:2376","10.0.0.2:2376"]`))
+	}))
+	t.Cleanup(srv.Close)
+	at := "token://" + srv.Listener.Addr().String() + "/v1/"
+	for url, want := range map[string]string{at + "1234": "[10.0.0.1:2376 10.0.0.2:2376] <nil>", at + "5": "404", at: "none", "token://1234": "none", "consul://x/y": "none"} {
+		got := "none"
+		if base, token, ok := ownService(url); ok {
+			members, err := askService(t.Context(), srv.Client(), base, token)
+			got = fmt.Sprint(members, " ", err)
+		}
+		if got != want && !(want == "404" && strings.Contains(got, want)) {
+			t.Errorf("%s: got %s, want %s", url, got, want)
+		}
+	}
+}
+
+// TestClassicDeprovision takes everything away again from a host that is the user's own.
+func TestClassicDeprovision(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "own")
+	h := w.hosts["own"]
+	req := w.ownHost("own")
+	req.Options["generic-deprovision"] = []string{"true"}
+	req.Classic, req.Swarm = true, SwarmOptions{Master: true, Agent: true, Name: "prod"}
+	w.create(req)
+	if got := h.members(prodList); !slices.Equal(got, []string{"own"}) || len(h.engine.Containers()) != 2 {
+		t.Fatalf("listed %v, containers %v", got, h.engine.Containers())
+	}
+	if _, err := w.manager().Remove(t.Context(), RemoveRequest{Names: req.Names}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := h.files[prodList]; ok || len(h.engine.Containers()) != 0 {
+		t.Errorf("left %v, %v", h.files, h.engine.Containers())
 	}
 }

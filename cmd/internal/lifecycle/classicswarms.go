@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -326,6 +327,9 @@ func (m *Manager) ClassicMembers(ctx context.Context, name string) ([]string, er
 		} else {
 			return nil, fmt.Errorf("%w: there is no classic swarm %q", ErrNoSwarm, name)
 		}
+	}
+	if base, token, ok := ownService(discovery); ok {
+		return askService(ctx, http.DefaultClient, base, token)
 	}
 	file, own := swarmboot.OwnList(discovery)
 	switch {
