@@ -51,7 +51,11 @@ func (a *app) complete(words []string) []string {
 		flags = append(slices.Clone(cmd.Flags), globals...)
 	}
 	if f := a.awaitsValue(before, flags, perr); f != nil {
-		return matching(a.valuesOf(f), last)
+		values := a.valuesOf(f)
+		if f.Names()[0] == "filter" && len(inv.path) > 1 { // of members of swarms
+			values = append(values, "role=manager", "role=worker", "node.label=")
+		}
+		return matching(values, last)
 	}
 	switch {
 	case cmd == nil && !isOption(last):

@@ -43,6 +43,8 @@ func TestComplete(t *testing.T) {
 		{"create --swarm-availability ", "active drain"},
 		{"--debug --storage-path /x ls --fil", "--filter"},
 		{"ls --filter s", "state= swarm="},
+		{"ls --filter r", ""},
+		{"swarm drain --filter r", "role=manager role=worker"},
 		{"ls --filter d", "driver=none driver=fake driver=pretend driver="},
 		{"ls --output ", "text json"},
 		{"--progress p", "plain"},

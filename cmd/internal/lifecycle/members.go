@@ -221,6 +221,9 @@ func (r *rank) carry(ctx context.Context, req NodesRequest) error {
 			}
 		}
 		if err := r.change(ctx, x, c, req); err != nil {
+			if c.Verb == swarmboot.VerbPromote {
+				err = errors.Join(err, r.lookAgain(context.WithoutCancel(ctx), x))
+			}
 			return nameError(c.Name, len(r.machines), fmt.Errorf("swarm %q: %w", r.cluster.Name, err))
 		}
 	}
@@ -230,6 +233,19 @@ func (r *rank) carry(ctx context.Context, req NodesRequest) error {
 		}
 	}
 	return nil
+}
+
+// lookAgain records the role that a machine has after all, if that can be told.
+func (r *rank) lookAgain(ctx context.Context, x *machine) error {
+	members, err := r.m.askMembers(ctx, r.cluster)
+	if err != nil {
+		return nil // that it may be a manager stays recorded
+	}
+	i := slices.IndexFunc(members, func(n swarmboot.Member) bool { return n.ID == x.rec.Swarm.NodeID })
+	if i < 0 {
+		return nil
+	}
+	return r.recordRole(x, members[i].Role)
 }
 
 func (r *rank) machine(name string) *machine {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot"
+	"github.com/hostsmith/machine/swarmboot/swarmboottest"
 )
 
 // changes has members changed, which must succeed.
@@ -73,6 +74,19 @@ func TestPromoteAndDemote(t *testing.T) {
 	w.hosts["w1"].setEngine(false)
 	if _, err := w.manager().SwarmNodes(t.Context(), NodesRequest{Verb: swarmboot.VerbDemote, Names: []string{"w2"}}); !errors.Is(err, swarmboot.ErrNoLeader) && !errors.Is(err, swarmboot.ErrQuorum) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestRefusedPromotionIsNotRecorded: the records have the intent before, and what is so after.
+func TestRefusedPromotionIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "w1")
+	w.swarm([]string{"m1"}, []string{"w1"})
+	refusal := &swarmboottest.Error{Code: 400, Text: "the engine will not"}
+	w.hosts["m1"].engine.Fail("POST /nodes/", refusal)
+	_, err := w.manager().SwarmNodes(t.Context(), NodesRequest{Verb: swarmboot.VerbPromote, Names: []string{"w1"}})
+	if err == nil || !strings.Contains(err.Error(), refusal.Text) || w.role("w1") != "worker" {
+		t.Errorf("got %v, and w1 is %s", err, w.role("w1"))
 	}
 }
 
