@@ -270,3 +270,56 @@ func TestUndeliveredKey(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestUpgradeOfASwarmThatLocks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3", "w1")
+	w.swarm([]string{"m1", "m2", "m3"}, []string{"w1"})
+	if _, _, err := w.manager().SwarmAutolock(t.Context(), AutolockRequest{On: true, Deliver: (&keyring{}).take}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range w.hosts {
+		h.set(func(h *host) { h.newest = "29.0.1" })
+	}
+	if _, err := w.manager().SwarmUpgrade(t.Context(), SwarmUpgradeRequest{NoBackup: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range w.status("").Nodes {
+		if n.Engine != "29.0.1" || n.State != "ready" || n.Availability != "active" || n.Role == "manager" && n.Reachability != "reachable" {
+			t.Errorf("node %+v", n)
+		}
+	}
+}
+
+// TestKilledRestartOfALockingManager leaves a manager that waits for its key: the same command unlocks it with the help of
+// the others.
+func TestKilledRestartOfALockingManager(t *testing.T) {
+	t.Parallel()
+	k := killing{
+		names: []string{"m1", "m2", "m3"},
+		before: func(w *world) {
+			w.swarm([]string{"m1", "m2", "m3"}, nil)
+			if _, _, err := w.manager().SwarmAutolock(w.t.Context(), AutolockRequest{On: true, Deliver: (&keyring{}).take}); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+		act: func(ctx context.Context, w *world) {
+			w.hosts["m2"].set(func(h *host) { h.orders = true })
+			_ = w.manager().Restart(ctx, []string{"m2"})
+			w.hosts["m2"].set(func(h *host) { h.orders = false })
+		},
+		kinds: "provider engine",
+	}
+	k.each(t, func(t *testing.T, w *world) {
+		m := w.manager()
+		if err := m.Start(t.Context(), []string{"m2"}); err != nil && !errors.Is(err, ErrAlready) {
+			t.Fatal(err)
+		}
+		if err := m.Provision(t.Context(), ProvisionRequest{Names: []string{"m2"}}); err != nil {
+			t.Fatal(err)
+		}
+		if st := w.status(""); st.Reachable != 3 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
