@@ -290,13 +290,19 @@ func TestPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, example, _ := strings.Cut(string(got), "```yaml\n")
-	example, _, _ = strings.Cut(example, "```")
-	if s, err := Parse(source(example)); err != nil || len(s.Groups) != 2 || len(s.Stacks) != 1 {
-		t.Errorf("the page's example: %v", err)
+	readme, err := os.ReadFile(filepath.Join(docs, "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := compiled(t).Validate(decoded(t, example)); err != nil {
-		t.Errorf("the page's example: %v", err)
+	for _, page := range []string{string(got), string(readme)} {
+		_, example, _ := strings.Cut(page, "```yaml\n")
+		example, _, _ = strings.Cut(example, "```")
+		if s, err := Parse(source(example)); err != nil || len(s.Groups) != 2 || len(s.Stacks) != 1 {
+			t.Errorf("the page's example: %v\n%s", err, example)
+		}
+		if err := compiled(t).Validate(decoded(t, example)); err != nil {
+			t.Errorf("the page's example: %v\n%s", err, example)
+		}
 	}
 	const begin, end = "<!-- keys: generated -->\n", "<!-- end of keys -->"
 	before, rest, ok := strings.Cut(string(got), begin)

@@ -62,6 +62,7 @@ func (u *upping) act(ctx context.Context, steps cluster.Steps) error {
 	return nil
 }
 
+// stepNames are the machines or stacks that steps are about, each once.
 func stepNames(steps []cluster.Step) []string {
 	var out []string
 	for _, s := range steps {
@@ -294,6 +295,10 @@ func (u *upping) upgrade(ctx context.Context, steps cluster.Steps) error {
 func (u *upping) replace(ctx context.Context, steps cluster.Steps) error {
 	for _, s := range steps.Of(cluster.Replace) {
 		g := u.spec.Named(s.Name)
+		// What would keep it from being made again is to be known before it is gone, such as a secret that only it had stored.
+		if _, err := u.m.check(u.createRequest(*g, []string{s.Name})); err != nil {
+			return fmt.Errorf("replace %q: %w", s.Name, err)
+		}
 		if _, err := u.m.Remove(ctx, RemoveRequest{Names: []string{s.Name}}); err != nil {
 			return fmt.Errorf("replace %q: %w", s.Name, err)
 		}
