@@ -164,7 +164,8 @@ func (r *recovering) await(ctx context.Context, name string) error {
 func (r *recovering) rejoin(ctx context.Context, name string) error {
 	x, eng, via := r.machines[name], r.engines[name], r.op.State.Plan.Via
 	role := swarmboot.Role(r.cluster.Members[name].Role)
-	seen := inspectAll(ctx, map[string]swarmboot.Engine{name: eng})[name]
+	before := r.op.State.Nodes[name]
+	seen := r.m.afterJoin(ctx, name, eng, before.ID)
 	if !seen.Reachable {
 		r.m.Note(ctx, "does not answer any more ("+seen.Err+"): machine swarm recover "+r.cluster.Name+" goes on with it once it does")
 		if role == swarmboot.Manager {
@@ -172,7 +173,6 @@ func (r *recovering) rejoin(ctx context.Context, name string) error {
 		}
 		return nil
 	}
-	before := r.op.State.Nodes[name]
 	members, err := swarmboot.Members(ctx, r.engines[via])
 	if err != nil {
 		return err
@@ -185,23 +185,18 @@ func (r *recovering) rejoin(ctx context.Context, name string) error {
 	n.Labels, n.Availability = before.Labels, before.Availability
 	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
 	defer cancel()
-	if id := seen.NodeID; id != before.ID && seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool { return m.ID == id }) {
-		if err := swarmboot.WaitReady(ctx, r.engines[via], id); err != nil { // a command before this one had it join
-			return err
-		}
-		return r.reached(x, role, id)
+	id := seen.NodeID
+	if id != before.ID && seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool { return m.ID == id }) {
+		err = swarmboot.WaitReady(ctx, r.engines[via], id) // a command before this one had it join
+	} else {
+		var res swarmboot.Result
+		res, err = swarmboot.Apply(ctx, []swarmboot.Action{swarmboot.Rejoin(n, via, before.ID)}, r.engines, nil, r.m.Step)
+		id = res.NodeIDs[name]
 	}
-	action := swarmboot.Rejoin(n, via, before.ID)
-	for _, m := range members { // what a join that was killed may have left
-		if m.State == "down" && m.Hostname == seen.Hostname && m.Addr == n.Advertise && m.ID != before.ID && !r.recorded(m.ID) {
-			action.Replaces = append(action.Replaces, m.ID)
-		}
+	if id == "" {
+		return err
 	}
-	res, err := swarmboot.Apply(ctx, []swarmboot.Action{action}, r.engines, nil, r.m.Step)
-	if id := res.NodeIDs[name]; id != "" {
-		err = errors.Join(err, r.reached(x, role, id))
-	}
-	return err
+	return errors.Join(err, r.reached(x, role, id), r.m.strikeGhosts(ctx, r.engines[via], id))
 }
 
 func (r *recovering) recorded(id string) bool {
@@ -263,6 +258,42 @@ func (r *recovering) advise(ctx context.Context) {
 		}
 		r.m.Note(ctx, text)
 	}
+}
+
+// afterJoin asks an engine what it is. One that is joining goes on with that though the command that told it to was killed:
+// it is waited for, because a manager that has been let in counts for the quorum. former is the node that it was before.
+func (m *Manager) afterJoin(ctx context.Context, name string, eng swarmboot.Engine, former string) (seen swarmboot.Seen) {
+	ctx, cancel := within(ctx, 0, 45*time.Second, "wait for a join that is under way")
+	defer cancel()
+	_ = poll(ctx, func(ctx context.Context) (bool, error) { // what was seen last counts
+		if now := inspectAll(ctx, map[string]swarmboot.Engine{name: eng})[name]; now.Reachable || !seen.Reachable {
+			seen = now
+		}
+		return seen.State != "pending" || seen.NodeID == former, nil
+	})
+	return seen
+}
+
+// strikeGhosts removes nodes from the list that a host was in joins which were killed. They have its name and its address, and
+// it is node id now.
+func (m *Manager) strikeGhosts(ctx context.Context, via swarmboot.Engine, id string) error {
+	members, err := swarmboot.Members(ctx, via)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(members, func(n swarmboot.Member) bool { return n.ID == id })
+	if i < 0 {
+		return nil
+	}
+	for _, n := range members {
+		if n.ID == id || n.Hostname != members[i].Hostname || n.Addr != members[i].Addr {
+			continue
+		}
+		if err := swarmboot.Remove(ctx, n.ID, nil, via, 0, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runRoot runs a script as root on a host; words are its positional parameters.

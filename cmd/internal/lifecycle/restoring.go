@@ -65,38 +65,63 @@ func (r *restore) join(ctx context.Context, name string) error {
 		return err
 	}
 	defer eng.close()
+	former, err := r.former(ctx, x, eng)
+	if err != nil {
+		return err
+	}
+	seen := r.m.afterJoin(ctx, name, eng, former.ID)
 	members, err := swarmboot.Members(ctx, r.eng)
 	if err != nil {
 		return err
 	}
-	seen := inspectAll(ctx, map[string]swarmboot.Engine{name: eng})[name]
-	role := r.role(name)
-	back := slices.ContainsFunc(members, func(m swarmboot.Member) bool {
-		return m.ID == seen.NodeID && m.State == "ready" && (role == swarmboot.Worker || m.Reachability != "")
+	role, id := r.role(name), seen.NodeID
+	back := seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool {
+		return m.ID == id && m.State == "ready" && (role == swarmboot.Worker || m.Reachability != "")
 	})
-	if back {
-		return r.joined(x, role, seen.NodeID)
-	}
-	o := x.rec.HostOptions.SwarmOptions
-	o.Labels, o.Availability = nil, ""
-	n, err := r.m.node(joining{machine: x, role: role}, o)
-	if err != nil {
-		return err
-	}
-	former := ""
-	for _, m := range members {
-		if m.State != "ready" && (m.Hostname == seen.Hostname || m.ID == x.rec.Swarm.NodeID) && m.ID != r.x.rec.Swarm.NodeID {
-			former, n.Labels, n.Availability = m.ID, m.Labels, m.Availability
+	if !back {
+		o := x.rec.HostOptions.SwarmOptions
+		o.Labels, o.Availability = nil, ""
+		n, err := r.m.node(joining{machine: x, role: role}, o)
+		if err != nil {
+			return err
+		}
+		n.Labels, n.Availability = former.Labels, former.Availability
+		ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
+		defer cancel()
+		engines := map[string]swarmboot.Engine{name: eng, r.x.rec.Name: r.eng}
+		res, err := swarmboot.Apply(ctx, []swarmboot.Action{swarmboot.Rejoin(n, r.x.rec.Name, former.ID)}, engines, nil, r.m.Step)
+		if id = res.NodeIDs[name]; id == "" || err != nil {
+			return err
 		}
 	}
-	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
-	defer cancel()
-	engines := map[string]swarmboot.Engine{name: eng, r.x.rec.Name: r.eng}
-	res, err := swarmboot.Apply(ctx, []swarmboot.Action{swarmboot.Rejoin(n, r.x.rec.Name, former)}, engines, nil, r.m.Step)
-	if id := res.NodeIDs[name]; id != "" {
-		err = errors.Join(err, r.joined(x, role, id))
+	return errors.Join(r.joined(x, role, id), r.m.strikeGhosts(ctx, r.eng, id))
+}
+
+// former is the node that a machine was in the swarm, kept from before anything of it is removed.
+func (r *restore) former(ctx context.Context, x *machine, eng *engine) (node, error) {
+	name := x.rec.Name
+	if n, ok := r.op.State.Nodes[name]; ok {
+		return n, nil
 	}
-	return err
+	seen := inspectAll(ctx, map[string]swarmboot.Engine{name: eng})[name]
+	if !seen.Reachable {
+		return node{}, fmt.Errorf("%w: %s", swarmboot.ErrNode, seen.Err)
+	}
+	members, err := swarmboot.Members(ctx, r.eng)
+	if err != nil {
+		return node{}, err
+	}
+	var n node
+	for _, m := range members {
+		if m.ID != r.x.rec.Swarm.NodeID && (m.ID == x.rec.Swarm.NodeID || m.Hostname == seen.Hostname && m.State != "ready") {
+			n = node{ID: m.ID, Labels: m.Labels, Availability: m.Availability}
+		}
+	}
+	if r.op.State.Nodes == nil {
+		r.op.State.Nodes = map[string]node{}
+	}
+	r.op.State.Nodes[name] = n
+	return n, r.op.save()
 }
 
 func (r *restore) joined(x *machine, role swarmboot.Role, id string) error {

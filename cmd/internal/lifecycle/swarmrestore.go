@@ -38,8 +38,9 @@ type BackupInfo = swarmfile.Manifest
 type restoring struct {
 	Machine string
 	Taken   time.Time
-	Placed  bool // the data are on the host, which knows nothing of it yet
-	Forced  bool // the machine leads the swarm
+	Placed  bool            // the data are on the host, which knows nothing of it yet
+	Forced  bool            // the machine leads the swarm
+	Nodes   map[string]node `json:",omitempty"` // what machines that join were before, by name
 }
 
 // SwarmCheckBackup reads a backup to its end, and touches nothing.
