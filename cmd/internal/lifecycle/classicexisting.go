@@ -80,6 +80,9 @@ func (x *machine) mayBeClassic(o SwarmOptions) error {
 	if now := x.rec.HostOptions.SwarmOptions; isClassic(now) && now.Discovery != o.Discovery {
 		return fmt.Errorf("join %q: %w: it is in classic swarm %q", x.rec.Name, swarmboot.ErrForeign, x.m.classicName(x.rec))
 	}
+	if classicMaster(x.rec.HostOptions.SwarmOptions) && !o.Master {
+		return fmt.Errorf("%w: %q is a master of classic swarm %q and stays one until it leaves", ErrUsage, x.rec.Name, x.m.classicName(x.rec))
+	}
 	return nil
 }
 

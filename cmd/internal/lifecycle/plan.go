@@ -38,6 +38,11 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned,
 		if err := x.openWith(s.factory, secrets); err != nil {
 			return nil, err
 		}
+		if x.classic() {
+			if err := x.takesClassic(); err != nil {
+				return nil, nameError(name, len(s.names), err)
+			}
+		}
 		err = x.drv.Check(ctx)
 		if err == nil && req.DockerContext {
 			err = m.checkContext(ctx, name)
