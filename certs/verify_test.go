@@ -92,7 +92,7 @@ func TestVerifyExpiredAuthority(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf, err := issue(request{
-		name: "m1", org: "jo", usages: []string{"digital signature", "server auth"},
+		name: "m1", org: "jo", usage: x509.KeyUsageDigitalSignature, ext: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		from: noon(), until: noon().AddDate(10, 0, 0),
 	}, ca)
 	if err != nil {
