@@ -104,16 +104,8 @@ func TestBench(t *testing.T) {
 		d.ok("rm", "-y", name)
 		return r.took
 	}))
-	add(d.repeat("swarm of one manager and two workers, `-d docker`", 3, "15 s", func(i int) time.Duration {
-		names := d.names(fmt.Sprintf("s%d", i), fmt.Sprintf("s%dw1", i), fmt.Sprintf("s%dw2", i))
-		begun := time.Now()
-		d.ok("create", "-d", "docker", "--swarm-master", names[0])
-		d.ok("create", "-d", "docker", "--swarm", "--swarm-name", names[0], names[1], names[2])
-		took := time.Since(begun)
-		d.ok("rm", "-y", names[1], names[2])
-		d.ok("rm", "-y", names[0])
-		return took
-	}))
+	add(d.measureSwarm("swarm of one manager and two workers, `-d docker`", 3, "15 s", 1, 2))
+	add(d.measureSwarm("swarm of three managers and four workers, `-d docker`", 1, "40 s", 3, 4))
 
 	measureClouds(t, add)
 
@@ -157,6 +149,22 @@ func (f *fleet) measure(what string, runs int, goal string, args ...string) meas
 	})
 	n.rss, n.procs, n.cpu = f.memory(args...), m.procs, m.cpu
 	return n
+}
+
+// measureSwarm makes swarms, and removes them.
+func (f *fleet) measureSwarm(what string, runs int, goal string, managers, workers int) measure {
+	return f.repeat(what, runs, goal, func(i int) time.Duration {
+		var names []string
+		for n := range managers + workers {
+			names = append(names, f.name(fmt.Sprintf("s%dx%dn%d", managers, i, n)))
+		}
+		begun := time.Now()
+		f.ok(append([]string{"create", "-d", "docker", "--swarm-master"}, names[:managers]...)...)
+		f.ok(append([]string{"create", "-d", "docker", "--swarm", "--swarm-name", names[0]}, names[managers:]...)...)
+		took := time.Since(begun)
+		f.ok(append([]string{"rm", "-y", "--force"}, names...)...)
+		return took
+	})
 }
 
 // measureFresh runs create with a new store each time.

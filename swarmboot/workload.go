@@ -173,11 +173,11 @@ func WaitServices(ctx context.Context, manager Engine, before map[string]int, aw
 	return homeless, nil
 }
 
-// Crowded are the replicated services of two or more replicas that would be away while a node is drained, because all
-// their tasks run there: those that may run elsewhere, and those that may not, by name with the reason.
+// Crowded are the replicated services of two or more tasks that would be away while a node is drained, because all
+// of them run there: those that may run elsewhere, and those that may not, by name with the reason.
 func Crowded(services []Workload, members []Member, node string) (movable []Workload, bound []string) {
 	for _, s := range services {
-		if s.Global || s.Replicas < 2 || s.Running[node] == 0 || s.Running[node] != s.running() {
+		if s.Global || s.Replicas < 2 || s.Running[node] < 2 || s.Running[node] != s.running() {
 			continue
 		}
 		free := slices.ContainsFunc(members, func(m Member) bool { return m.ID != node && m.takesTasks() && s.fits(m) })
@@ -224,11 +224,11 @@ func (m Member) attribute(key, asWritten string) (value string, known bool) {
 	return "", false
 }
 
-// Alone names the services that have one task, and that one on a node: they are away while it moves.
+// Alone names the services of which one task runs, and that one on a node: they are away while it moves.
 func Alone(services []Workload, node string) []string {
 	names := map[string]bool{}
 	for _, s := range services {
-		if !s.Global && s.Replicas == 1 && s.Running[node] > 0 {
+		if !s.Global && s.running() == 1 && s.Running[node] == 1 {
 			names[s.Name] = true
 		}
 	}

@@ -208,3 +208,50 @@ func TestSpreadThatFails(t *testing.T) {
 		t.Errorf("the specification was\n%s\nand is\n%s", before, after)
 	}
 }
+
+func TestCrowdedAndAlone(t *testing.T) {
+	t.Parallel()
+	ms := nodesOf(member("m1", mgr), member("w1", wrk), member("w2", wrk))
+	ms[2].Labels = map[string]string{"Disk": "ssd"}
+	drained := slices.Clone(ms)
+	drained[0].Availability, drained[2].State = "drain", "down"
+	on := func(tasks map[string]int, replicas int, constraints ...string) []swarmboot.Workload {
+		return []swarmboot.Workload{{ID: "s1", Name: "web", Replicas: replicas, Constraints: constraints, Running: tasks}}
+	}
+	all := map[string]int{"id-w1": 2}
+	for name, tt := range map[string]struct {
+		services []swarmboot.Workload
+		members  []swarmboot.Member
+		want     string
+	}{
+		"movable":          {on(all, 2), ms, "movable"},
+		"of more replicas": {on(all, 5), ms, "movable"},
+		"elsewhere too":    {on(map[string]int{"id-w1": 2, "id-w2": 1}, 3), ms, ""},
+		"one of two":       {on(map[string]int{"id-w1": 1}, 2), ms, "alone"},
+		"one":              {on(map[string]int{"id-w1": 1}, 1), ms, "alone"},
+		"global":           {[]swarmboot.Workload{{Name: "web", Global: true, Running: map[string]int{"id-w1": 1}}}, ms, ""},
+		"no other":         {on(all, 2), drained, "bound"},
+		"role fits":        {on(all, 2, "node.role == worker"), ms, "movable"},
+		"role":             {on(all, 2, "node.role==worker", "node.hostname != w2"), ms, "bound"},
+		"id":               {on(all, 2, "node.id==id-w1"), ms, "bound"},
+		"label fits":       {on(all, 2, "node.labels.Disk==ssd"), ms, "movable"},
+		"label":            {on(all, 2, "node.labels.Disk==hdd"), ms, "bound"},
+		"not known here":   {on(all, 2, "engine.labels.os==debian", "node.platform.os == linux"), ms, "movable"},
+	} {
+		movable, bound := swarmboot.Crowded(tt.services, tt.members, "id-w1")
+		got := ""
+		switch {
+		case len(movable) > 0:
+			got = "movable"
+		case len(bound) > 0:
+			got = "bound"
+		case len(swarmboot.Alone(tt.services, "id-w1")) > 0:
+			got = "alone"
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %q (%v, %q), want %q", name, got, movable, bound, tt.want)
+		}
+	}
+}
+
+func nodesOf(ms ...swarmboot.Member) []swarmboot.Member { return ms }
