@@ -134,7 +134,7 @@ func TestSwarmStatus(t *testing.T) {
 			}
 		}
 		text := f.ok("swarm", "status", w) // by the name of a member
-		for _, want := range append([]string{"3 managers, 3 reachable, 2 needed; 1 may be lost", "Leader: ", "89 days", w}, managers...) {
+		for _, want := range append([]string{"3 managers, 3 reachable, 2 needed; 1 may be lost", "Leader: ", " days\n", w}, managers...) {
 			if !strings.Contains(text, want) {
 				t.Errorf("The status does not say %q:\n%s", want, text)
 			}
@@ -252,7 +252,7 @@ func TestSwarmStatus(t *testing.T) {
 			for _, n := range s.Nodes {
 				states[n.Machine] = n.State
 			}
-			if states[managers[1]] != "no answer" || states[managers[0]] != "active" {
+			if states[managers[1]] != "no answer" || states[managers[0]] != "active" && states[managers[0]] != "hangs" { // it takes some time to see that it leads no more
 				return fmt.Errorf("got states %v", states)
 			}
 			return nil
