@@ -225,8 +225,8 @@ func (p *changing) change(c *Change) (needed bool, err error) {
 		c.Set, c.Unset = relabel(*m, c.Set, c.Unset)
 		return len(c.Set)+len(c.Unset) > 0, nil
 	case VerbLeave, VerbStrike:
-		if c.Verb == VerbStrike && m.State == "ready" && !c.Force {
-			return false, hint(fmt.Errorf("%w: %s (%s)", ErrReady, c.Name, c.ID),
+		if c.Verb == VerbStrike && !m.gone() && !c.Force {
+			return false, hint(fmt.Errorf("%w: %s (%s) is %s", ErrReady, c.Name, c.ID, m.State),
 				"machine swarm leave "+c.Name+" takes a machine out in good order; --force removes a node all the same")
 		}
 		if err := CheckRemoval(p.ms, c.ID); err != nil {
@@ -241,6 +241,10 @@ func (p *changing) change(c *Change) (needed bool, err error) {
 	}
 	return true, nil
 }
+
+// gone: the managers have not heard of the node for longer than it may be silent, or do not list it. One that is unknown may
+// answer the next moment: the leader is new.
+func (m Member) gone() bool { return m.ID == "" || m.State == "down" || m.State == "disconnected" }
 
 func (p *changing) demotable(m Member) error {
 	if m.votes() && CountQuorum(p.ms).Managers == 1 {

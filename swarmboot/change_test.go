@@ -100,6 +100,8 @@ func TestPlanChanges(t *testing.T) {
 		"strike":                   {fleetOf(3, 2, "m3", "w2"), wishes(swarmboot.VerbStrike, "m3", "w2")},
 		"strike-ready":             {fleetOf(3, 2), wishes(swarmboot.VerbStrike, "m3", "w2")},
 		"strike-ready-by-force":    {fleetOf(3, 2), forced(wishes(swarmboot.VerbStrike, "m3", "w2"))},
+		"strike-unknown":           {with(fleetOf(3, 1), func(m *swarmboot.Member) { m.State = "unknown" }, "w1"), wishes(swarmboot.VerbStrike, "w1")},
+		"strike-unlisted":          {fleetOf(3, 1), wishes(swarmboot.VerbStrike, "w9")},
 		"strike-no-quorum":         {fleetOf(3, 0, "m2", "m3"), wishes(swarmboot.VerbStrike, "m3")},
 	} {
 		t.Run(name, func(t *testing.T) {

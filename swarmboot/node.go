@@ -90,7 +90,8 @@ func waitRole(ctx context.Context, manager Engine, id string, role Role) error {
 		return WaitReady(ctx, manager, id)
 	}
 	return waitNode(ctx, manager, id, "a worker", func(n nodeObject) bool {
-		return n.Spec.Role == Worker && n.ManagerStatus == nil
+		// A leader that has just taken over does not know yet who is there.
+		return n.Spec.Role == Worker && n.ManagerStatus == nil && n.Status.State != "unknown"
 	})
 }
 

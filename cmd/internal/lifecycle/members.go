@@ -181,9 +181,9 @@ func (r *rank) plan(ctx context.Context, req NodesRequest) (swarmboot.ChangePlan
 	defer eng.close()
 	ctx, cancel := within(ctx, 0, askDeadline, "ask a manager for the nodes of swarm "+r.cluster.Name)
 	defer cancel()
-	members, err := swarmboot.Members(ctx, eng)
+	members, err := knownMembers(ctx, r.cluster.Name, eng)
 	if err != nil {
-		return swarmboot.ChangePlan{}, fmt.Errorf("ask swarm %q: %w", r.cluster.Name, err)
+		return swarmboot.ChangePlan{}, err
 	}
 	var wishes []swarmboot.Wish
 	for _, x := range r.machines {
@@ -208,6 +208,23 @@ func (r *rank) plan(ctx context.Context, req NodesRequest) (swarmboot.ChangePlan
 
 // askDeadline bounds questions to a manager that has answered before.
 const askDeadline = time.Minute
+
+// knownMembers asks for the nodes of a swarm. A leader that has just taken over does not know yet who is there: it is given some
+// time to learn it.
+func knownMembers(ctx context.Context, swarm string, eng *engine) (members []swarmboot.Member, err error) {
+	until := time.Now().Add(leaderLearns)
+	perr := poll(ctx, func(ctx context.Context) (bool, error) {
+		if members, err = swarmboot.Members(ctx, eng); err != nil {
+			return false, fmt.Errorf("ask swarm %q: %w", swarm, err)
+		}
+		unknown := slices.ContainsFunc(members, func(n swarmboot.Member) bool { return n.State == "unknown" })
+		return !unknown || time.Now().After(until), nil
+	})
+	return members, perr
+}
+
+// leaderLearns is how long a new leader waits for a node before it takes it to be down.
+const leaderLearns = 30 * time.Second
 
 // carry makes the changes, and then has the records say what is so, also of machines that needed no change: an earlier
 // command may have been killed before it wrote that.

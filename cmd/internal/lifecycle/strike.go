@@ -78,9 +78,9 @@ func (m *Manager) planStrike(ctx context.Context, c store.Cluster, req StrikeReq
 	defer eng.close()
 	ctx, cancel := within(ctx, 0, askDeadline, "ask a manager for the nodes of swarm "+c.Name)
 	defer cancel()
-	members, err := swarmboot.Members(ctx, eng)
+	members, err := knownMembers(ctx, c.Name, eng)
 	if err != nil {
-		return plan, fmt.Errorf("ask swarm %q: %w", c.Name, err)
+		return plan, err
 	}
 	var wishes []swarmboot.Wish
 	for _, word := range req.Nodes {
