@@ -108,7 +108,7 @@ func TestKilledRotateCA(t *testing.T) {
 
 func TestSwarmCertExpiry(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "m1", "w1")
+	w := newWorld(t, "m1", "w1", "x1")
 	w.create(CreateRequest{Names: []string{"m1"}, Swarm: SwarmOptions{Master: true, CertExpiry: 2 * time.Hour}})
 	m := w.manager()
 	for _, tt := range []struct {
@@ -134,6 +134,19 @@ func TestSwarmCertExpiry(t *testing.T) {
 	w.create(CreateRequest{Names: []string{"w1"}, Swarm: SwarmOptions{IsSwarm: true}, RotateTokens: true})
 	if m2, w2 := w.hosts["m1"].engine.Tokens(); m2 == manager || w2 == worker {
 		t.Error("a token is the same after the join")
+	}
+	w.create(CreateRequest{Names: []string{"x1"}})
+	join := SwarmRequest{Names: []string{"x1"}, RotateTokens: true, DryRun: true}
+	if planned, err := m.SwarmJoin(t.Context(), join); err != nil || len(planned) != 1 || planned[0].Steps[len(planned[0].Steps)-1] != "replace both join tokens of swarm m1" {
+		t.Errorf("plan %+v, %v", planned, err)
+	}
+	_, worker = w.hosts["m1"].engine.Tokens()
+	join.DryRun = false
+	if _, err := m.SwarmJoin(t.Context(), join); err != nil {
+		t.Fatal(err)
+	}
+	if _, w2 := w.hosts["m1"].engine.Tokens(); w2 == worker {
+		t.Error("the token of workers is the same after the join")
 	}
 	if _, planned, err := m.SwarmRotateTokens(t.Context(), RotateTokensRequest{Role: "worker", DryRun: true}); err != nil || planned[0].Steps[0] != "replace the join token of workers of swarm m1" {
 		t.Errorf("plan %+v, %v", planned, err)
