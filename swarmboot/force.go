@@ -68,3 +68,8 @@ func Rejoin(n Node, via, former string) Action {
 	}
 	return a
 }
+
+// Settle waits until a node is ready and gives it the labels and the availability wanted, as a join does at its end.
+func Settle(ctx context.Context, manager Engine, id string, n Node) error {
+	return (&boot{}).settle(ctx, manager, id, n)
+}

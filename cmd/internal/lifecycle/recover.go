@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -172,7 +173,7 @@ func (r *recovering) close() error {
 
 // survey asks the engines, and the hosts of managers for their logs.
 func (r *recovering) survey(ctx context.Context) error {
-	seen := inspectAll(ctx, r.engines)
+	seen := r.patiently(ctx)
 	names := slices.Sorted(maps.Keys(r.cluster.Members))
 	r.planned = make([]swarmboot.Survivor, len(names))
 	var wg sync.WaitGroup
@@ -198,6 +199,26 @@ func (r *recovering) survey(ctx context.Context) error {
 	}
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// patiently asks all engines, and those again that do not answer in time: a manager that has just lost its leader answers
+// nothing until it has noticed, which takes some 20 seconds, and must not pass for lost.
+func (r *recovering) patiently(ctx context.Context) map[string]swarmboot.Seen {
+	seen := inspectAll(ctx, r.engines)
+	for range 2 {
+		late := map[string]swarmboot.Engine{}
+		for name, s := range seen {
+			if !s.Reachable && strings.Contains(s.Err, "not done within") && r.cluster.Members[name].Role == string(swarmboot.Manager) {
+				late[name] = r.engines[name]
+			}
+		}
+		if len(late) == 0 {
+			break
+		}
+		r.m.Note(ctx, "asking again, because a manager that has just lost its leader is late to answer: "+strings.Join(slices.Sorted(maps.Keys(late)), ", "))
+		maps.Copy(seen, inspectAll(ctx, late))
+	}
+	return seen
 }
 
 // survivor is what is recorded of a member.

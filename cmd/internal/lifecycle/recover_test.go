@@ -28,6 +28,21 @@ func (w *world) recover(req RecoverRequest) error {
 	return err
 }
 
+// label is what manager via says of a label of a node.
+func (w *world) label(via, name, key string) string {
+	w.t.Helper()
+	members, err := swarmboot.Members(w.t.Context(), w.hosts[via].engine)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, n := range members {
+		if n.ID == w.hosts[name].engine.NodeID() {
+			return n.Labels[key]
+		}
+	}
+	return ""
+}
+
 func TestRecoverLostQuorum(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "m2", "m3", "w1")
@@ -173,7 +188,8 @@ func TestKilledRecover(t *testing.T) {
 			k := killing{
 				names: []string{"m1", "m2", "m3", "w1"},
 				before: func(w *world) {
-					w.swarm([]string{"m1", "m2", "m3"}, []string{"w1"})
+					w.swarm([]string{"m1", "m2", "m3"}, nil)
+					w.create(CreateRequest{Names: []string{"w1"}, Swarm: SwarmOptions{IsSwarm: true, Labels: []string{"disk=ssd"}}})
 					for _, name := range c.lost {
 						w.hosts[name].setEngine(false)
 					}
@@ -201,6 +217,9 @@ func TestKilledRecover(t *testing.T) {
 				st := w.status("m1")
 				if st.Managers != c.managers || st.Reachable != c.managers || len(st.Nodes) != c.managers+1 {
 					t.Errorf("got %+v", st)
+				}
+				if got := w.label("m2", "w1", "disk"); got != "ssd" {
+					t.Errorf("w1 has the label %q", got)
 				}
 				for _, n := range st.Nodes {
 					if n.Machine == "" || n.Problem != "" || w.hosts[n.Machine].engine.NodeID() != n.ID {

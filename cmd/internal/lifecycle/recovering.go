@@ -187,7 +187,7 @@ func (r *recovering) rejoin(ctx context.Context, name string) error {
 	defer cancel()
 	id := seen.NodeID
 	if id != before.ID && seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool { return m.ID == id }) {
-		err = swarmboot.WaitReady(ctx, r.engines[via], id) // a command before this one had it join
+		err = swarmboot.Settle(ctx, r.engines[via], id, n) // a command before this one had it join
 	} else {
 		var res swarmboot.Result
 		res, err = swarmboot.Apply(ctx, []swarmboot.Action{swarmboot.Rejoin(n, via, before.ID)}, r.engines, nil, r.m.Step)

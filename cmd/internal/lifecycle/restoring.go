@@ -78,16 +78,20 @@ func (r *restore) join(ctx context.Context, name string) error {
 	back := seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool {
 		return m.ID == id && m.State == "ready" && (role == swarmboot.Worker || m.Reachability != "")
 	})
-	if !back {
-		o := x.rec.HostOptions.SwarmOptions
-		o.Labels, o.Availability = nil, ""
-		n, err := r.m.node(joining{machine: x, role: role}, o)
-		if err != nil {
+	o := x.rec.HostOptions.SwarmOptions
+	o.Labels, o.Availability = nil, ""
+	n, err := r.m.node(joining{machine: x, role: role}, o)
+	if err != nil {
+		return err
+	}
+	n.Labels, n.Availability = former.Labels, former.Availability
+	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
+	defer cancel()
+	if back {
+		if err := swarmboot.Settle(ctx, r.eng, id, n); err != nil {
 			return err
 		}
-		n.Labels, n.Availability = former.Labels, former.Availability
-		ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "join the swarm again")
-		defer cancel()
+	} else {
 		engines := map[string]swarmboot.Engine{name: eng, r.x.rec.Name: r.eng}
 		res, err := swarmboot.Apply(ctx, []swarmboot.Action{swarmboot.Rejoin(n, r.x.rec.Name, former.ID)}, engines, nil, r.m.Step)
 		if id = res.NodeIDs[name]; id == "" || err != nil {

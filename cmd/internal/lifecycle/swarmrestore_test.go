@@ -120,6 +120,9 @@ func TestKilledRestore(t *testing.T) {
 		if st.Managers != 1 || len(st.Nodes) != 2 || len(st.Problems) != 0 {
 			t.Errorf("got %+v", st)
 		}
+		if got := w.label("r1", "w1", "disk"); got != "ssd" {
+			t.Errorf("w1 has the label %q", got)
+		}
 		if rec, err := store.Open(w.dir).Cluster("m1"); err != nil || rec.Operation != nil || len(rec.Members) != 2 {
 			t.Errorf("record %+v, %v", rec, err)
 		}
