@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,16 +138,10 @@ func TestClusterFile(t *testing.T) {
 	t.Run("changes by hand", func(t *testing.T) {
 		c := clusterDir{c.in(t), c.dir}
 		c.dockerWith(env, "node", "update", "--label-rm", "tier", workers[1])
-		c.dockerWith(env, "stack", "rm", "web")
+		c.dockerWith(env, "service", "rm", "web_hello")
 		c.check(2, "label        "+workers[1]+": +tier=two")
 		c.check(2, "deploy       web: the swarm no longer has it")
-		eventually(t, 60*time.Second, func() error { // its network goes after its services
-			r := c.run("up", "-y", "-f", c.file("cluster.yaml"))
-			if r.code != 0 {
-				return fmt.Errorf("%s", r)
-			}
-			return nil
-		})
+		c.up()
 		c.check(0, "nothing to do")
 		c.answersEverywhere(workers...)
 	})

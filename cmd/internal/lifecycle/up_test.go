@@ -243,10 +243,13 @@ func TestUpStacks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1")
 	var calls []string
+	var busy error
 	m := w.manager()
 	m.testDocker = func(args ...string) (string, error) {
 		calls = append(calls, strings.Join(args, " "))
-		return "", nil
+		err := busy
+		busy = nil
+		return "", err
 	}
 	s := clusterSpec(t, "name: p\nmachines: {m: {driver: fake, role: manager, names: [m1]}}\nstacks: {web: {files: [c.yaml], prune: true, resolve-image: never}}\n")
 	file := filepath.Join(s.Dir, "c.yaml")
@@ -281,7 +284,8 @@ func TestUpStacks(t *testing.T) {
 	want(s, cluster.Wish{})
 	none := clusterSpec(t, "name: p\nmachines: {m: {driver: fake, role: manager, names: [m1]}}\n")
 	want(none, cluster.Wish{})
-	want(none, cluster.Wish{Prune: true}, "stack rm web")
+	busy = errors.New("Failed to remove network n1: network n1 is in use by task t1") //nolint:staticcheck // the client's words
+	want(none, cluster.Wish{Prune: true}, "stack rm web", "stack rm web")
 	want(none, cluster.Wish{Prune: true})
 	want(s, cluster.Wish{}, deploy)
 	calls = nil

@@ -79,9 +79,20 @@ func (u *upping) removeStacks(ctx context.Context, steps cluster.Steps) error {
 	return nil
 }
 
+// removeStack removes a stack. The client does not wait for tasks to end before it removes the networks that they
+// use, so it is asked again until they have.
 func (m *Manager) removeStack(ctx context.Context, swarm, name string) error {
 	err := m.Step(ctx, "remove stack "+name, func(ctx context.Context) error {
-		return m.dockerOn(ctx, swarm, nil, "stack", "rm", name)
+		ctx, cancel := within(ctx, m.Wait.Drain, drainDeadline, "wait for the tasks of stack "+name+" to end")
+		defer cancel()
+		return poll(ctx, func(ctx context.Context) (bool, error) {
+			err := m.dockerOn(ctx, swarm, nil, "stack", "rm", name)
+			if err != nil && strings.Contains(err.Error(), "in use by") {
+				m.Log.Info("not yet", "stack", name, "err", err)
+				return false, nil
+			}
+			return err == nil, err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("remove stack %q: %w", name, err)
