@@ -21,6 +21,7 @@ type swarmFacts struct {
 	Picture      *swarmboot.Picture     // nil: no manager could
 	Failed       string                 // why the last one that tried could not
 	DataPathPort int
+	AtWork       string // the command that has the swarm's lock, told only where work has not ended; empty: none
 }
 
 // machineFact is a machine's record of itself, and what its engine says.
@@ -266,8 +267,12 @@ func (j *judgement) names() []string {
 func (j *judgement) unfinished() {
 	if op := j.Cluster.Operation; op != nil {
 		j.v.Operation = op.Kind
-		j.find(SeverityWarning, operationOpen, "", "machine "+op.Resume, "%s begun %s has not ended: it is under way, or was left half done",
-			op.Kind, op.Begun.UTC().Format("2006-01-02 15:04 MST"))
+		begun := op.Begun.UTC().Format("2006-01-02 15:04 MST")
+		if j.AtWork != "" {
+			j.find(SeverityNote, operationOpen, "", "", "%s begun %s is under way: %s", op.Kind, begun, j.AtWork)
+		} else {
+			j.find(SeverityWarning, operationOpen, "", "machine "+op.Resume, "%s begun %s was left half done", op.Kind, begun)
+		}
 	}
 	drained, err := readJournal(j.Cluster)
 	if err != nil {
@@ -280,6 +285,8 @@ func (j *judgement) unfinished() {
 			goOn = "machine " + op.Resume
 		}
 		switch {
+		case ours && n.Machine != "" && j.AtWork != "":
+			j.find(SeverityNote, drainedByUs, n.Machine, "", "drained for a while: %s is at work", j.AtWork)
 		case ours && n.Machine != "":
 			j.find(SeverityWarning, drainedByUs, n.Machine, goOn, "drained by an upgrade that did not end")
 		case n.Availability != "" && n.Availability != "active" && n.State == "ready":

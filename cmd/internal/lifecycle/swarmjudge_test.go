@@ -203,6 +203,12 @@ func situations() map[string]func() *swarmFacts {
 			f.node("w1").Availability = "drain"
 			f.node("m3").Version = "27.0.0"
 		}),
+		"operation-under-way": with(3, 1, func(f *swarmFacts) {
+			f.Cluster.Operation = &store.Operation{Kind: "upgrade", Begun: f.Now.Add(-time.Hour), Resume: "swarm upgrade prod"}
+			f.Cluster.Upgrade = journal{"w1": "active"}.encode()
+			f.node("w1").Availability = "drain"
+			f.AtWork = "machine swarm upgrade"
+		}),
 		"drained-by-hand": with(3, 1, func(f *swarmFacts) {
 			f.node("m1").Availability, f.node("m2").Availability = "drain", "pause"
 		}),

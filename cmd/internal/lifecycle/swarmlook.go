@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,9 @@ type answer struct {
 // lookAt gathers the facts of a swarm. Nothing of it fails: what is not known is not there. certs is nil where nobody wants them.
 func (m *Manager) lookAt(ctx context.Context, c store.Cluster, watch *SwarmWatch) swarmFacts {
 	f := swarmFacts{Now: m.Now(), Cluster: c, Machines: map[string]machineFact{}, Certs: map[string]nodeCert{}}
+	if c.Operation != nil || len(c.Upgrade) > 0 {
+		f.AtWork = m.lockHolder(ctx, c.Name)
+	}
 	names := m.concerned(c)
 	ask, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -141,6 +145,21 @@ func (m *Manager) lookAt(ctx context.Context, c store.Cluster, watch *SwarmWatch
 	}
 	m.paint(ctx, &f, names, asked)
 	return f
+}
+
+// lockHolder names the command that has the lock of a swarm; empty: none has.
+func (m *Manager) lockHolder(ctx context.Context, name string) string {
+	ctx, cancel := within(ctx, 0, 200*time.Millisecond, "lock swarm "+name)
+	defer cancel()
+	txn, err := m.locks().cluster(ctx, name)
+	var locked *store.LockedError
+	switch {
+	case errors.As(err, &locked):
+		return cmp.Or(locked.Holder.Command, "another command")
+	case err == nil:
+		_ = txn.Close() // only read
+	}
+	return ""
 }
 
 // concerned are the machines that the swarm's record or their own say are in it.

@@ -108,3 +108,29 @@ func TestNodeCertificateIsRead(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusTellsWorkFromLeftovers looks at a swarm while a command is at work on it, and after that was killed.
+func TestStatusTellsWorkFromLeftovers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1")
+	w.swarm([]string{"m1"}, nil)
+	m := w.manager()
+	txn, c, err := m.lockCluster(t.Context(), "m1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := begin(m, txn, &c, upgradeOperation, "swarm upgrade m1", 1); err != nil {
+		t.Fatal(err)
+	}
+	st := w.status("m1")
+	if len(st.Findings) != 1 || st.Health != HealthOK || st.Findings[0].Severity != SeverityNote || !strings.Contains(st.Findings[0].Text, "is under way: machine test") {
+		t.Errorf("at work: %+v", st.Findings)
+	}
+	if err := txn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st = w.status("m1")
+	if len(st.Findings) != 1 || st.Health != HealthWarning || !strings.Contains(st.Findings[0].Text, "was left half done") || st.Findings[0].Advice != "machine swarm upgrade m1" {
+		t.Errorf("left: %+v", st.Findings)
+	}
+}
