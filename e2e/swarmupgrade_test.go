@@ -146,14 +146,14 @@ func TestUpgrade(t *testing.T) {
 	}
 	began := f.started(w2)
 	stopQuiet := watch(f.staffed(env, "quiet"))
-	killed, r := f.until(f.draining(m, w1), "swarm", "upgrade", "--no-backup")
+	killed, half := f.until(f.draining(m, w1), "swarm", "upgrade", "--no-backup")
 	if !killed {
-		t.Errorf("The upgrade was not killed: %s", r)
+		t.Errorf("The upgrade was not killed: %s", half)
 	}
 	if r := f.fails(1, "swarm", "rotate-ca", m); !strings.Contains(r.stderr, "machine swarm upgrade "+m) {
 		t.Errorf("Other work meanwhile: %s", r)
 	}
-	if r := f.run("swarm", "upgrade", "--no-backup", m); r.code != 0 || !strings.Contains(r.stderr, "spread service quiet") {
+	if r := f.run("swarm", "upgrade", "--no-backup", m); r.code != 0 || !strings.Contains(half.stderr+r.stderr, "spread service quiet") {
 		t.Errorf("The upgrade that goes on, and spreads a service: %s", r)
 	}
 	checkWatch(t, "service during the upgrade", stop)

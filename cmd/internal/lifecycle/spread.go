@@ -90,7 +90,9 @@ func (r *rolling) restoreUpdates(ctx context.Context) error {
 			own = nil
 		}
 		wait, cancel := within(ctx, r.m.Wait.Drain, drainDeadline, "wait for the update of a service to end")
-		err := swarmboot.RestoreUpdates(wait, eng, id, own)
+		err := r.m.Step(wait, "give the spread service its own update configuration back", func(ctx context.Context) error {
+			return swarmboot.RestoreUpdates(ctx, eng, id, own)
+		})
 		cancel()
 		if err != nil {
 			return err
