@@ -234,3 +234,11 @@ func Alone(services []Workload, node string) []string {
 	}
 	return slices.Sorted(maps.Keys(names))
 }
+
+// LastHere tells whether a node has all running tasks of a service that is meant to have several: no second node may be
+// drained then that has them.
+func LastHere(services []Workload, node string) bool {
+	return slices.ContainsFunc(services, func(s Workload) bool {
+		return (s.Global || s.Replicas > 1) && s.Running[node] > 0 && s.Running[node] == s.running()
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type service struct {
 
 	replicas int // 0 and global: one on each node
 	global   bool
-	only     string // hostname of the only node that may take its tasks; empty: any
+	only     string // hostnames of the only nodes that may take its tasks; empty: any
 	starting time.Duration
 	broken   bool // new tasks never run
 
@@ -29,7 +30,7 @@ type service struct {
 // ServiceOptions say how a service of AddService behaves.
 type ServiceOptions struct {
 	Replicas int           // 0: global
-	Only     string        // hostname of the only node that may run it; empty: any
+	Only     string        // hostname of the only node that may run it, or several with blanks between them; empty: any
 	Start    time.Duration // from a task's assignment until it runs
 	On       *Engine       // the node that gets all tasks at first; nil: they are spread
 	Update   string        // JSON of the update configuration; empty: none
@@ -44,7 +45,7 @@ func (e *Engine) AddService(name string, o ServiceOptions) {
 		mode = map[string]any{"Replicated": map[string]any{"Replicas": o.Replicas}}
 	}
 	template := map[string]any{"ContainerSpec": map[string]any{"Image": name + ":1"}}
-	if o.Only != "" {
+	if len(strings.Fields(o.Only)) == 1 {
 		template["Placement"] = map[string]any{"Constraints": []string{"node.hostname==" + o.Only}}
 	}
 	s := &service{
@@ -114,7 +115,7 @@ func (t *task) runs() bool { return t.node != nil && !t.broken && !time.Now().Be
 
 // takes: the node may be given tasks of the service.
 func (x *node) takes(n *Net, s *service) bool {
-	return x.availability == "active" && x.alive(n, x.engine) && (s.only == "" || s.only == x.engine.hostname)
+	return x.availability == "active" && x.alive(n, x.engine) && (s.only == "" || slices.Contains(strings.Fields(s.only), x.engine.hostname))
 }
 
 // place starts a task on the node that has least of its service. Without a node the task waits for one.

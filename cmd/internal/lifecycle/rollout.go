@@ -156,24 +156,37 @@ func (r *rolling) ended() error {
 
 // step drains nodes one after another, upgrades them at once, and waits until services are as before.
 func (r *rolling) step(ctx context.Context, s swarmboot.UpgradeStep) error {
-	names := make([]string, len(s))
-	for i, t := range s {
-		names[i] = t.Name
+	var all []string
+	for _, t := range s {
+		all = append(all, t.Name)
 	}
-	eng, err := r.guided(ctx, names...)
+	eng, err := r.guided(ctx, all...)
 	if err != nil {
 		return err
 	}
 	defer eng.close()
-	for _, t := range s {
-		if !t.Drain {
-			continue
+	var names []string // of those that go together in the end
+	for i, t := range s {
+		if i > 0 && t.Drain {
+			if services, err := swarmboot.Workloads(ctx, eng); err != nil {
+				return err
+			} else if swarmboot.LastHere(services, t.NodeID) {
+				break // its turn comes when the others are back
+			}
 		}
-		if err := r.vacate(OnMachine(ctx, t.Name), r.machines[t.Name], eng); err != nil {
-			return nameError(t.Name, 2, err)
+		if t.Drain {
+			if err := r.vacate(OnMachine(ctx, t.Name), r.machines[t.Name], eng); err != nil {
+				return nameError(t.Name, 2, err)
+			}
 		}
+		names = append(names, t.Name)
 	}
-	err = r.m.each(ctx, names, func(ctx context.Context, name string) error {
+	return r.together(ctx, names, eng)
+}
+
+// together upgrades nodes that are drained.
+func (r *rolling) together(ctx context.Context, names []string, eng *guide) error {
+	err := r.m.each(ctx, names, func(ctx context.Context, name string) error {
 		x := r.machines[name]
 		err := x.advise(r.upgrade(ctx, x, eng))
 		return nameError(name, 2, x.fail(err))

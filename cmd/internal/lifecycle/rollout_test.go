@@ -134,6 +134,27 @@ func TestSwarmUpgradeOfWorkersAtOnce(t *testing.T) {
 	}
 }
 
+// TestSwarmUpgradeOfWorkersNotAtOnce leaves a worker for later without which a service would have nowhere to run.
+func TestSwarmUpgradeOfWorkersNotAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "w1", "w2")
+	w.swarm([]string{"m1"}, []string{"w1", "w2"})
+	w.newer("w1", "w2")
+	w.hosts["m1"].engine.AddService("web", swarmboottest.ServiceOptions{Replicas: 2, Only: "w1 w2"})
+	least := w.served(t, "m1", "web")
+	w.takeSteps("")
+	if _, err := w.manager().SwarmUpgrade(t.Context(), SwarmUpgradeRequest{Parallel: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if n := least(); n < 1 {
+		t.Errorf("%d tasks of web at the least", n)
+	}
+	orders := w.takeOrders()
+	if i, k := slices.Index(orders, "w1: activate the node"), slices.Index(orders, "w2: drain the node"); i < 0 || k < i {
+		t.Errorf("did %q", orders)
+	}
+}
+
 func TestSwarmUpgradeRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "m2", "m3", "w1")
