@@ -86,7 +86,8 @@ func (m *Manager) SwarmRecover(ctx context.Context, req RecoverRequest) (planned
 		first.Root = r.planned[i].Seen.Root
 	}
 	if r.engines[resumed.Plan.Via] == nil {
-		return nil, fmt.Errorf("recover swarm %q: %w: %s, with which it goes on", c.Name, swarmboot.ErrNode, resumed.Plan.Via)
+		return nil, &swarmboot.HintError{Err: fmt.Errorf("recover swarm %q: %w: %s, with which it goes on", c.Name, swarmboot.ErrNode, resumed.Plan.Via),
+			Advice: "if it is lost too: machine swarm recover --via NAME " + c.Name + " goes on with another manager that is left"}
 	}
 	plan := plannedRecovery(resumed.Plan)
 	if req.DryRun {
@@ -120,6 +121,10 @@ func (r *recovering) resume(ctx context.Context) (*recovery, error) {
 	op, err := begin(r.m, r.txn, &shadow, recoverOperation, "", recovery{})
 	if err != nil {
 		return nil, err
+	}
+	if r.req.Via != "" && r.req.Via != op.State.Plan.Via {
+		r.m.Note(ctx, "the recovery with "+op.State.Plan.Via+" that was begun is given up, for "+r.req.Via)
+		return nil, nil //nolint:nilnil // a person knows better which manager is left
 	}
 	via := r.engines[op.State.Plan.Via]
 	under := op.State.Forced || op.State.Plan.Aside // its engine may be stopped, or know nothing of a swarm

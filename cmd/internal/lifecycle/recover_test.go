@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot"
+	"github.com/hostsmith/machine/swarmboot/swarmboottest"
 )
 
 const expiredText = "error while loading TLS certificate: x509: certificate has expired or is not yet valid"
@@ -231,5 +232,26 @@ func TestKilledRecover(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestRecoverWithAnother has the manager lost with which a recovery was begun.
+func TestRecoverWithAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2")
+	w.swarm([]string{"m1", "m2"}, nil)
+	for _, h := range w.hosts {
+		h.engine.SetState("error", expiredText)
+	}
+	w.hosts["m1"].engine.Fail("POST /swarm/init", &swarmboottest.Error{Code: 400, Text: "the engine will not"})
+	if err := w.recover(RecoverRequest{Via: "m1"}); err == nil || !strings.Contains(err.Error(), "will not") {
+		t.Fatalf("got %v", err)
+	}
+	w.hosts["m1"].set(func(h *host) { h.halt() })
+	if err := w.recover(RecoverRequest{Via: "m2"}); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.status("m2"); st.AskedVia != "m2" || st.Managers != 1 || len(st.Nodes) != 1 {
+		t.Errorf("got %+v", st)
 	}
 }

@@ -245,6 +245,9 @@ func (r *restore) run(ctx context.Context) (err error) {
 		}
 		r.cluster.ID, r.cluster.DataPathPort = man.ID, man.DataPathPort
 	}
+	if err := r.forgetGone(ctx); err != nil {
+		return err
+	}
 	resume := fmt.Sprintf("swarm restore FILE %s", r.x.rec.Name)
 	if r.op, err = begin(r.m, r.txn, r.cluster, restoreOperation, resume, first); err != nil {
 		return err
@@ -262,6 +265,25 @@ func (r *restore) run(ctx context.Context) (err error) {
 		return err
 	}
 	return r.op.end()
+}
+
+// forgetGone gives up a restore on a machine that was removed since.
+func (r *restore) forgetGone(ctx context.Context) error {
+	if r.cluster.Operation == nil {
+		return nil
+	}
+	shadow := *r.cluster
+	op, err := begin(r.m, r.txn, &shadow, restoreOperation, "", restoring{})
+	if err != nil {
+		return err
+	}
+	if _, err := r.m.Store.Get(op.State.Machine); errors.Is(err, store.ErrNotExist) {
+		r.m.Note(ctx, "the restore that was begun on "+op.State.Machine+" is given up: there is no such machine any more")
+		r.cluster.Operation = nil
+		r.x.rec.Swarm = store.Swarm{Name: r.cluster.Name, Role: string(swarmboot.Manager)}
+		return r.x.put()
+	}
+	return nil
 }
 
 // lead makes the machine the manager of the swarm.
