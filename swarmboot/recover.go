@@ -61,7 +61,8 @@ func PlanRecovery(id string, machines []Survivor, via string, now time.Time) (Re
 			r.Managers++
 		}
 	}
-	if i := slices.IndexFunc(machines, func(s Survivor) bool { return s.Seen.manages() && s.Seen.ClusterID == id }); i >= 0 {
+	i := slices.IndexFunc(machines, func(s Survivor) bool { return s.Seen.manages() && s.Seen.ClusterID == id })
+	if i >= 0 && !leadsInVain(machines[i], machines) {
 		return r.rejoining(machines, machines[i])
 	}
 	able := slices.DeleteFunc(slices.Clone(machines), func(s Survivor) bool { return !s.able(id, now) })
@@ -77,6 +78,18 @@ func PlanRecovery(id string, machines []Survivor, via string, now time.Time) (Re
 		r.place(s)
 	}
 	return r, nil
+}
+
+// leadsInVain reports whether a manager still leads, for some seconds, although it has lost the others: it does not
+// reach them, and neither do we.
+func leadsInVain(leader Survivor, machines []Survivor) bool {
+	q, answer := CountQuorum(leader.Seen.Nodes), 0
+	for _, s := range machines {
+		if s.Node.Role == Manager && s.Seen.Reachable && s.Seen.State == "active" {
+			answer++
+		}
+	}
+	return q.Lost() < 0 && answer < q.Needed
 }
 
 // rejoining is the plan for a swarm that has a leader: only members that cannot take part any more join again.

@@ -47,6 +47,13 @@ func TestPlanRecovery(t *testing.T) {
 	locked.Locked = true
 	healthy := left("m1", "active", at(0, 0))
 	healthy.Seen.ClusterID, healthy.Seen.Nodes = "c1", []swarmboot.Member{member("m1", mgr), member("w1", wrk), member("w2", wrk)}
+	unreachable := func(name string) swarmboot.Member {
+		m := member(name, mgr)
+		m.Reachability = "unreachable"
+		return m
+	}
+	leads := left("m1", "active", at(0, 0))
+	leads.Seen.ClusterID, leads.Seen.Nodes = "c1", []swarmboot.Member{member("m1", mgr), unreachable("m2"), unreachable("m3")}
 	foreign := left("m2", "active", at(9, 99))
 	foreign.Seen.ClusterID = "other"
 	type ms = []swarmboot.Survivor
@@ -63,6 +70,8 @@ func TestPlanRecovery(t *testing.T) {
 		"expired-files":  {machines: ms{left("m1", "error", files(20000, 0, 3)), left("m2", "error", files(10000, 0, 5)), left("m3", "error", files(20000, 15000, 2))}},
 		"locked":         {machines: ms{left("m1", "locked", locked), left("m2", "silent", at(0, 0)), left("m3", "silent", at(0, 0))}},
 		"healthy":        {machines: ms{healthy, left("w1", "active", at(0, 0))}},
+		"still-leads":    {machines: ms{leads, left("m2", "silent", at(0, 0)), left("m3", "silent", at(0, 0))}},
+		"new-leader":     {machines: ms{leads, left("m2", "active", at(0, 0)), left("m3", "silent", at(0, 0))}},
 		"worker-expired": {machines: ms{healthy, left("w1", "active", at(0, 0)), left("w2", "error", at(0, 0))}},
 		"nobody":         {machines: ms{left("m1", "silent", at(0, 0)), left("m2", "inactive", at(0, 0)), left("w1", "active", at(0, 0))}},
 		"foreign":        {machines: ms{left("m1", "silent", at(0, 0)), foreign}},

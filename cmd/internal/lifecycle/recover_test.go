@@ -82,7 +82,7 @@ func TestRecoverLostQuorum(t *testing.T) {
 		t.Errorf("m1 is recorded as %+v", rec.Swarm)
 	}
 	w.notes.mu.Lock()
-	if notes := strings.Join(w.notes.text, "\n"); !strings.Contains(notes, "1 managers now, 3 before") {
+	if notes := strings.Join(w.notes.text, "\n"); !strings.Contains(notes, "managers: 1 now, 3 before") {
 		t.Errorf("notes %s", notes)
 	}
 	w.notes.mu.Unlock()

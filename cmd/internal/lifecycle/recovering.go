@@ -252,7 +252,7 @@ func (r *recovering) advise(ctx context.Context) {
 		workers := slices.DeleteFunc(slices.Sorted(maps.Keys(r.cluster.Members)), func(n string) bool {
 			return r.cluster.Members[n].Role == string(swarmboot.Manager)
 		})
-		text := fmt.Sprintf("%d managers now, %d before: more by machine create --swarm-master --swarm-name %s ... NAME", managers, before, r.cluster.Name)
+		text := fmt.Sprintf("managers: %d now, %d before; more by machine create --swarm-master --swarm-name %s ... NAME", managers, before, r.cluster.Name)
 		if len(workers) > 0 {
 			text += ", or promote a worker: " + strings.Join(workers, ", ")
 		}
