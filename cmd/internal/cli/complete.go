@@ -116,6 +116,8 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return []string{"active", "drain"}
 	case "swarm":
 		return append(a.swarmNames(), a.machineNames()...)
+	case "via", "promote":
+		return a.machineNames()
 	case "project":
 		return a.projectNames()
 	case "swarm-strategy", "strategy":

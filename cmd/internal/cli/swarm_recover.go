@@ -23,6 +23,7 @@ func (a *app) swarmRecoverCommand() *cli.Command {
 			"goes on. In a swarm that has its quorum, only machines whose certificate has expired join again.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "via", Usage: "go on with manager `NAME`, whatever its log"},
+			&cli.StringSliceFlag{Name: "promote", Usage: "make worker `NAME` a manager in place of one that is lost, once the swarm is back; may be repeated"},
 			unlockKeyFlag(),
 			&cli.BoolFlag{Name: "y", Usage: "do not ask"},
 			dryRunFlag(), outputFlag(),
@@ -43,7 +44,7 @@ func (a *app) swarmRecover(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usagef("expected one swarm or machine name as an argument")
 	}
-	req := lifecycle.RecoverRequest{Name: c.Args().First(), Via: c.String("via"), DryRun: c.Bool("dry-run")}
+	req := lifecycle.RecoverRequest{Name: c.Args().First(), Via: c.String("via"), Promote: c.StringSlice("promote"), DryRun: c.Bool("dry-run")}
 	if req.UnlockKey, err = a.unlockKey(c); err != nil {
 		return err
 	}

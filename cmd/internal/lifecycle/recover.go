@@ -17,9 +17,10 @@ import (
 
 // RecoverRequest asks to bring a swarm back that has lost its quorum, or whose certificates have expired.
 type RecoverRequest struct {
-	Name      string // of the swarm or of a member; empty: the only swarm
-	Via       string // the manager to go on with; empty: the one with the newest log
-	UnlockKey string // of a swarm with autolock; secret
+	Name      string   // of the swarm or of a member; empty: the only swarm
+	Via       string   // the manager to go on with; empty: the one with the newest log
+	UnlockKey string   // of a swarm with autolock; secret
+	Promote   []string // workers that become managers once the swarm is back, in place of those that are lost
 	DryRun    bool
 
 	// Confirm is told the plan and what is lost, and tells whether to go on; nil: nobody is asked.
@@ -57,59 +58,96 @@ type recovering struct {
 // SwarmRecover brings a swarm back. Without a quorum it goes on with what the manager with the newest log knows; managers that
 // do not answer are taken out, the others join again. A command that ended half-way is gone on with by the next one.
 func (m *Manager) SwarmRecover(ctx context.Context, req RecoverRequest) (planned []Planned, err error) {
+	if len(req.Promote) == 0 {
+		planned, _, err = m.recoverSwarm(ctx, req)
+		return planned, err
+	}
+	if err := m.membersOf(req.Name, req.Promote); err != nil {
+		return nil, err
+	}
+	planned, back, err := m.recoverSwarm(ctx, req)
+	if errors.Is(err, swarmboot.ErrHealthy) { // a command before this one came so far
+		return m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote, DryRun: req.DryRun})
+	}
+	if err != nil || !back {
+		return planned, err
+	}
+	_, err = m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote})
+	return nil, err
+}
+
+// membersOf checks that machines are recorded as members of a swarm.
+func (m *Manager) membersOf(swarm string, names []string) error {
+	c, err := m.findCluster(swarm)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, ok := c.Members[name]; !ok {
+			return &swarmboot.HintError{Err: fmt.Errorf("%w: %q is no machine of swarm %q", ErrUsage, name, c.Name), Advice: "machine swarm ls"}
+		}
+	}
+	return nil
+}
+
+// recoverSwarm is SwarmRecover without promotions; back: it was done, not only planned or declined.
+func (m *Manager) recoverSwarm(ctx context.Context, req RecoverRequest) (planned []Planned, back bool, err error) {
 	c, err := m.findCluster(req.Name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	r := &recovering{m: m, req: req, machines: map[string]*machine{}, engines: map[string]swarmboot.Engine{}}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(ctx, c); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if r.cluster.Operation != nil && r.cluster.Operation.Kind != recoverOperation {
-		return nil, operationError(*r.cluster)
+		return nil, false, operationError(*r.cluster)
 	}
 	var first recovery
 	if err := m.Step(ctx, "ask the machines of swarm "+c.Name, func(ctx context.Context) error { return r.survey(ctx) }); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	resumed, err := r.resume(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if resumed == nil {
 		if first.Plan, err = swarmboot.PlanRecovery(r.cluster.ID, r.planned, req.Via, m.Now()); err != nil {
-			return nil, fmt.Errorf("recover swarm %q: %w", c.Name, err)
+			return nil, false, fmt.Errorf("recover swarm %q: %w", c.Name, err)
 		}
 		resumed = &first
 		i := slices.IndexFunc(r.planned, func(s swarmboot.Survivor) bool { return s.Node.Name == first.Plan.Via })
 		first.Root = r.planned[i].Seen.Root
 	}
 	if r.engines[resumed.Plan.Via] == nil {
-		return nil, &swarmboot.HintError{Err: fmt.Errorf("recover swarm %q: %w: %s, with which it goes on", c.Name, swarmboot.ErrNode, resumed.Plan.Via),
+		return nil, false, &swarmboot.HintError{Err: fmt.Errorf("recover swarm %q: %w: %s, with which it goes on", c.Name, swarmboot.ErrNode, resumed.Plan.Via),
 			Advice: "if it is lost too: machine swarm recover --via NAME " + c.Name + " goes on with another manager that is left"}
 	}
 	plan := plannedRecovery(resumed.Plan)
+	for _, name := range req.Promote {
+		plan = append(plan, Planned{Machine: name, Steps: []string{"promote it to manager, in place of one that is lost"}})
+	}
 	if req.DryRun {
-		return plan, nil
+		return plan, false, nil
 	}
 	if resumed.Plan.Unlock && !resumed.Forced && req.UnlockKey == "" {
-		return nil, &swarmboot.HintError{Err: fmt.Errorf("recover swarm %q: %w, and a new cluster cannot be forced without its unlock key", c.Name, swarmboot.ErrLocked),
+		return nil, false, &swarmboot.HintError{Err: fmt.Errorf("recover swarm %q: %w, and a new cluster cannot be forced without its unlock key", c.Name, swarmboot.ErrLocked),
 			Advice: "give the unlock key by standard input: machine swarm recover --unlock-key - " + c.Name}
 	}
 	if req.Confirm != nil && resumed == &first {
 		yes, err := req.Confirm(ctx, plan, append(resumed.Plan.Lost(), resumed.Plan.Warnings...))
 		if err != nil || !yes {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if r.cluster.Operation != nil && resumed == &first { // begun, and nothing done: what is seen now counts
 		r.cluster.Operation = nil
 	}
 	if r.op, err = begin(m, r.txn, r.cluster, recoverOperation, "swarm recover "+c.Name, first); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return nil, r.run(ctx)
+	return nil, true, r.run(ctx)
 }
 
 // resume is how far a command before this one came; nil: nothing that counts.

@@ -91,6 +91,40 @@ func TestRecoverLostQuorum(t *testing.T) {
 	}
 }
 
+// TestRecoverPromotes has workers take the places of managers that are lost.
+func TestRecoverPromotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3", "w1", "w2")
+	w.swarm([]string{"m1", "m2", "m3"}, []string{"w1", "w2"})
+	w.hosts["m1"].setEngine(false)
+	w.hosts["m3"].setEngine(false)
+	req := RecoverRequest{Promote: []string{"w1", "w2"}}
+	if err := w.recover(RecoverRequest{Promote: []string{"w9"}}); !errors.Is(err, ErrUsage) {
+		t.Errorf("a machine that is no member: %v", err)
+	}
+	declined := req
+	declined.Confirm = func(_ context.Context, p []Planned, _ []string) (bool, error) {
+		if last := p[len(p)-1]; last.Machine != "w2" || !strings.Contains(last.Steps[0], "promote") {
+			t.Errorf("asked with %+v", p)
+		}
+		return false, nil
+	}
+	if err := w.recover(declined); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.record("w1").Swarm.Role; got != "worker" {
+		t.Fatalf("w1 is a %s although nobody agreed", got)
+	}
+	for range 2 { // the second finds all done
+		if err := w.recover(req); err != nil {
+			t.Fatal(err)
+		}
+		if st := w.status("m2"); st.Managers != 3 || st.CanLose != 1 || len(st.Nodes) != 3 {
+			t.Errorf("got %+v", st)
+		}
+	}
+}
+
 // TestRecoverChoosesTheNewestLog has two managers of five left; the other one joins again as what it was.
 func TestRecoverChoosesTheNewestLog(t *testing.T) {
 	t.Parallel()

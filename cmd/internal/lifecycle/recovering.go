@@ -248,13 +248,14 @@ func (r *recovering) advise(ctx context.Context) {
 			managers++
 		}
 	}
-	if before := r.op.State.Plan.Managers; managers < before || managers%2 == 0 {
+	before, then := r.op.State.Plan.Managers, managers+len(r.req.Promote)
+	if then < before || then%2 == 0 {
 		workers := slices.DeleteFunc(slices.Sorted(maps.Keys(r.cluster.Members)), func(n string) bool {
 			return r.cluster.Members[n].Role == string(swarmboot.Manager)
 		})
 		text := fmt.Sprintf("managers: %d now, %d before; more by machine create --swarm-master --swarm-name %s ... NAME", managers, before, r.cluster.Name)
 		if len(workers) > 0 {
-			text += ", or promote a worker: " + strings.Join(workers, ", ")
+			text += ", or by machine swarm promote of a worker: " + strings.Join(workers, ", ")
 		}
 		r.m.Note(ctx, text)
 	}
