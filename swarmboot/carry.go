@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -46,12 +47,50 @@ func promote(ctx context.Context, id string, self, manager Engine) error {
 		s.Role = Manager
 		return changed
 	})
-	if err == nil {
-		err = waitRole(ctx, manager, id, Manager)
+	if err != nil {
+		return err
 	}
-	if err == nil && self != nil {
-		err = controls(ctx, self) // the next order may go through it
+	if self == nil {
+		return waitRole(ctx, manager, id, Manager)
 	}
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go func() {
+		if err := stuck(waiting, self); err != nil {
+			giveUp(err)
+		}
+	}()
+	if err := waitRole(waiting, manager, id, Manager); err != nil {
+		return err
+	}
+	return controls(waiting, self) // the next order may go through it
+}
+
+// stuckAfter is how long an engine may fail to become a manager. It tries again after 0.1 s, 0.2 s and so on.
+const stuckAfter = 6 * time.Second
+
+// stuck returns when an engine has failed to become a manager for some time, or ctx ends; then nil. An engine that has run since
+// it joined tries to become one through the manager that it joined at, whether that is gone or not, and never another.
+func stuck(ctx context.Context, self Engine) (err error) {
+	var since time.Time
+	_ = poll(ctx, func(ctx context.Context) (bool, error) {
+		i, ierr := info(ctx, self)
+		switch w := i.Swarm; {
+		case ierr != nil:
+		case w.LocalNodeState == "error" && strings.Contains(w.Error, "can't initialize raft node"):
+			if since.IsZero() {
+				since = time.Now()
+			}
+			if time.Since(since) > stuckAfter {
+				err = hint(fmt.Errorf("%w: its engine says: %s", ErrStuck, redact(w.Error)),
+					"machine swarm recover has it leave and join again, as a manager")
+				return true, nil
+			}
+		case w.ControlAvailable:
+			return true, nil
+		}
+		return false, nil
+	})
 	return err
 }
 

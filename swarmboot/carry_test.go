@@ -151,3 +151,51 @@ func TestVacate(t *testing.T) {
 		})
 	}
 }
+
+// TestPromotionIsStuck promotes a worker whose engine looks for a manager that is gone. One whose engine fails only
+// at first goes on.
+func TestPromotionIsStuck(t *testing.T) {
+	const failed = `{"Swarm":{"LocalNodeState":"error","Error":"manager stopped: can't initialize raft node: dial tcp 10.0.0.1:2377: connect: no route to host"}}`
+	node := func(manager string) string {
+		return `{"ID":"id-w1","Spec":{"Role":"manager"},"Status":{"State":"ready"}` + manager + `}`
+	}
+	promote := func(ctx context.Context, self, manager swarmboot.Engine) error {
+		return swarmboot.Carry(ctx, swarmboot.Change{Wish: swarmboot.Wish{Verb: swarmboot.VerbPromote, ID: "id-w1", Name: "w1"}}, self, manager, 0, nil)
+	}
+	t.Run("for good", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			begun := time.Now()
+			err := promote(ctx, &answers{by: map[string]string{"GET /info": failed}}, &answers{by: map[string]string{"GET /nodes/id-w1": node("")}})
+			if !errors.Is(err, swarmboot.ErrStuck) || !strings.Contains(err.Error(), "no route to host") {
+				t.Errorf("got %v", err)
+			}
+			if took := time.Since(begun); took > 15*time.Second {
+				t.Errorf("it was told after %s", took)
+			}
+		})
+	})
+	t.Run("at first", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			self := &changing{until: time.Now().Add(3 * time.Second), first: failed, then: `{"Swarm":{"LocalNodeState":"active","ControlAvailable":true}}`}
+			manager := &changing{until: time.Now().Add(10 * time.Second), first: node(""), then: node(`,"ManagerStatus":{"Reachability":"reachable"}`)}
+			if err := promote(t.Context(), self, manager); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
+// changing answers one thing at first and another one then.
+type changing struct {
+	until       time.Time
+	first, then string
+}
+
+func (c *changing) Do(_ context.Context, _, _ string, _, out any) error {
+	if time.Now().Before(c.until) {
+		return json.Unmarshal([]byte(c.first), out)
+	}
+	return json.Unmarshal([]byte(c.then), out)
+}

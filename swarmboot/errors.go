@@ -19,6 +19,7 @@ var (
 	ErrAmbiguous = errors.New("several nodes have this name")
 	ErrReady     = errors.New("the node is in service")
 	ErrNoService = errors.New("the swarm has no such service or task")
+	ErrStuck     = errors.New("the node cannot become a manager by itself")
 	ErrTasks     = errors.New("tasks have not ended")
 	ErrReplicas  = errors.New("services lack tasks")
 

@@ -202,12 +202,16 @@ func withPort(addr, port string) string {
 
 // inspectAll asks engines at once; each has ten seconds.
 func inspectAll(ctx context.Context, engines map[string]swarmboot.Engine) map[string]swarmboot.Seen {
+	return inspectWithin(ctx, 10*time.Second, engines)
+}
+
+func inspectWithin(ctx context.Context, limit time.Duration, engines map[string]swarmboot.Engine) map[string]swarmboot.Seen {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	seen := make(map[string]swarmboot.Seen, len(engines))
 	for name, e := range engines {
 		wg.Go(func() {
-			ctx, cancel := within(ctx, 0, 10*time.Second, "ask the engine of "+name)
+			ctx, cancel := within(ctx, 0, limit, "ask the engine of "+name)
 			defer cancel()
 			s := swarmboot.Inspect(ctx, e)
 			mu.Lock()

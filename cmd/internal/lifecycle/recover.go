@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -66,14 +67,30 @@ func (m *Manager) SwarmRecover(ctx context.Context, req RecoverRequest) (planned
 		return nil, err
 	}
 	planned, back, err := m.recoverSwarm(ctx, req)
-	if errors.Is(err, swarmboot.ErrHealthy) { // a command before this one came so far
-		return m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote, DryRun: req.DryRun})
-	}
-	if err != nil || !back {
+	healthy := errors.Is(err, swarmboot.ErrHealthy) // a command before this one came so far
+	if !healthy && (err != nil || !back) {
 		return planned, err
 	}
-	_, err = m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote})
-	return nil, err
+	if req.DryRun {
+		return m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote, DryRun: true})
+	}
+	return nil, m.promoteLeft(ctx, req)
+}
+
+// promoteLeft promotes workers that the recovery left. One that looks for managers which are gone joins again as a manager.
+func (m *Manager) promoteLeft(ctx context.Context, req RecoverRequest) error {
+	for range req.Promote {
+		_, err := m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote})
+		if !errors.Is(err, swarmboot.ErrStuck) {
+			return err
+		}
+		m.Note(ctx, err.Error()+"; it joins again")
+		if _, _, err := m.recoverSwarm(ctx, RecoverRequest{Name: req.Name}); err != nil {
+			return err
+		}
+	}
+	_, err := m.SwarmNodes(ctx, NodesRequest{Verb: swarmboot.VerbPromote, Names: req.Promote})
+	return err
 }
 
 // membersOf checks that machines are recorded as members of a swarm.
@@ -244,22 +261,35 @@ func (r *recovering) survey(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// patiently asks all engines, and those again that do not answer in time: a manager that has just lost its leader answers
-// nothing until it has noticed, which takes some 20 seconds, and must not pass for lost.
+// noticing is how long a manager that has just lost its leader takes to tell of its swarm: the engine waits for a leader, 20
+// seconds each, for the swarm and for its nodes.
+const noticing = 45 * time.Second
+
+// patiently asks all engines, and those again that answer, but do not tell of their swarm in time: a manager that has just
+// lost its leader must not pass for lost.
 func (r *recovering) patiently(ctx context.Context) map[string]swarmboot.Seen {
 	seen := inspectAll(ctx, r.engines)
-	for range 2 {
-		late := map[string]swarmboot.Engine{}
-		for name, s := range seen {
-			if !s.Reachable && strings.Contains(s.Err, "not done within") && r.cluster.Members[name].Role == string(swarmboot.Manager) {
+	late := map[string]swarmboot.Engine{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for name, s := range seen {
+		if s.Reachable || r.cluster.Members[name].Role != string(swarmboot.Manager) {
+			continue
+		}
+		wg.Go(func() {
+			asking, cancel := within(ctx, 0, 5*time.Second, "ask the engine of "+name)
+			defer cancel()
+			if r.engines[name].Do(asking, http.MethodGet, "/version", nil, nil) == nil {
+				mu.Lock()
+				defer mu.Unlock()
 				late[name] = r.engines[name]
 			}
-		}
-		if len(late) == 0 {
-			break
-		}
-		r.m.Note(ctx, "asking again, because a manager that has just lost its leader is late to answer: "+strings.Join(slices.Sorted(maps.Keys(late)), ", "))
-		maps.Copy(seen, inspectAll(ctx, late))
+		})
+	}
+	wg.Wait()
+	if len(late) > 0 {
+		r.m.Note(ctx, "waiting for managers that have just lost their leader: "+strings.Join(slices.Sorted(maps.Keys(late)), ", "))
+		maps.Copy(seen, inspectWithin(ctx, noticing, late))
 	}
 	return seen
 }

@@ -74,6 +74,11 @@ func (j *judgement) broken(n SwarmNode, why string) {
 			"its certificate for the swarm has expired: it was off for longer than certificates live, 90 days by default (%s)", why)
 		return
 	}
+	if strings.Contains(why, "can't initialize raft node") {
+		j.find(SeverityError, nodeError, n.Machine, "machine swarm recover "+j.Cluster.Name+" has it leave and join again, as a manager",
+			"it was promoted, and cannot become a manager by itself (%s)", why)
+		return
+	}
 	j.find(SeverityError, nodeError, n.Machine, "machine ssh "+n.Machine+" sudo journalctl -u docker -n 50", "its engine says: %s", cmp.Or(why, "error"))
 }
 
