@@ -129,13 +129,13 @@ func (f *fleet) restores(swarm string, managers []string, worker string) {
 	if s := f.swarmStatus(swarm); s.Reachable != 2 { // it was unlocked again
 		f.t.Errorf("after the backup: %+v", s)
 	}
+	fresh := f.name("r1")
+	f.ok("create", "-d", "docker", fresh) // before the others go, so that it cannot have the address of one
 	for _, name := range managers {
 		if out, err := exec.CommandContext(f.t.Context(), "docker", "rm", "-fv", f.container(name)).CombinedOutput(); err != nil {
 			f.t.Fatalf("docker rm: %v: %s", err, out)
 		}
 	}
-	fresh := f.name("r1")
-	f.ok("create", "-d", "docker", fresh)
 	if err := os.WriteFile(phrase+"2", []byte("another\n"), 0o600); err != nil {
 		f.t.Fatal(err)
 	}

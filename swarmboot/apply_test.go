@@ -2,6 +2,7 @@ package swarmboot_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -97,6 +98,44 @@ func TestBusyManagersAreAskedAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// moved is the engine of a manager that was restored at another address: in the list of managers it still has the old one.
+type moved struct {
+	swarmboot.Engine
+	old string
+}
+
+func (m moved) Do(ctx context.Context, method, path string, in, out any) error {
+	if method+" "+path != "GET /info" {
+		return m.Engine.Do(ctx, method, path, in, out)
+	}
+	var all map[string]any
+	if err := m.Engine.Do(ctx, method, path, in, &all); err != nil {
+		return err
+	}
+	for _, r := range all["Swarm"].(map[string]any)["RemoteManagers"].([]any) {
+		r.(map[string]any)["Addr"] = m.old
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, out)
+}
+
+func TestJoinAtTheAddressOfNow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(1, 1)
+		engines := f.engines()
+		engines["m1"] = moved{f.made["m1"], "10.9.9.9:2377"}
+		if _, err := swarmboot.Apply(t.Context(), f.plan(t), engines, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if bodies := strings.Join(f.made["w1"].Bodies(), "\n"); !strings.Contains(bodies, `"RemoteAddrs":["10.1.0.1:2377"]`) {
+			t.Errorf("asked with %s", bodies)
+		}
+	})
 }
 
 func TestWorkersJoinTogether(t *testing.T) {

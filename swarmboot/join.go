@@ -43,13 +43,7 @@ func (b *boot) ask(ctx context.Context, name string) (guide, error) {
 		cluster: c.clusterInfo,
 		tokens:  map[Role]joinToken{Manager: c.JoinTokens.Manager, Worker: c.JoinTokens.Worker},
 	}
-	for _, m := range i.Swarm.RemoteManagers {
-		if m.NodeID == i.Swarm.NodeID {
-			g.addrs = append([]string{m.Addr}, g.addrs...)
-		} else {
-			g.addrs = append(g.addrs, m.Addr)
-		}
-	}
+	g.addrs = i.joinAddrs()
 	if len(g.addrs) == 0 && b.addrs[name] != "" {
 		g.addrs = []string{withPort(b.addrs[name])}
 	}
@@ -57,6 +51,24 @@ func (b *boot) ask(ctx context.Context, name string) (guide, error) {
 		return guide{}, fmt.Errorf("%s: says no address to join at", name)
 	}
 	return g, nil
+}
+
+// joinAddrs are where a manager and those that it knows take joins, its own address first. Of itself it may still tell an
+// address of before, such as the one that the backup it was made of had.
+func (i engineInfo) joinAddrs() []string {
+	var own, others []string
+	for _, m := range i.Swarm.RemoteManagers {
+		if m.NodeID != i.Swarm.NodeID {
+			others = append(others, m.Addr)
+			continue
+		}
+		host, port, err := net.SplitHostPort(m.Addr)
+		if now := i.Swarm.NodeAddr; err == nil && now != "" && now != host {
+			m.Addr = net.JoinHostPort(now, port)
+		}
+		own = append(own, m.Addr)
+	}
+	return append(own, others...)
 }
 
 // guide returns the first of the managers that takes orders, and those after it. It waits while they elect a leader.
