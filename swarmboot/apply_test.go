@@ -69,37 +69,6 @@ func bubble(t *testing.T, fn func(*testing.T)) {
 	synctest.Test(t, fn)
 }
 
-// TestBusyManagersAreAskedAgain has a join fail as it does where managers are busy: the engine gives up, and says so.
-func TestBusyManagersAreAskedAgain(t *testing.T) {
-	for name, c := range map[string]struct {
-		says  string
-		joins int
-	}{
-		"once":    {"context deadline exceeded", 2},
-		"refused": {"invalid join token", 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				f := newFleet(1, 1)
-				f.made["w1"].Fail("POST /swarm/join", &swarmboottest.Error{Code: 500, Text: c.says})
-				_, err := f.apply(t.Context(), t)
-				if (err != nil) != (c.joins == 1) {
-					t.Errorf("got %v", err)
-				}
-				joins := 0
-				for _, call := range f.made["w1"].Calls() {
-					if strings.HasPrefix(call, "POST /swarm/join") {
-						joins++
-					}
-				}
-				if joins != c.joins {
-					t.Errorf("%d joins, want %d", joins, c.joins)
-				}
-			})
-		})
-	}
-}
-
 // moved is the engine of a manager that was restored at another address: in the list of managers it still has the old one.
 type moved struct {
 	swarmboot.Engine

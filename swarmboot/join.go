@@ -116,7 +116,7 @@ func (b *boot) join(ctx context.Context, a Action) error {
 	}
 	reset, via := a.Reset, a.Via
 	var unanswered []error
-	for tries := 1; ; tries++ {
+	for {
 		g, rest, err := b.guide(ctx, via)
 		if err != nil {
 			return errors.Join(append(unanswered, err)...)
@@ -137,10 +137,6 @@ func (b *boot) join(ctx context.Context, a Action) error {
 			reset, via = true, rest
 			continue
 		}
-		if noLeader(err) && tries < joinTries && ctx.Err() == nil { // the managers were busy with each other
-			reset = true
-			continue
-		}
 		if err != nil {
 			return errors.Join(append(unanswered, err)...)
 		}
@@ -148,15 +144,6 @@ func (b *boot) join(ctx context.Context, a Action) error {
 		return b.settle(ctx, g.engine, id, a.Node)
 	}
 }
-
-// joinTries bounds how often a join is asked for that managers without a leader, or too busy to answer, let fail.
-const joinTries = 3
-
-// failedJoin is a join that the engine gave up: waiting does not heal it, asking again may.
-type failedJoin struct{ *apiError }
-
-func (failedJoin) final() bool     { return true }
-func (e failedJoin) Unwrap() error { return e.apiError }
 
 // errUnanswered: the node got no answer at the manager's address, and another may be tried.
 var errUnanswered = errors.New("no answer yet")
@@ -211,7 +198,7 @@ func request(ctx context.Context, e Engine, n Node, g guide, another bool) (stri
 		case "active":
 			return w.NodeID != "" && (n.Role == Worker || w.ControlAvailable), nil
 		case "error", "inactive", "locked":
-			return false, failedJoin{&apiError{status: http.StatusConflict, message: redact(orElse(w.Error, "the engine is "+w.LocalNodeState))}}
+			return false, &apiError{status: http.StatusConflict, message: redact(orElse(w.Error, "the engine is "+w.LocalNodeState))}
 		}
 		return false, nil
 	})
