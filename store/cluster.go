@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,11 +60,16 @@ type storedCluster struct {
 
 const clusterExt = ".json"
 
-func (s *Store) swarmsDir() string { return filepath.Join(s.root, "swarms") }
+const clustersDir = "swarms"
+
+func (s *Store) swarmsDir() string { return filepath.Join(s.root, clustersDir) }
 
 // Clusters returns the records of all swarms in natural order of their names. Those
 // that cannot be read are left out, and the error is theirs, joined.
 func (s *Store) Clusters() ([]Cluster, error) {
+	if err := s.backend.Refresh(clustersDir, 0); err != nil {
+		return nil, fmt.Errorf("list swarms: %w", err)
+	}
 	entries, err := os.ReadDir(s.swarmsDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -80,7 +86,7 @@ func (s *Store) Clusters() ([]Cluster, error) {
 		if !ok || strings.HasPrefix(name, ".") {
 			continue
 		}
-		switch c, err := s.Cluster(name); {
+		switch c, err := s.cluster(name); {
 		case err == nil:
 			clusters = append(clusters, c)
 		case !errors.Is(err, ErrNoCluster): // removed meanwhile
@@ -94,6 +100,17 @@ func (s *Store) Clusters() ([]Cluster, error) {
 // Cluster returns the record of a swarm; the error wraps ErrNoCluster, ErrCorrupt,
 // ErrFuture or ErrName.
 func (s *Store) Cluster(name string) (Cluster, error) {
+	if err := usableName(name); err != nil {
+		return Cluster{}, err
+	}
+	if err := s.backend.Refresh(path.Join(clustersDir, name+clusterExt), 0); err != nil {
+		return Cluster{}, fmt.Errorf("read record of swarm %q: %w", name, err)
+	}
+	return s.cluster(name)
+}
+
+// cluster reads the record from the folder as it is.
+func (s *Store) cluster(name string) (Cluster, error) {
 	if err := usableName(name); err != nil {
 		return Cluster{}, err
 	}
@@ -151,20 +168,27 @@ func (s *Store) LockCluster(ctx context.Context, name, command string) (*Cluster
 	if err := ValidName(name); err != nil {
 		return nil, err
 	}
-	if err := makeDir(s.swarmsDir()); err != nil {
-		return nil, writeError("make the folder of swarms", err)
-	}
-	lock, err := s.acquire(ctx, "swarm-"+fold(name), command, true)
+	lock, err := s.backend.Acquire(ctx, "swarm-"+fold(name), command, true)
 	if err != nil {
 		return nil, err
 	}
 	t := &ClusterTxn{Name: name, grip: grip{lock: lock}, store: s}
-	if err := onlyCase(s.swarmsDir(), t.file()); err != nil {
+	if err := s.prepareCluster(t.file()); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
-	sweep(s.swarmsDir(), t.file())
+	lock.Sweep(clustersDir, t.file())
 	return t, nil
+}
+
+func (s *Store) prepareCluster(file string) error {
+	if err := makeDir(s.swarmsDir()); err != nil {
+		return writeError("make the folder of swarms", err)
+	}
+	if err := s.backend.Refresh(clustersDir, 0); err != nil {
+		return fmt.Errorf("list swarms: %w", err)
+	}
+	return onlyCase(s.swarmsDir(), file)
 }
 
 func (t *ClusterTxn) file() string { return t.Name + clusterExt }
@@ -190,14 +214,14 @@ func (t *ClusterTxn) Put(c Cluster) error {
 		if _, err := t.store.Cluster(t.Name); errors.Is(err, ErrFuture) {
 			return err
 		}
-		return writeError("write record of swarm "+t.Name, replaceFile(t.store.swarmsDir(), t.file(), data))
+		return writeError("write record of swarm "+t.Name, t.lock.Replace(path.Join(clustersDir, t.file()), data))
 	})
 }
 
 // Delete removes the record; absent is no error.
 func (t *ClusterTxn) Delete() error {
 	return t.do(func() error {
-		return writeError("remove record of swarm "+t.Name, removeFile(t.store.swarmsDir(), t.file()))
+		return writeError("remove record of swarm "+t.Name, t.lock.Remove(path.Join(clustersDir, t.file())))
 	})
 }
 

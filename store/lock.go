@@ -29,14 +29,11 @@ type lock struct {
 	holder string // path of the file that names the holder
 }
 
-// acquire takes the lock called key. If wait is false and another command holds it,
-// or if ctx ends before the lock is free, the error is a *LockedError. A lock
-// excludes goroutines of one process as it does processes.
-func (s *Store) acquire(ctx context.Context, key, command string, wait bool) (*lock, error) {
+// acquire takes the lock called key, whose files are in dir, as Backend says it.
+func acquire(ctx context.Context, dir, key, command string, wait bool) (*lock, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(s.root, "locks")
 	if err := makeDir(dir); err != nil {
 		return nil, writeError("make the folder of locks", err)
 	}

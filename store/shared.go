@@ -8,14 +8,27 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const idFile = "id"
 
 // ID returns the store's identity, empty if nothing was ever written.
 func (s *Store) ID() (string, error) {
+	id, err := s.readID(time.Hour) // for good, once there is one
+	if err == nil && id == "" {
+		return s.readID(0)
+	}
+	return id, err
+}
+
+func (s *Store) readID(age time.Duration) (string, error) {
+	if err := s.backend.Refresh(idFile, age); err != nil {
+		return "", fmt.Errorf("read the store's id: %w", err)
+	}
 	data, err := readBounded(filepath.Join(s.root, idFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -43,12 +56,16 @@ type SharedTxn struct {
 // LockShared takes the lock of what all machines share (certs, id), waiting for
 // other holders until ctx ends; then the error is a *LockedError with ctx's cause.
 func (s *Store) LockShared(ctx context.Context, command string) (*SharedTxn, error) {
-	lock, err := s.acquire(ctx, "shared", command, true)
+	lock, err := s.backend.Acquire(ctx, "shared", command, true)
 	if err != nil {
 		return nil, err
 	}
-	sweep(s.CertsDir(), "")
-	sweep(s.root, idFile)
+	if err := s.backend.Refresh(certsDir, 0); err != nil {
+		lock.Release(false)
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	lock.Sweep(certsDir, "")
+	lock.Sweep("", idFile)
 	return &SharedTxn{grip: grip{lock: lock}, store: s}, nil
 }
 
@@ -58,7 +75,7 @@ func (t *SharedTxn) ReadCert(name string) (data []byte, err error) {
 		return nil, err
 	}
 	err = t.do(func() error {
-		data, err = os.ReadFile(filepath.Join(t.store.CertsDir(), name))
+		data, err = os.ReadFile(filepath.Join(t.store.root, certsDir, name))
 		return err
 	})
 	return data, err
@@ -70,12 +87,7 @@ func (t *SharedTxn) WriteCert(name string, data []byte) error {
 		return err
 	}
 	return t.do(func() error {
-		dir := t.store.CertsDir()
-		err := makeDir(dir)
-		if err == nil {
-			err = replaceFile(dir, name, data)
-		}
-		return writeError("write "+name, err)
+		return writeError("write "+name, t.lock.Replace(path.Join(certsDir, name), data))
 	})
 }
 
@@ -85,7 +97,7 @@ func (t *SharedTxn) RemoveCert(name string) error {
 		return err
 	}
 	return t.do(func() error {
-		return writeError("remove "+name, removeFile(t.store.CertsDir(), name))
+		return writeError("remove "+name, t.lock.Remove(path.Join(certsDir, name)))
 	})
 }
 
@@ -101,7 +113,7 @@ func (t *SharedTxn) EnsureID() (id string, err error) {
 			return fmt.Errorf("make the store's id: %w", err)
 		}
 		id = hex.EncodeToString(raw)
-		return writeError("write the store's id", replaceFile(t.store.root, idFile, []byte(id+"\n")))
+		return writeError("write the store's id", t.lock.Replace(idFile, []byte(id+"\n")))
 	})
 	if err != nil {
 		return "", err

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,37 +32,43 @@ const (
 	recordFile  = "config.json"
 	backupFile  = "config.json.bak"
 	secretsFile = "secrets.json"
+
+	machinesDir = "machines"
+	certsDir    = "certs"
 )
 
 // Store is a folder of records. Its methods may be called concurrently, and several
 // processes may work on one folder.
 type Store struct {
-	root string
+	root    string
+	backend Backend
 }
 
 // Open returns the store at root, which need not exist. It writes nothing.
-func Open(root string) *Store {
-	if abs, err := filepath.Abs(root); err == nil {
-		root = abs
-	}
-	return &Store{root: root}
-}
+func Open(root string) *Store { return OpenBackend(NewFolder(root)) }
 
-// Root returns the store's folder, absolute.
+// OpenBackend returns the store that is kept by a backend.
+func OpenBackend(b Backend) *Store { return &Store{root: b.Dir(), backend: b} }
+
+// Root returns the store's folder on this computer, absolute.
 func (s *Store) Root() string { return s.root }
 
 // MachineDir returns the folder of a machine, absolute; it need not exist. name
-// must be one that Get takes.
+// must be one that Get takes. What is in it is as of the last Get, List or Lock.
 func (s *Store) MachineDir(name string) string { return filepath.Join(s.machinesDir(), name) }
 
 // CacheDir returns the folder of what can be had again, such as images of
 // systems. It may not exist.
 func (s *Store) CacheDir() string { return filepath.Join(s.root, "cache") }
 
-// CertsDir returns the folder of the authority and the client pair.
-func (s *Store) CertsDir() string { return filepath.Join(s.root, "certs") }
+// CertsDir returns the folder of the authority and the client pair. What cannot be brought
+// up to date is as it was: who is to write it meets the reason at the lock.
+func (s *Store) CertsDir() string {
+	_ = s.backend.Refresh(certsDir, recent)
+	return filepath.Join(s.root, certsDir)
+}
 
-func (s *Store) machinesDir() string { return filepath.Join(s.root, "machines") }
+func (s *Store) machinesDir() string { return filepath.Join(s.root, machinesDir) }
 
 // Entry is a machine as a list shows it: a record, or why it cannot be read.
 type Entry struct {
@@ -73,6 +80,9 @@ type Entry struct {
 // Names returns the names of all machines in natural order, case folded: the
 // folders under machines/ that are not hidden, whatever is in them.
 func (s *Store) Names() ([]string, error) {
+	if err := s.backend.Refresh(machinesDir, 0); err != nil {
+		return nil, fmt.Errorf("list machines: %w", err)
+	}
 	folder, err := os.Open(s.machinesDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -117,7 +127,7 @@ func (s *Store) List() ([]Entry, error) {
 	}
 	entries := make([]Entry, 0, len(names))
 	for _, name := range names {
-		record, err := s.Get(name)
+		record, err := s.get(name)
 		if errors.Is(err, ErrNotExist) {
 			continue
 		}
@@ -130,6 +140,22 @@ func (s *Store) List() ([]Entry, error) {
 // wraps ErrNotExist, ErrCorrupt, ErrFuture or ErrName. A folder without a record is
 // ErrCorrupt: something was there, or is about to be.
 func (s *Store) Get(name string) (Record, error) {
+	if err := usableName(name); err != nil {
+		return Record{}, err
+	}
+	if err := s.backend.Refresh(machinePath(name), 0); err != nil {
+		return Record{}, fmt.Errorf("read %s of %q: %w", recordFile, name, err)
+	}
+	return s.get(name)
+}
+
+// machinePath returns the folder of a machine, relative to the store's.
+func machinePath(name string, file ...string) string {
+	return path.Join(append([]string{machinesDir, name}, file...)...)
+}
+
+// get reads the record from the folder as it is.
+func (s *Store) get(name string) (Record, error) {
 	if err := usableName(name); err != nil {
 		return Record{}, err
 	}
@@ -168,6 +194,9 @@ func (s *Store) Get(name string) (Record, error) {
 func (s *Store) Secrets(name string) (json.RawMessage, error) {
 	if err := usableName(name); err != nil {
 		return nil, err
+	}
+	if err := s.backend.Refresh(machinePath(name), recent); err != nil {
+		return nil, fmt.Errorf("read %s of %q: %w", secretsFile, name, err)
 	}
 	data, err := readBounded(filepath.Join(s.MachineDir(name), secretsFile))
 	if errors.Is(err, fs.ErrNotExist) {

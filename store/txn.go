@@ -15,7 +15,7 @@ import (
 // grip is a lock in the hand of a transaction. Its zero value is closed.
 type grip struct {
 	mu   sync.Mutex
-	lock *lock
+	lock Lock
 }
 
 // do runs fn while the lock is held, and nothing else of the transaction.
@@ -33,7 +33,7 @@ func (g *grip) close(remove func() bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.lock != nil {
-		g.lock.release(remove())
+		g.lock.Release(remove())
 		g.lock = nil
 	}
 }
@@ -65,21 +65,36 @@ func (s *Store) Lock(ctx context.Context, name, command string) (*Txn, error) {
 			return nil, err
 		}
 	}
-	if err := makeDir(s.machinesDir()); err != nil {
-		return nil, writeError("make the folder of machines", err)
-	}
-	lock, err := s.acquire(ctx, "machine-"+fold(name), command, false)
+	lock, err := s.backend.Acquire(ctx, "machine-"+fold(name), command, false)
 	if err != nil {
 		return nil, err
 	}
 	t := &Txn{Name: name, grip: grip{lock: lock}, store: s, dir: dir}
-	if err := onlyCase(s.machinesDir(), name); err != nil {
+	if err := s.prepareMachine(name); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
-	sweep(dir, "")
-	sweep(s.machinesDir(), name)
+	lock.Sweep(machinePath(name), "")
+	lock.Sweep(machinesDir, name)
 	return t, nil
+}
+
+// prepareMachine makes the folder of machines and sees that a name is not that of another but
+// for case. The lock is held.
+func (s *Store) prepareMachine(name string) error {
+	if err := makeDir(s.machinesDir()); err != nil {
+		return writeError("make the folder of machines", err)
+	}
+	if err := s.backend.Refresh(machinePath(name), 0); err != nil {
+		return fmt.Errorf("read the folder of %q: %w", name, err)
+	}
+	if isDir(s.MachineDir(name)) {
+		return nil
+	}
+	if err := s.backend.Refresh(machinesDir, 0); err != nil {
+		return fmt.Errorf("list machines: %w", err)
+	}
+	return onlyCase(s.machinesDir(), name)
 }
 
 // onlyCase returns ErrExist if dir has no entry called name but one that is the
@@ -129,7 +144,7 @@ func (t *Txn) Put(r Record) error {
 	}
 	return t.do(func() error {
 		if !isDir(t.dir) {
-			if err := t.found(data); err != nil {
+			if err := t.lock.Found(machinePath(t.Name), recordFile, data); err != nil {
 				return writeError("make the folder of "+t.Name, err)
 			}
 			t.current = true
@@ -140,33 +155,12 @@ func (t *Txn) Put(r Record) error {
 				return err
 			}
 		}
-		if err := replaceFile(t.dir, recordFile, data); err != nil {
+		if err := t.lock.Replace(machinePath(t.Name, recordFile), data); err != nil {
 			return t.failed(recordFile, err)
 		}
 		t.current = true
 		return nil
 	})
-}
-
-// found makes the machine's folder with the record in it, in one step for readers.
-func (t *Txn) found(data []byte) (err error) {
-	parent := t.store.machinesDir()
-	tmp, err := os.MkdirTemp(parent, tmpPrefix+t.Name+"-*") // mode 0700
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(tmp)
-		}
-	}()
-	if err := replaceFile(tmp, recordFile, data); err != nil {
-		return err
-	}
-	if err := rename(tmp, t.dir); err != nil {
-		return err
-	}
-	return syncDir(parent)
 }
 
 // backup keeps a record that Put is about to replace by one of our schema.
@@ -185,7 +179,7 @@ func (t *Txn) backup() error {
 	case err == nil && version > Version:
 		return fmt.Errorf("write %s of %q: %w", recordFile, t.Name, future(version, Version))
 	}
-	if err := replaceFile(t.dir, backupFile, old); err != nil {
+	if err := t.lock.Replace(machinePath(t.Name, backupFile), old); err != nil {
 		return t.failed(backupFile, err)
 	}
 	return nil
@@ -198,7 +192,7 @@ func (t *Txn) PutSecrets(secrets json.RawMessage) error {
 	}
 	return t.do(func() error {
 		if secrets == nil {
-			return t.failed(secretsFile, removeFile(t.dir, secretsFile))
+			return t.failed(secretsFile, t.lock.Remove(machinePath(t.Name, secretsFile)))
 		}
 		return t.write(secretsFile, secrets)
 	})
@@ -231,7 +225,7 @@ func (t *Txn) RemoveFile(name string) error {
 	if err := ownFile(name); err != nil {
 		return err
 	}
-	return t.do(func() error { return t.failed(name, removeFile(t.dir, name)) })
+	return t.do(func() error { return t.failed(name, t.lock.Remove(machinePath(t.Name, name))) })
 }
 
 // ownFile returns why name cannot be a file that others than the store keep.
@@ -247,10 +241,7 @@ func ownFile(name string) error {
 }
 
 func (t *Txn) write(name string, data []byte) error {
-	if err := makeDir(t.dir); err != nil {
-		return t.failed(name, err)
-	}
-	return t.failed(name, replaceFile(t.dir, name, data))
+	return t.failed(name, t.lock.Replace(machinePath(t.Name, name), data))
 }
 
 func (t *Txn) failed(name string, err error) error {
@@ -262,46 +253,12 @@ func (t *Txn) failed(name string, err error) error {
 // absent is no error.
 func (t *Txn) Delete() error {
 	return t.do(func() error {
-		if err := t.delete(); err != nil {
+		if err := t.lock.RemoveAll(machinePath(t.Name), recordFile, secretsFile); err != nil {
 			return writeError("remove the folder of "+t.Name, err)
 		}
 		t.current = false
 		return nil
 	})
-}
-
-func (t *Txn) delete() error {
-	entries, err := os.ReadDir(t.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if entry.Name() == recordFile || entry.Name() == secretsFile {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(t.dir, entry.Name())); err != nil {
-			return err
-		}
-	}
-	// What is left goes out of sight in one step, so that no reader meets a folder
-	// without a record.
-	parent := t.store.machinesDir()
-	if tmp, err := os.MkdirTemp(parent, tmpPrefix+t.Name+"-*"); err == nil {
-		if rename(t.dir, filepath.Join(tmp, t.Name)) == nil {
-			err = syncDir(parent)
-		}
-		if err := errors.Join(err, os.RemoveAll(tmp)); err != nil {
-			return err
-		}
-	}
-	// Nothing to do, unless there was no space for the step or a file is open.
-	if err := os.RemoveAll(t.dir); err != nil {
-		return err
-	}
-	return syncDir(parent)
 }
 
 // Close releases the lock. It may be called twice.

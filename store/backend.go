@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Backend is where the files of a store are: a folder of this computer, or a place that
+// several computers share, of which a folder of this computer is a copy. Paths are
+// relative to the folder and have slashes: id, certs/ca.pem, machines/m1/config.json.
+type Backend interface {
+	// Dir returns the folder, absolute; it need not exist.
+	Dir() string
+
+	// Refresh brings what the folder has below path up to date, unless that was done
+	// less than age ago. What is below "machines" is all machines. It returns why the
+	// folder may be out of date.
+	Refresh(path string, age time.Duration) error
+
+	// Acquire takes the lock called key. If wait is false and another command holds it,
+	// or if ctx ends before the lock is free, the error is a *LockedError. A lock
+	// excludes goroutines of one process as it does processes.
+	Acquire(ctx context.Context, key, command string, wait bool) (Lock, error)
+}
+
+// Lock is a lock that is held, and the right to write the files that it covers. A write
+// is done as a whole or not at all, and is durable when it returns.
+type Lock interface {
+	// Replace makes data the content of a file, and the folders above it.
+	Replace(path string, data []byte) error
+
+	// Remove removes a file; absent is no error.
+	Remove(path string) error
+
+	// Found makes the folder dir, which must not exist, with one file in it, in one step
+	// for readers.
+	Found(dir, file string, data []byte) error
+
+	// RemoveAll removes the folder dir, and what is in it: first what is not in last, so
+	// that these files are there until the whole goes. Absent is no error.
+	RemoveAll(dir string, last ...string) error
+
+	// Sweep removes what killed writers left of a file; of all files of a folder if file
+	// is empty.
+	Sweep(dir, file string)
+
+	// Release gives the lock back. With gone, nothing is left that the lock protects.
+	Release(gone bool)
+}
+
+// recent is how old an answer may be where one that is much used did not change since
+// the record was read.
+const recent = 2 * time.Second
