@@ -32,9 +32,9 @@ type Lock interface {
 	// Remove removes a file; absent is no error.
 	Remove(path string) error
 
-	// Found makes the folder dir, which must not exist, with one file in it, in one step
+	// Found makes the folder dir, which must not exist, with the files in it, in one step
 	// for readers.
-	Found(dir, file string, data []byte) error
+	Found(dir string, files map[string][]byte) error
 
 	// RemoveAll removes the folder dir, and what is in it: first what is not in last, so
 	// that these files are there until the whole goes. Absent is no error.

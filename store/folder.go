@@ -65,8 +65,8 @@ func (f *Folder) Remove(path string) error {
 	return removeFile(filepath.Split(f.path(path)))
 }
 
-// Found makes a folder with a file in it, in one step for readers.
-func (f *Folder) Found(path, file string, data []byte) (err error) {
+// Found makes a folder with files in it, in one step for readers.
+func (f *Folder) Found(path string, files map[string][]byte) (err error) {
 	dir := f.path(path)
 	parent, name := filepath.Dir(dir), filepath.Base(dir)
 	if err := makeDir(parent); err != nil {
@@ -81,8 +81,10 @@ func (f *Folder) Found(path, file string, data []byte) (err error) {
 			_ = os.RemoveAll(tmp)
 		}
 	}()
-	if err := replaceFile(tmp, file, data); err != nil {
-		return err
+	for name, data := range files {
+		if err := replaceFile(tmp, name, data); err != nil {
+			return err
+		}
 	}
 	if err := rename(tmp, dir); err != nil {
 		return err

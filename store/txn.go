@@ -144,7 +144,7 @@ func (t *Txn) Put(r Record) error {
 	}
 	return t.do(func() error {
 		if !isDir(t.dir) {
-			if err := t.lock.Found(machinePath(t.Name), recordFile, data); err != nil {
+			if err := t.lock.Found(machinePath(t.Name), map[string][]byte{recordFile: data}); err != nil {
 				return writeError("make the folder of "+t.Name, err)
 			}
 			t.current = true

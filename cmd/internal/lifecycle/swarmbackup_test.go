@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostsmith/machine/cmd/internal/agefile"
 	"github.com/hostsmith/machine/cmd/internal/swarmfile"
 	"github.com/hostsmith/machine/provision/ssh/sshtest"
 	"github.com/hostsmith/machine/swarmboot"
@@ -89,7 +90,7 @@ func TestSwarmBackup(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	req.Recipients = []string{"age1nonsense"}
-	if _, _, err := m.SwarmBackup(t.Context(), req); !errors.Is(err, swarmfile.ErrKeys) {
+	if _, _, err := m.SwarmBackup(t.Context(), req); !errors.Is(err, agefile.ErrKeys) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/hostsmith/machine/cmd/internal/swarmfile"
+	"github.com/hostsmith/machine/cmd/internal/agefile"
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/swarmboot"
 )
@@ -45,7 +45,7 @@ func TestSwarmRestore(t *testing.T) {
 	m := w.manager()
 	wrong := req
 	wrong.Identity, wrong.Passphrase = "", "q"
-	if _, err := m.SwarmRestore(t.Context(), wrong); !errors.Is(err, swarmfile.ErrKeys) {
+	if _, err := m.SwarmRestore(t.Context(), wrong); !errors.Is(err, agefile.ErrKeys) {
 		t.Errorf("got %v", err)
 	}
 	info, err := m.SwarmCheckBackup(req)

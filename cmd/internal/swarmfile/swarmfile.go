@@ -20,7 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
+	"github.com/hostsmith/machine/cmd/internal/agefile"
 )
 
 // Format is the version of the format that is written.
@@ -28,7 +28,6 @@ const Format = 1
 
 // Errors that callers decide on.
 var (
-	ErrKeys    = errors.New("recipient, identity or passphrase cannot be used")
 	ErrFormat  = errors.New("file is no backup of a swarm")
 	ErrFuture  = errors.New("backup was written by a newer version")
 	ErrDamaged = errors.New("backup is damaged")
@@ -51,41 +50,11 @@ type Manifest struct {
 	CertExpires  time.Time         `json:"certExpires,omitzero"` // of that manager's node certificate
 }
 
-// Recipients are who can read a backup: those of public keys (age1...), or whoever has the passphrase.
-type Recipients struct {
-	Keys       []string
-	Passphrase string
-}
-
-func (r Recipients) parse() ([]age.Recipient, error) {
-	var all []age.Recipient
-	for i, key := range r.Keys {
-		one, err := age.ParseX25519Recipient(strings.TrimSpace(key))
-		if err != nil {
-			return nil, fmt.Errorf("%w: recipient %d is no age public key (age1...)", ErrKeys, i+1) // it may be a secret key
-		}
-		all = append(all, one)
-	}
-	switch {
-	case len(all) > 0 && r.Passphrase != "":
-		return nil, fmt.Errorf("%w: a passphrase does not go with recipients", ErrKeys)
-	case len(all) == 0 && r.Passphrase == "":
-		return nil, fmt.Errorf("%w: neither a recipient nor a passphrase", ErrKeys)
-	case len(all) > 0:
-		return all, nil
-	}
-	one, err := age.NewScryptRecipient(r.Passphrase)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeys, err)
-	}
-	return []age.Recipient{one}, nil
-}
-
-// Check tells whether the recipients can be written for.
-func (r Recipients) Check() error {
-	_, err := r.parse()
-	return err
-}
+// Who can read a backup, and what it is read with.
+type (
+	Recipients = agefile.Recipients
+	Identities = agefile.Identities
+)
 
 const (
 	manifestName = "manifest.json"
@@ -103,13 +72,9 @@ type ending struct {
 
 // Write writes a backup. folder is the engine's folder swarm as a compressed tar archive. unlockKey is empty without autolock.
 func Write(w io.Writer, to Recipients, m Manifest, unlockKey string, folder io.Reader) error {
-	recipients, err := to.parse()
+	sealed, err := agefile.Encrypt(w, to)
 	if err != nil {
 		return err
-	}
-	sealed, err := age.Encrypt(w, recipients...)
-	if err != nil {
-		return fmt.Errorf("encrypt backup: %w", err)
 	}
 	m.Format = Format
 	a := archive{tar.NewWriter(sealed), m.Taken}
@@ -175,27 +140,6 @@ func (a archive) parts(folder io.Reader) error {
 	}
 }
 
-// Identities are what a backup is read with: the text of identity files (AGE-SECRET-KEY-1...), or a passphrase.
-type Identities struct {
-	Text       string
-	Passphrase string
-}
-
-func (i Identities) parse() ([]age.Identity, error) {
-	if i.Text != "" {
-		all, err := age.ParseIdentities(strings.NewReader(i.Text))
-		if err != nil {
-			return nil, fmt.Errorf("%w: the identity file has something else than age identities in it", ErrKeys) // err may quote the secret
-		}
-		return all, nil
-	}
-	one, err := age.NewScryptIdentity(i.Passphrase)
-	if err != nil {
-		return nil, fmt.Errorf("%w: neither an identity nor a passphrase", ErrKeys)
-	}
-	return []age.Identity{one}, nil
-}
-
 // Backup is a file that is being read.
 type Backup struct {
 	Manifest  Manifest
@@ -207,17 +151,12 @@ type Backup struct {
 
 // Open reads a backup as far as its manifest and its unlock key.
 func Open(r io.Reader, with Identities) (*Backup, error) {
-	identities, err := with.parse()
+	plain, err := agefile.Decrypt(r, with)
+	if errors.Is(err, agefile.ErrFormat) {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	plain, err := age.Decrypt(r, identities...)
-	var none *age.NoIdentityMatchError
-	switch {
-	case errors.As(err, &none), err != nil && strings.Contains(err.Error(), "incorrect passphrase"):
-		return nil, fmt.Errorf("%w: the backup is encrypted for another", ErrKeys)
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	b := &Backup{r: tar.NewReader(plain)}
 	data, err := b.small(manifestName)

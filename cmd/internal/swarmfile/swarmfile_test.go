@@ -14,6 +14,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/hostsmith/machine/cmd/internal/agefile"
 	"github.com/hostsmith/machine/cmd/internal/swarmfile"
 )
 
@@ -124,10 +125,10 @@ func TestBackupRefuses(t *testing.T) {
 		with swarmfile.Identities
 		want error
 	}{
-		"another's":      {good, swarmfile.Identities{Text: stranger}, swarmfile.ErrKeys},
-		"no identity":    {good, swarmfile.Identities{}, swarmfile.ErrKeys},
-		"no key at all":  {good, swarmfile.Identities{Text: "hello " + secret}, swarmfile.ErrKeys},
-		"passphrase":     {good, swarmfile.Identities{Passphrase: "x"}, swarmfile.ErrKeys},
+		"another's":      {good, swarmfile.Identities{Text: stranger}, agefile.ErrKeys},
+		"no identity":    {good, swarmfile.Identities{}, agefile.ErrKeys},
+		"no key at all":  {good, swarmfile.Identities{Text: "hello " + secret}, agefile.ErrKeys},
+		"passphrase":     {good, swarmfile.Identities{Passphrase: "x"}, agefile.ErrKeys},
 		"not encrypted":  {[]byte("hello"), with, swarmfile.ErrFormat},
 		"empty":          {nil, with, swarmfile.ErrFormat},
 		"a key missing":  {write(folder(t, 10, "swarm/certificates/swarm-node.key")), with, swarmfile.ErrDamaged},
@@ -148,7 +149,7 @@ func TestBackupRefuses(t *testing.T) {
 	for name, to := range map[string]swarmfile.Recipients{
 		"none": {}, "both": {Keys: []string{public}, Passphrase: "x"}, "secret key": {Keys: []string{secret}}, "nonsense": {Keys: []string{"age1x"}},
 	} {
-		if err := swarmfile.Write(io.Discard, to, manifest, "", strings.NewReader("")); !errors.Is(err, swarmfile.ErrKeys) || to.Check() == nil {
+		if err := swarmfile.Write(io.Discard, to, manifest, "", strings.NewReader("")); !errors.Is(err, agefile.ErrKeys) || to.Check() == nil {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
