@@ -67,7 +67,7 @@ func (a *app) create(c *cli.Context) error {
 		}
 		t.Note(c.Context, fmt.Sprintf("driver %s: %s", req.Driver, why))
 	}
-	req.Driver = realName(a.Drivers, req.Driver)
+	req.Driver = realName(a.catalog(), req.Driver)
 	if req.Options, err = a.driverValues(c.Context, req.Driver); err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (a *app) secretValues(ctx context.Context, driver string) (drivers.Values, 
 	if err != nil {
 		return nil, err
 	}
-	factory, err := a.Drivers.Lookup(driver)
+	factory, err := a.catalog().Lookup(driver)
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,8 @@ func driverNames(f drivers.Factory) []string {
 }
 
 // realName is the name of the driver that goes by name; name itself if there is none.
-func realName(table drivers.Table, name string) string {
-	if f, err := table.Lookup(name); err == nil {
+func realName(source drivers.Source, name string) string {
+	if f, err := source.Lookup(name); err == nil {
 		return f.Name()
 	}
 	return name
@@ -124,7 +124,7 @@ func names(text string, words []string) bool {
 // driverValues returns what the command line and the environment say about the
 // options of a driver. An option of another driver is an error: it would be without effect.
 func (a *app) driverValues(ctx context.Context, driver string) (drivers.Values, error) {
-	factory, err := a.Drivers.Lookup(driver)
+	factory, err := a.catalog().Lookup(driver)
 	if err != nil {
 		return nil, err
 	}

@@ -116,7 +116,7 @@ func takesDriver(c *cli.Command) bool {
 func (a *app) chosenFlags(flags []cli.Flag) []cli.Flag {
 	chosen := a.inv.values(a.inv.flags, "driver")
 	for i, name := range chosen {
-		chosen[i] = realName(a.Drivers, name)
+		chosen[i] = realName(a.catalog(), name)
 	}
 	return slices.DeleteFunc(slices.Clone(flags), func(f cli.Flag) bool {
 		category := categoryOf(f)

@@ -50,7 +50,7 @@ func (a *app) imageBake(c *cli.Context) error {
 	if req.Create.Driver == "" {
 		return usagef("no driver specified").hint("%s -d DRIVER NAME, with one that makes virtual machines on this computer", c.Command.HelpName)
 	}
-	req.Create.Driver = realName(a.Drivers, req.Create.Driver)
+	req.Create.Driver = realName(a.catalog(), req.Create.Driver)
 	if req.Create.Options, err = a.driverValues(c.Context, req.Create.Driver); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (a *app) imageBake(c *cli.Context) error {
 
 // takeImage makes an image the value of the driver's option for it.
 func (a *app) takeImage(driver, image string, values drivers.Values) error {
-	f, err := a.Drivers.Lookup(driver)
+	f, err := a.catalog().Lookup(driver)
 	if err != nil {
 		return err
 	}

@@ -22,8 +22,9 @@ type Env struct {
 	Stdout  io.Writer // results
 	Stderr  io.Writer // everything else
 	Getenv  func(string) string
-	Environ []string // for programs that are started
-	Drivers drivers.Table
+	Environ []string                                   // for programs that are started
+	Drivers drivers.Table                              // the built-in ones
+	Plugins func(name string) (drivers.Factory, error) // finds others; nil: there are none
 	Version string
 	Commit  string
 	Now     func() time.Time
@@ -39,6 +40,11 @@ func Run(ctx context.Context, args []string, env Env) int {
 	}
 	err := a.run(ctx, args)
 	return a.end(ctx, err)
+}
+
+// catalog is where drivers are found by name.
+func (a *app) catalog() drivers.Catalog {
+	return drivers.Catalog{Table: a.Drivers, Find: a.Plugins}
 }
 
 // calledAs is the name under which the program was started.

@@ -54,7 +54,7 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 	log := slog.New(fanOut(handlers))
 	t.Manager = &lifecycle.Manager{
 		Store:   store.Open(a.globals.root),
-		Drivers: a.Drivers,
+		Drivers: a.catalog(),
 		Step:    t.logged(log),
 		Note: func(ctx context.Context, text string) {
 			log.InfoContext(ctx, "note", "machine", lifecycle.MachineOf(ctx), "text", text)

@@ -24,7 +24,7 @@ func newManager(t *testing.T, table ...drivers.Factory) (*Manager, *notes) {
 	n := &notes{}
 	return &Manager{
 		Store:   store.Open(filepath.Join(t.TempDir(), "store")),
-		Drivers: table,
+		Drivers: drivers.Table(table),
 		Step: func(ctx context.Context, _ string, fn func(context.Context) error) error {
 			return fn(ctx)
 		},

@@ -22,7 +22,7 @@ type StepFunc = func(ctx context.Context, name string, fn func(context.Context) 
 // may be called concurrently.
 type Manager struct {
 	Store    *store.Store
-	Drivers  drivers.Table
+	Drivers  drivers.Source
 	Step     StepFunc                               // required
 	Note     func(ctx context.Context, text string) // something decided or worth knowing, one line; required
 	Log      *slog.Logger                           // required
