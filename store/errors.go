@@ -19,6 +19,7 @@ var (
 	ErrReadOnly = errors.New("store cannot be written")
 	ErrFull     = errors.New("no space left for the store")
 	ErrName     = errors.New("invalid name")
+	ErrNoBackup = errors.New("there is no record of docker-machine to go back to")
 
 	// ErrNoCluster is the error of a swarm that is not recorded.
 	ErrNoCluster = errors.New("swarm is not recorded")

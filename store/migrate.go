@@ -3,8 +3,12 @@ package store
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"strings"
 )
+
+// migrated is the Creator of machines that docker-machine made.
+const migrated = "docker-machine"
 
 // migrate brings a record of docker-machine, version 0 to 3, to ours. r holds what
 // it has in common with ours, data is the whole. Versions 1 to 3 differ in nothing
@@ -30,11 +34,15 @@ func migrate(r *Record, data []byte, name string, inFolder func(file string) boo
 
 	r.ConfigVersion = Version
 	r.Phase = Ready
-	r.Creator = "docker-machine"
+	r.Creator = migrated
 	// There was no way to switch it off, and the first versions did not record it.
 	r.HostOptions.EngineOptions.TLSVerify = true
-	r.Address = driverAddress(driver)
-	r.SSH = SSH{Key: keyFile(text(driver["SSHKeyPath"]), name, inFolder)}
+	r.Address = driverAddress(r.DriverName, driver)
+	path := text(driver["SSHKeyPath"])
+	r.SSH = SSH{Key: keyFile(path, name, inFolder)}
+	if r.SSH.Key == "" {
+		r.SSH.Elsewhere = path
+	}
 	return nil
 }
 
@@ -68,7 +76,7 @@ func (o *SwarmOptions) merge(flat SwarmOptions) {
 
 // driverAddress reads the fields that all drivers of docker-machine began with. A
 // driver may have used a name for something of another type; that is no address then.
-func driverAddress(driver map[string]json.RawMessage) Address {
+func driverAddress(name string, driver map[string]json.RawMessage) Address {
 	a := Address{
 		Host:       text(driver["IPAddress"]),
 		User:       text(driver["SSHUser"]),
@@ -76,19 +84,42 @@ func driverAddress(driver map[string]json.RawMessage) Address {
 		EnginePort: number(driver["EnginePort"]),
 	}
 	if a.Host == "" {
+		a.Host = text(driver["IPv6Address"]) // rancher-machine's
+	}
+	if host, _, err := net.SplitHostPort(a.Host); err == nil { // its driver none recorded both
+		a.Host = host
+	}
+	if a.Host == "" {
 		return a
 	}
 	// docker-machine's defaults for what its drivers left open.
 	if a.User == "" {
-		a.User = "root"
+		a.User = defaultUser(name)
 	}
 	if a.SSHPort == 0 {
 		a.SSHPort = 22
 	}
 	if a.EnginePort == 0 {
+		a.EnginePort = number(driver["DockerPort"]) // what two drivers called it
+	}
+	if a.EnginePort == 0 {
 		a.EnginePort = 2376
 	}
 	return a
+}
+
+// defaultUser is whom docker-machine's driver logged in as where nothing else was recorded.
+func defaultUser(driver string) string {
+	switch driver {
+	case "virtualbox", "hyperv", "vmwarefusion", "vmwarevsphere":
+		return "docker"
+	case "google", "azure":
+		return "docker-user"
+	case "amazonec2":
+		return "ubuntu"
+	default:
+		return "root"
+	}
 }
 
 // keyFile returns the name of the private key in the machine's folder; empty if it

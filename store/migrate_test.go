@@ -220,6 +220,9 @@ func FuzzDecode(f *testing.F) {
 	for _, text := range []string{v0, v1, v2, v3, v3null, "", "{}", "null", "[]", `{"ConfigVersion":5}`, `{"ConfigVersion":4,"Driver":{"a":[1,2]},"Created":"x"}`} {
 		f.Add([]byte(text))
 	}
+	for _, old := range oldRecords(f) {
+		f.Add([]byte(old.data))
+	}
 	data, err := encode(sample("m1"))
 	if err != nil {
 		f.Fatal(err)

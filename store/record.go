@@ -85,6 +85,10 @@ type SSH struct {
 	Key     string // file name of the private key; empty: agent and default keys
 	Jump    string // [user@]host[:port]
 	HostKey string // "seeded" (known before the first contact) or "pinned" (on first contact)
+
+	// Elsewhere is the path of the key that docker-machine recorded, if that is not in the
+	// machine's folder. It is never written: who changes the machine copies the key.
+	Elsewhere string `json:"-"`
 }
 
 // HostOptions are the options a machine was created with, shaped as docker-machine's.
@@ -92,6 +96,11 @@ type HostOptions struct {
 	EngineOptions EngineOptions
 	SwarmOptions  SwarmOptions
 	AuthOptions   AuthOptions
+
+	// Of rancher-machine: the host got this script in the place of Docker.
+	CustomInstallScript string `json:",omitempty"`
+	HostnameOverride    string `json:",omitempty"`
+	MachineOS           string `json:",omitempty"`
 }
 
 // EngineOptions say which engine a host gets and how it runs.

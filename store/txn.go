@@ -179,10 +179,7 @@ func (t *Txn) backup() error {
 	case err == nil && version > Version:
 		return fmt.Errorf("write %s of %q: %w", recordFile, t.Name, future(version, Version))
 	}
-	if err := t.lock.Replace(machinePath(t.Name, backupFile), old); err != nil {
-		return t.failed(backupFile, err)
-	}
-	return nil
+	return t.keep(old)
 }
 
 // PutSecrets stores secrets (0600); nil removes them.
@@ -233,8 +230,7 @@ func ownFile(name string) error {
 	if err := fileName(name); err != nil {
 		return err
 	}
-	switch fold(name) {
-	case recordFile, backupFile, secretsFile:
+	if folded := fold(name); folded == recordFile || folded == secretsFile || isBackup(folded) {
 		return fmt.Errorf("%w of a file: %q is the store's", ErrName, name)
 	}
 	return nil
