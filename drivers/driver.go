@@ -160,6 +160,14 @@ type Adopter interface {
 	Deprovision() bool
 }
 
+// Classic is implemented by drivers of which docker-machine had one of the same name.
+type Classic interface {
+	// Classic returns the machine as docker-machine's driver recorded it: by the names of its fields and in their
+	// types, as a value that encoding/json makes an object of. What all of its drivers recorded, such as addresses and
+	// paths, is the caller's to add. A secret is there and empty, as it was where the environment had it.
+	Classic() any
+}
+
 // Access tells how to log in on a host that is the user's own.
 type Access struct {
 	KeyFile string // path of the private key; empty: the agent, then the user's default keys

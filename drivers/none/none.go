@@ -77,6 +77,9 @@ type driver struct{ url string }
 // EngineURL returns the URL as it was given.
 func (d driver) EngineURL() string { return d.url }
 
+// Classic implements drivers.Classic.
+func (d driver) Classic() any { return config{d.url} }
+
 func (driver) Check(ctx context.Context) error                           { return context.Cause(ctx) }
 func (driver) Create(ctx context.Context, _ drivers.CreateRequest) error { return context.Cause(ctx) }
 func (driver) Remove(ctx context.Context) error                          { return context.Cause(ctx) }

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -227,79 +226,4 @@ func (x *machine) locateFresh(ctx context.Context) error {
 	}
 	x.rec.Address = x.address(st)
 	return nil
-}
-
-// Inspect returns a machine as docker-machine's inspect shows it, with what is ours besides. Paths
-// are absolute here and nowhere in the record.
-func (m *Manager) Inspect(ctx context.Context, name string) (json.RawMessage, error) {
-	x, err := m.view(name)
-	if err != nil {
-		return nil, err
-	}
-	if st, err := x.drv.Status(ctx); err == nil && st.Host != "" {
-		x.rec.Address = x.address(st)
-	} else if err != nil {
-		m.Log.Info("provider did not tell the state; showing the record", "machine", name, "err", err)
-	}
-	return x.inspect()
-}
-
-func (x *machine) inspect() (json.RawMessage, error) {
-	driver := map[string]any{}
-	if err := json.Unmarshal(x.rec.Driver, &driver); err != nil {
-		return nil, fmt.Errorf("inspect %q: configuration of the driver: %w", x.rec.Name, err)
-	}
-	key := ""
-	if x.rec.SSH.Key != "" {
-		key = x.path(x.rec.SSH.Key)
-	}
-	swarm := x.rec.HostOptions.SwarmOptions
-	for k, v := range map[string]any{
-		"IPAddress": x.rec.Address.Host, "MachineName": x.rec.Name,
-		"SSHUser": x.rec.Address.User, "SSHPort": x.rec.Address.SSHPort, "SSHKeyPath": key,
-		"StorePath":   x.m.Store.Root(),
-		"SwarmMaster": swarm.Master, "SwarmHost": swarm.Host, "SwarmDiscovery": swarm.Discovery,
-	} {
-		driver[k] = v
-	}
-	if x.rec.Address.Peer != "" {
-		driver["PrivateIPAddress"] = x.rec.Address.Peer // as docker-machine's drivers of clouds called it
-	}
-	host := map[string]any{}
-	data, err := json.Marshal(x.rec.HostOptions)
-	if err == nil {
-		err = json.Unmarshal(data, &host)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("inspect %q: %w", x.rec.Name, err)
-	}
-	certsDir := x.m.Store.CertsDir()
-	auth, _ := host["AuthOptions"].(map[string]any)
-	if auth == nil {
-		auth = map[string]any{}
-		host["AuthOptions"] = auth
-	}
-	for k, v := range map[string]any{
-		"CertDir": certsDir, "CaCertPath": filepath.Join(certsDir, caFile), "CaPrivateKeyPath": filepath.Join(certsDir, caKeyFile),
-		"ClientCertPath": filepath.Join(certsDir, certFile), "ClientKeyPath": filepath.Join(certsDir, keyFile),
-		"ServerCertPath": x.path(serverFile), "ServerKeyPath": x.path(serverKeyFile),
-		"StorePath": x.m.Store.MachineDir(x.rec.Name),
-	} {
-		auth[k] = v
-	}
-	return json.Marshal(map[string]any{
-		"ConfigVersion": x.rec.ConfigVersion,
-		"Driver":        driver,
-		"DriverName":    x.rec.DriverName,
-		"DriverState":   x.rec.DriverState,
-		"HostOptions":   host,
-		"Name":          x.rec.Name,
-		"Phase":         x.rec.Phase,
-		"Problem":       x.rec.Problem,
-		"Created":       x.rec.Created,
-		"Address":       x.rec.Address,
-		"HostKey":       x.rec.SSH.HostKey,
-		"Installed":     x.rec.Installed,
-		"Swarm":         x.rec.Swarm,
-	})
 }
