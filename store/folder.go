@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 )
 
 // Folder is a Backend that is a folder of this computer. Its locks are the kernel's.
 type Folder struct {
-	root string
+	root  string
+	swept sync.Once // of what killed commands left
 }
 
 // NewFolder returns the folder at root, which need not exist. It writes nothing.
@@ -35,6 +37,7 @@ func (f *Folder) Acquire(ctx context.Context, key, command string, wait bool) (L
 	if err != nil {
 		return nil, err
 	}
+	f.swept.Do(f.sweepLeft)
 	return folderLock{Folder: f, lock: l}, nil
 }
 
