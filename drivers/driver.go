@@ -144,6 +144,14 @@ type Imager interface {
 	Image(ctx context.Context, to string) error
 }
 
+// Labeler is implemented by drivers that can change the labels of a host that exists, whatever the provider
+// calls them.
+type Labeler interface {
+	// Label sets labels of the host by key; others stay as they are. The error wraps ErrNotFound if
+	// there is no host.
+	Label(ctx context.Context, labels map[string]string) error
+}
+
 // Resource is something at a provider that carries a store's tag.
 type Resource struct {
 	Kind    string // in the provider's words, such as "instance" or "security group"

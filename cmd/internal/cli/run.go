@@ -165,6 +165,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.stopCommand(),
 		a.swarmCommand(),
 		a.upCommand(),
+		a.updateLabelsCommand(),
 		a.upgradeCommand(),
 		a.urlCommand(),
 		a.versionCommand(),

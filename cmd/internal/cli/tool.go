@@ -70,7 +70,7 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 		Limit:    c.Int("parallel"), // 0 of commands without the option
 	}
 	if w := a.globals.wait; w > 0 {
-		t.Wait = lifecycle.Deadlines{SSH: w, Engine: w, Swarm: w, Drain: w}
+		t.Wait = lifecycle.Deadlines{SSH: w, Engine: w, Swarm: w, Drain: w, Lock: w}
 	}
 	log.Debug("command", "name", name, "version", a.Version, "options", a.inv.names())
 	a.tool = t

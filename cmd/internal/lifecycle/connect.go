@@ -21,17 +21,21 @@ const (
 	ownKeyFile     = "ssh_key"    // a copy of the user's key, for hosts that are the user's own
 	hostKeyFile    = "host_ed25519"
 
-	hostDeadline     = 30 * time.Minute
-	sshDeadline      = 5 * time.Minute
-	ownSSHDeadline   = 30 * time.Second // a host that exists already answers soon or is not there
-	engineDeadline   = time.Minute      // since the host was last seen to be starting it
-	startingDeadline = 10 * time.Minute // for all of that
-	versionDeadline  = 20 * time.Second // of a single question to an engine
-	leaveDeadline    = 3 * time.Minute  // for the managers to let a node go, its tasks aside
-	lockDeadline     = 30 * time.Minute // for another command on the same swarm, which may upgrade it
-	bootPollDeadline = 5 * time.Minute
-	drainDeadline    = 2 * time.Minute // for a node's tasks to end
-	engineGone       = 2 * time.Minute // for a restarted engine to be back in its swarm
+	hostDeadline        = 30 * time.Minute
+	sshDeadline         = 5 * time.Minute
+	ownSSHDeadline      = 30 * time.Second // a host that exists already answers soon or is not there
+	engineDeadline      = time.Minute      // since the host was last seen to be starting it
+	startingDeadline    = 10 * time.Minute // for all of that
+	versionDeadline     = 20 * time.Second // of a single question to an engine
+	leaveDeadline       = 3 * time.Minute  // for the managers to let a node go, its tasks aside
+	lockDeadline        = 30 * time.Minute // for another command on the same swarm, which may upgrade it
+	removalLockDeadline = time.Minute      // for another command on a machine that is to go
+	removalDeadline     = 30 * time.Minute // for a provider to release a host
+	forcedDeadline      = 5 * time.Minute  // the same by force; then the record goes all the same
+	heedDeadline        = 5 * time.Second  // for a call to see that its time is over
+	bootPollDeadline    = 5 * time.Minute
+	drainDeadline       = 2 * time.Minute // for a node's tasks to end
+	engineGone          = 2 * time.Minute // for a restarted engine to be back in its swarm
 )
 
 // target tells how to log in on the machine.

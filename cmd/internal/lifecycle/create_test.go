@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
@@ -312,6 +313,7 @@ func TestLockedMachineNamesTheHolder(t *testing.T) {
 	}
 	defer held.Close()
 	m := w.manager()
+	m.Wait.Lock = time.Millisecond
 	names := []string{"m1"}
 	ctx := t.Context()
 	_, created := m.Create(ctx, CreateRequest{Names: names, Driver: fake.Name})

@@ -19,5 +19,6 @@ var (
 	ErrNoImage    = errors.New("the cache has no such image")
 	ErrHeld       = errors.New("not as the cluster file says")
 	ErrDeclined   = errors.New("nothing was done")
+	ErrNoLabels   = errors.New("driver does not support labels") // clients know these words
 	ErrImageUsed  = errors.New("disks of machines are based on it")
 )

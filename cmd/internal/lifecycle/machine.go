@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,6 +22,8 @@ type machine struct {
 	txn machineTxn
 	rec store.Record
 	drv drivers.Driver
+
+	givenUp *atomic.Bool // a call of the driver's was not waited for: what it saves from now on is nothing; nil: none can be
 }
 
 // view opens a machine for reading.
@@ -110,6 +113,9 @@ func (x *machine) own() bool {
 func (x *machine) saveState(state json.RawMessage) error {
 	if x.txn == nil {
 		return fmt.Errorf("save state of %q: machine is open for reading only", x.rec.Name)
+	}
+	if x.givenUp != nil && x.givenUp.Load() {
+		return fmt.Errorf("save state of %q: %w", x.rec.Name, store.ErrClosed)
 	}
 	x.rec.DriverState = state
 	return x.put()

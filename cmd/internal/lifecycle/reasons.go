@@ -88,6 +88,7 @@ func reasons() []row {
 		{is(ssh.ErrLost), Reason{"SSH_LOST", "The SSH connection broke while a command ran.", "Run the same command again to continue.", ExitFailure}},
 		{is(ssh.ErrNotReady), Reason{"SSH_NOT_READY", "The host did not answer over SSH in time.", "Check address, port, firewall and that sshd runs there.", ExitFailure}},
 		{is(provision.ErrNoRoot), Reason{"HOST_NO_ROOT", "The login user has no root rights on the host.", "Log in as root, or allow the user sudo without a password: USER ALL=(ALL) NOPASSWD: ALL in /etc/sudoers.d/USER", ExitFailure}},
+		{is(ErrNoLabels), Reason{"LABELS_UNSUPPORTED", "The driver cannot change the labels of a host that exists.", "Give labels to create; GitLab Runner goes on without heartbeat labels.", ExitFailure}},
 		{is(provision.ErrUnsupportedOS), Reason{"HOST_OS_UNSUPPORTED", "Docker Engine cannot be installed on this distribution.", "Install an Engine there yourself and run the same command again with --engine-source keep.", ExitFailure}},
 		{is(provision.ErrDiskFull), Reason{"HOST_DISK_FULL", "No space is left on the host.", "Free space on the host and run the same command again.", ExitFailure}},
 		{is(provision.ErrPortTaken), Reason{"ENGINE_PORT_TAKEN", "Another process listens on the engine's port on the host.", "Stop that process, or choose another port with --engine-port.", ExitFailure}},

@@ -34,6 +34,7 @@ func TestReasonOf(t *testing.T) {
 		exit int
 	}{
 		{errors.New("odd"), "UNKNOWN", ExitFailure},
+		{fmt.Errorf("label: %w", ErrNoLabels), "LABELS_UNSUPPORTED", ExitFailure},
 		{fmt.Errorf("lock: %w", store.ErrLocked), "MACHINE_LOCKED", ExitLocked},
 		{fmt.Errorf("%w: %w", ErrCheck, drivers.ErrUnreachable), "PROVIDER_UNREACHABLE", ExitCheck},
 		{fmt.Errorf("%w: no space", ErrCheck), "CHECK_FAILED", ExitCheck},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision"
@@ -57,13 +59,17 @@ func (m *Manager) Remove(ctx context.Context, req RemoveRequest) (removed []stri
 }
 
 func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err error) {
-	txn, err := m.locks().machine(ctx, name)
+	txn, err := m.waitMachine(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, txn.Close()) }()
-	x := &machine{m: m, txn: txn}
+	x := &machine{m: m, txn: txn, givenUp: new(atomic.Bool)}
 	x.rec, err = txn.Get()
+	if errors.Is(err, store.ErrNotExist) {
+		m.Note(ctx, "another command has removed it")
+		return nil
+	}
 	if err == nil {
 		err = x.open()
 	}
@@ -81,6 +87,26 @@ func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err e
 	return x.advise(m.removeLocked(ctx, x, force))
 }
 
+// waitMachine locks a machine that is to go. Another command at work on it gets some time to end: unlike others,
+// a removal loses nothing by what that command does meanwhile.
+func (m *Manager) waitMachine(ctx context.Context, name string) (txn machineTxn, err error) {
+	txn, err = m.locks().machine(ctx, name)
+	if !errors.Is(err, store.ErrLocked) {
+		return txn, err
+	}
+	m.Note(ctx, "waiting: "+err.Error())
+	bounded, cancel := within(ctx, m.Wait.Lock, removalLockDeadline, "wait for another command on "+name)
+	defer cancel()
+	perr := poll(bounded, func(ctx context.Context) (bool, error) {
+		txn, err = m.locks().machine(ctx, name)
+		return !errors.Is(err, store.ErrLocked), nil
+	})
+	if perr != nil && context.Cause(ctx) != nil {
+		return nil, errors.Join(context.Cause(ctx), err)
+	}
+	return txn, err // of the last attempt: it names who holds the lock
+}
+
 // removeLocked removes a machine whose lock is held. The record stays until all else is gone.
 func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) error {
 	if err := m.leaveSwarm(ctx, x, force); err != nil {
@@ -94,14 +120,16 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 		m.unlist(ctx, x)
 	}
 	if a, ok := x.drv.(drivers.Adopter); ok && a.Deprovision() {
-		if err := x.deprovision(ctx); err != nil {
-			if !force {
+		if err := x.bounded(ctx, force, "deprovision the host", x.deprovision); err != nil {
+			if !force || context.Cause(ctx) != nil {
 				return x.fail(fmt.Errorf("deprovision: %w", err))
 			}
 			m.Note(ctx, "the host was not deprovisioned: "+err.Error())
 		}
 	}
-	err := m.Step(ctx, "remove the host", func(ctx context.Context) error { return x.drv.Remove(ctx) })
+	err := m.Step(ctx, "remove the host", func(ctx context.Context) error {
+		return x.bounded(ctx, force, "remove the host", x.drv.Remove)
+	})
 	if err != nil && !errors.Is(err, drivers.ErrNotFound) {
 		if !force || context.Cause(ctx) != nil {
 			return x.fail(fmt.Errorf("remove host: %w", err))
@@ -118,6 +146,37 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 		}
 	}
 	return x.txn.Delete()
+}
+
+// bounded calls fn, which gets so much time to take the host away. By force a call that does not even heed its context is
+// given up: removal by force ends.
+func (x *machine) bounded(ctx context.Context, force bool, what string, fn func(context.Context) error) error {
+	limit := removalDeadline
+	if force {
+		limit = forcedDeadline
+	}
+	if x.m.Wait.Remove > 0 {
+		limit = x.m.Wait.Remove
+	}
+	ctx, cancel := within(ctx, limit, limit, what)
+	defer cancel()
+	if !force {
+		return fn(ctx)
+	}
+	done := make(chan error, 1)
+	go func() { done <- fn(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(min(heedDeadline, limit)):
+		x.givenUp.Store(true)
+		return context.Cause(ctx)
+	}
 }
 
 // deprovision undoes on the user's own host what provisioning did.
