@@ -38,13 +38,17 @@ func run() int {
 	defer stop()
 	// The first signal asks for an orderly end, the second does not ask.
 	context.AfterFunc(ctx, stop)
+	table := all.Table
+	if cli.IsDockerMachine(os.Args) {
+		table = all.DockerMachine
+	}
 	return cli.Run(ctx, os.Args, cli.Env{
 		Stdin:   os.Stdin,
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Getenv:  os.Getenv,
 		Environ: os.Environ(),
-		Drivers: all.Table(),
+		Drivers: table(),
 		Version: version,
 		Commit:  commit,
 		Now:     time.Now,

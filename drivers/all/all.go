@@ -15,11 +15,16 @@ import (
 )
 
 // Table returns the built-in drivers in the order in which lists show them.
-func Table() drivers.Table {
+func Table() drivers.Table { return table(none.New()) }
+
+// DockerMachine is Table for those who call docker-machine, which accepted more.
+func DockerMachine() drivers.Table { return table(none.Lenient()) }
+
+func table(none drivers.Factory) drivers.Table {
 	return drivers.Table{
 		docker.New(),
 		generic.New(),
-		none.New(),
+		none,
 		virtualbox.Factory(),
 		hyperv.Factory(),
 		qemu.Factory(),

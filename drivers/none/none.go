@@ -27,6 +27,18 @@ func (c config) Validate() error {
 	return nil
 }
 
+// lenient is config as docker-machine had it: a name that is no URL was accepted, for machines that are only
+// listed.
+type lenient config
+
+// Validate accepts words without a scheme besides.
+func (c lenient) Validate() error {
+	if c.URL != "" && !strings.Contains(c.URL, "://") {
+		return nil
+	}
+	return config(c).Validate()
+}
+
 func parse(text string) (*url.URL, error) {
 	schemes := []string{"tcp", "https", "http", "ssh", "unix", "npipe"}
 	u, err := url.Parse(text)
@@ -68,6 +80,14 @@ func hasPassword(u *url.URL) bool {
 func New() drivers.Factory {
 	return drivers.Define("none", "an engine that runs already, by its URL", func() config { return config{} },
 		func(c config, _ *drivers.Durable[struct{}], _ drivers.Env) (drivers.Driver, error) {
+			return driver{c.URL}, nil
+		})
+}
+
+// Lenient returns the driver for those who call docker-machine. Its machines are New's.
+func Lenient() drivers.Factory {
+	return drivers.Define("none", "an engine that runs already, by its URL", func() lenient { return lenient{} },
+		func(c lenient, _ *drivers.Durable[struct{}], _ drivers.Env) (drivers.Driver, error) {
 			return driver{c.URL}, nil
 		})
 }

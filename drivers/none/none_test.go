@@ -27,6 +27,27 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestLenient: docker-machine took any word for a URL.
+func TestLenient(t *testing.T) {
+	t.Parallel()
+	for url, ok := range map[string]bool{"url5": true, "none": true, "192.0.2.7:2376": true, "tcp://192.0.2.7:2376": true, "": false, "tcp://": false, "tcp://u:p@h:1": false} {
+		config, _, err := none.Lenient().Configure(drivers.Values{"url": {url}})
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", url, err)
+		}
+		if err != nil {
+			continue
+		}
+		d, err := none.New().Open(config, nil, nil, nil, drivers.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := d.Status(t.Context()); err != nil || s.State != drivers.Running {
+			t.Errorf("%q: %v, %v", url, s, err)
+		}
+	}
+}
+
 // open returns the driver of a stored URL, which Configure may never have seen.
 func open(t *testing.T, url string) drivers.Driver {
 	t.Helper()

@@ -91,6 +91,7 @@ func takesValue(f cli.Flag) bool {
 // parser takes a command line apart.
 type parser struct {
 	app      string // name for texts
+	legacy   bool   // docker-machine's texts
 	globals  []cli.Flag
 	commands []*cli.Command
 	// rawAfter tells whether the words of a command are passed on as they are, options
@@ -195,7 +196,11 @@ func (p *parser) option(words []string) (int, error) {
 	case !takesValue(f):
 		value = "true"
 	case len(words) < 2:
-		return 0, usagef("flag needs an argument: %s", words[0]).hint("see '%s --help'", p.where())
+		word := words[0]
+		if p.legacy {
+			word = "-" + name
+		}
+		return 0, usagef("flag needs an argument: %s", word).hint("see '%s --help'", p.where())
 	default:
 		value = words[1]
 		n = 2
@@ -235,7 +240,11 @@ func (p *parser) letters(word string) []string {
 }
 
 func (p *parser) unknownOption(word, name string) error {
-	err := usagef("flag provided but not defined: %s", strings.SplitN(word, "=", 2)[0])
+	word, _, _ = strings.Cut(word, "=")
+	if p.legacy { // as package flag says it
+		word = "-" + name
+	}
+	err := usagef("flag provided but not defined: %s", word)
 	var names []string
 	flags := p.globals
 	if c := p.inv.command(); c != nil {

@@ -55,6 +55,11 @@ func (a *app) create(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usagef("No machine name specified").hint("%s NAME...", c.Command.HelpName)
 	}
+	if a.legacy {
+		if err := onlyOne(c.Args().Slice()); err != nil {
+			return err
+		}
+	}
 	t := a.worker(c)
 	req, err := a.createRequest(c)
 	if err != nil {
@@ -62,7 +67,7 @@ func (a *app) create(c *cli.Context) error {
 	}
 	if req.Driver == "" {
 		why := ""
-		if req.Driver, why, err = t.DefaultDriver(c.Context, a.name); err != nil {
+		if req.Driver, why, err = t.DefaultDriver(c.Context, a.legacy); err != nil {
 			return err
 		}
 		t.Note(c.Context, fmt.Sprintf("driver %s: %s", req.Driver, why))
@@ -83,16 +88,19 @@ func (a *app) create(c *cli.Context) error {
 	if perr := a.printCreated(results, asJSON); err == nil {
 		return perr
 	}
-	return creating(err)
+	return a.creating(err)
 }
 
 // creating puts docker-machine's words before the errors that it put them before.
-func creating(err error) error {
+func (a *app) creating(err error) error {
 	errs := flatten(err)
 	for i, e := range errs {
 		r := reasonOf(e)
 		own := errors.Is(e, store.ErrExist) || errors.Is(e, lifecycle.ErrCheck) || errors.Is(e, store.ErrLocked)
 		if !own && (r.Exit != lifecycle.ExitUsage || errors.Is(e, store.ErrName)) {
+			if a.legacy {
+				e = legacyCreating(e)
+			}
 			errs[i] = fmt.Errorf("Error creating machine: %w", e) //nolint:revive,staticcheck // docker-machine's words
 		}
 	}

@@ -60,11 +60,18 @@ func (a *app) end(ctx context.Context, err error) int {
 }
 
 // exitCode is the one place that decides: 0 ok, 1 failure, 2 usage, 3 pre-create check failed,
-// 4 locked, 130 interrupted; ssh and exec return the remote code.
+// 4 locked, 130 interrupted; ssh and exec return the remote code. Called as docker-machine, 1 stands for 2 and 4 too.
 func (a *app) exitCode(ctx context.Context, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	if a.legacy {
+		return legacyCode(a.code(ctx, err))
+	}
+	return a.code(ctx, err)
+}
+
+func (a *app) code(ctx context.Context, err error) int {
 	if a.interrupted(ctx, err) {
 		return lifecycle.ExitInterrupted
 	}
@@ -160,7 +167,7 @@ func (a *app) report(ctx context.Context, err error, code int, log string) {
 		}
 		p := a.problem(e, len(errs) > 1)
 		text := p.Error
-		if !strings.HasPrefix(text, "Error") {
+		if !a.legacy && !strings.HasPrefix(text, "Error") {
 			text = "Error: " + text
 		}
 		b.WriteString(text + "\n")
@@ -218,11 +225,17 @@ var (
 
 // text is the message of err, in docker-machine's words where scripts match them.
 func (a *app) text(err error) string {
+	if a.legacy {
+		return a.legacyText(err)
+	}
+	return a.plainText(err)
+}
+
+func (a *app) plainText(err error) string {
 	text := err.Error()
 	switch {
 	case errors.Is(err, store.ErrNotExist):
-		return notExist.ReplaceAllString(text, fmt.Sprintf(
-			`Docker machine $1 does not exist. Use "%[1]s ls" to list machines. Use "%[1]s create" to add a new one.`, a.name))
+		return notExist.ReplaceAllString(text, a.notThere("$1"))
 	case errors.Is(err, store.ErrExist):
 		return exists.ReplaceAllString(text, `Docker machine $1 already exists`)
 	case errors.Is(err, drivers.ErrUnknown):

@@ -55,13 +55,21 @@ func (a *app) help(c *cli.Command) error {
 	return err
 }
 
+// purpose is what the program says that it is for.
+func (a *app) purpose() string {
+	if a.legacy {
+		return "Create and manage machines running Docker: hosts with Docker Engine, and swarms of them"
+	}
+	return "Create and manage hosts that run Docker Engine, and swarms of them"
+}
+
 type helper struct {
 	strings.Builder
 	app *app
 }
 
 func (h *helper) program() {
-	fmt.Fprintf(h, "Usage: %s [OPTIONS] COMMAND [ARG...]\n\nCreate and manage hosts that run Docker Engine, and swarms of them.\n", h.app.name)
+	fmt.Fprintf(h, "Usage: %s [OPTIONS] COMMAND [ARG...]\n\n%s.\n", h.app.name, h.app.purpose())
 	h.options("Options", globalFlags())
 	h.commands(h.app.commands("-"))
 	fmt.Fprintf(h, "\nRun '%s COMMAND --help' for more on a command.\n", h.app.name)
@@ -158,6 +166,11 @@ func (h *helper) options(title string, flags []cli.Flag) {
 }
 
 func (h *helper) exitStatus() {
+	if h.app.legacy {
+		h.WriteString("\nExit status: 0 ok, 1 failure, 3 pre-create check failed, 130 interrupted; ssh and exec return the\n" +
+			"remote command's.\n")
+		return
+	}
 	h.WriteString("\nExit status: 0 ok, 1 failure, 2 usage, 3 pre-create check failed, 4 locked by another command,\n" +
 		"130 interrupted; ssh and exec return the remote command's.\n")
 }

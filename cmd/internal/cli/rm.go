@@ -44,7 +44,13 @@ func (a *app) rm(c *cli.Context) error {
 		}
 	}
 	removed, err := a.worker(c).Remove(c.Context, lifecycle.RemoveRequest{Names: names, Force: force})
-	if force {
+	if a.legacy {
+		err = legacyRemoving(err, names)
+	}
+	switch {
+	case force && a.legacy:
+		err = a.legacyForced(c.Context, err, removed)
+	case force:
 		err = a.overlook(c.Context, err, removed)
 	}
 	a.say(nil, removed, "Successfully removed %s")

@@ -36,6 +36,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	a := &app{Env: env, name: "machine", argv: args}
 	if len(args) > 0 && args[0] != "" {
 		a.name = calledAs(args[0])
+		a.legacy = isDockerMachine(a.name)
 		args = args[1:]
 	}
 	err := a.run(ctx, args)
@@ -60,6 +61,7 @@ func calledAs(argv0 string) string {
 type app struct {
 	Env
 	name    string // for texts
+	legacy  bool   // called as docker-machine
 	argv    []string
 	inv     *invocation
 	globals globals
@@ -67,7 +69,7 @@ type app struct {
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
-	p := &parser{app: a.name, globals: globalFlags(), rawAfter: rawAfter}
+	p := &parser{app: a.name, legacy: a.legacy, globals: globalFlags(), rawAfter: rawAfter}
 	p.commands = a.commands(firstWord(args, p.globals))
 	inv, err := p.parse(args)
 	a.inv = inv
@@ -97,7 +99,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		DisableSliceFlagSeparator: true,
 		Compiled:                  time.Unix(0, 0),
 		ExitErrHandler:            func(*cli.Context, error) {}, // codes are decided in one place
-		OnUsageError:              wrongValue,
+		OnUsageError:              a.wrongValue,
 	}
 	return u.RunContext(ctx, inv.line(a.name))
 }
@@ -114,7 +116,10 @@ func needsStore(inv *invocation) bool {
 }
 
 // wrongValue is the error of an option whose value is of the wrong kind.
-func wrongValue(_ *cli.Context, err error, _ bool) error {
+func (a *app) wrongValue(_ *cli.Context, err error, _ bool) error {
+	if a.legacy {
+		return usagef("%s", err.Error())
+	}
 	return usagef("%s", strings.Replace(err.Error(), " for flag -", " for flag --", 1))
 }
 
@@ -175,15 +180,15 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.completeCommand(),
 	}
 	for _, c := range all {
-		quietUsage(c)
+		a.quietUsage(c)
 	}
 	return all
 }
 
 // quietUsage leaves help and errors to this package.
-func quietUsage(c *cli.Command) {
-	c.HideHelp, c.OnUsageError = true, wrongValue
+func (a *app) quietUsage(c *cli.Command) {
+	c.HideHelp, c.OnUsageError = true, a.wrongValue
 	for _, s := range c.Subcommands {
-		quietUsage(s)
+		a.quietUsage(s)
 	}
 }

@@ -73,6 +73,7 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 		t.Wait = lifecycle.Deadlines{SSH: w, Engine: w, Swarm: w, Drain: w, Lock: w}
 	}
 	log.Debug("command", "name", name, "version", a.Version, "options", a.inv.names())
+	t.noteWithoutEffect(a.inv, a.Getenv)
 	a.tool = t
 	if works {
 		context.AfterFunc(c.Context, func() {

@@ -148,6 +148,10 @@ func (m *Manager) makeClassic(ctx context.Context, s *spec, works []*making, err
 		})
 	}
 	all(func(ctx context.Context, i int, x *making) (err error) {
+		if x.classicByOthers() {
+			m.Note(ctx, "is recorded as one of the swarm; its engine is not touched")
+			return nil
+		}
 		if fits[i], err = x.fit(ctx, x.conn, x.classicWish()); err != nil {
 			return err
 		}
@@ -162,6 +166,9 @@ func (m *Manager) makeClassic(ctx context.Context, s *spec, works []*making, err
 		failed := errored
 		if written > 0 { // a master that is away does not keep others from joining
 			failed = x.unwritten(ctx, errored, i == 0)
+		}
+		if fits[i] == nil {
+			return nil // recorded only
 		}
 		err := fits[i].apply(ctx, failed)
 		x.timed("swarm")
@@ -256,6 +263,15 @@ func (x *machine) clearClassic(ctx context.Context) error {
 		return swarmboot.RemoveList(ctx, conn, file)
 	}
 	return nil
+}
+
+// classicByOthers tells whether a machine is one of a classic swarm by its record alone: its engine is somebody
+// else's, and so is the list of members.
+func (x *machine) classicByOthers() bool {
+	_, unmanaged := x.drv.(drivers.Unmanaged)
+	discovery := x.rec.HostOptions.SwarmOptions.Discovery
+	_, own := swarmboot.OwnList(discovery)
+	return unmanaged && discovery != "" && !own
 }
 
 // takesClassic returns why a machine cannot be in a classic swarm at all.

@@ -185,7 +185,7 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 			return err
 		}
 	}
-	if x.classic() {
+	if x.classic() && !x.classicByOthers() {
 		if err := x.takesClassic(); err != nil {
 			return err
 		}

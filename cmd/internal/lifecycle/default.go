@@ -10,13 +10,13 @@ import (
 	"github.com/hostsmith/machine/store"
 )
 
-// DefaultDriver chooses a driver: MACHINE_DRIVER, else virtualbox when invoked as docker-machine, else the
+// DefaultDriver chooses a driver: MACHINE_DRIVER, else, in docker-machine's way, virtualbox, else the
 // first of docker, virtualbox, hyperv, qemu whose check passes. why says so in a sentence.
-func (m *Manager) DefaultDriver(ctx context.Context, invokedAs string) (name, why string, err error) {
+func (m *Manager) DefaultDriver(ctx context.Context, dockerMachine bool) (name, why string, err error) {
 	if v := m.Getenv("MACHINE_DRIVER"); v != "" {
 		return v, "MACHINE_DRIVER names it", nil
 	}
-	if invokedAs == "docker-machine" {
+	if dockerMachine {
 		return "virtualbox", "it is docker-machine's default", nil
 	}
 	var not []string

@@ -231,21 +231,22 @@ func TestDefaultDriver(t *testing.T) {
 	t.Parallel()
 	ok := fake.New(fake.Memory())
 	for what, tt := range map[string]struct {
-		env, invokedAs string
-		table          drivers.Table
-		want, why      string
+		env       string
+		old       bool
+		table     drivers.Table
+		want, why string
 	}{
-		"named":          {"nimbus", "docker-machine", nil, "nimbus", "MACHINE_DRIVER names it"},
-		"docker-machine": {"", "docker-machine", drivers.Table{named{ok, "docker"}}, "virtualbox", "docker-machine's default"},
-		"the first":      {"", "machine", drivers.Table{named{ok, "qemu"}, named{ok, "docker"}}, "docker", "its check passes"},
-		"the next":       {"", "machine", drivers.Table{named{broken(), "docker"}, named{ok, "qemu"}}, "qemu", "docker: provider not reachable"},
-		"none":           {"", "machine", drivers.Table{named{broken(), "docker"}, ok}, "", ""},
+		"named":          {"nimbus", true, nil, "nimbus", "MACHINE_DRIVER names it"},
+		"docker-machine": {"", true, drivers.Table{named{ok, "docker"}}, "virtualbox", "docker-machine's default"},
+		"the first":      {"", false, drivers.Table{named{ok, "qemu"}, named{ok, "docker"}}, "docker", "its check passes"},
+		"the next":       {"", false, drivers.Table{named{broken(), "docker"}, named{ok, "qemu"}}, "qemu", "docker: provider not reachable"},
+		"none":           {"", false, drivers.Table{named{broken(), "docker"}, ok}, "", ""},
 	} {
 		w := newWorld(t)
 		w.setenv("MACHINE_DRIVER", tt.env)
 		m := w.manager()
 		m.Drivers = tt.table
-		name, why, err := m.DefaultDriver(t.Context(), tt.invokedAs)
+		name, why, err := m.DefaultDriver(t.Context(), tt.old)
 		if name != tt.want || !strings.Contains(why, tt.why) || (err != nil) != (tt.want == "") {
 			t.Errorf("%s: %q, %q, %v", what, name, why, err)
 		}

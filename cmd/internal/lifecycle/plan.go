@@ -38,7 +38,7 @@ func (m *Manager) PlanCreate(ctx context.Context, req CreateRequest) ([]Planned,
 		if err := x.openWith(s.factory, secrets); err != nil {
 			return nil, err
 		}
-		if x.classic() {
+		if x.classic() && !x.classicByOthers() {
 			if err := x.takesClassic(); err != nil {
 				return nil, nameError(name, len(s.names), err)
 			}
