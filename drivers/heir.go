@@ -2,7 +2,6 @@ package drivers
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 )
@@ -70,23 +69,9 @@ func (f *heir[C, S]) Open(config, secrets, state json.RawMessage, save func(json
 		if absent(state) {
 			state = h.State
 		}
-		if secrets, err = overlay(h.Secrets, secrets); err != nil {
+		if secrets, err = OverlaySecrets(h.Secrets, secrets); err != nil {
 			return nil, fmt.Errorf("read secrets of driver %s: %w", f.name, err)
 		}
 	}
 	return f.factory.Open(config, secrets, state, save, env)
-}
-
-// overlay returns secrets with others put over them. Its error holds none.
-func overlay(secrets, over json.RawMessage) (json.RawMessage, error) {
-	if absent(secrets) {
-		return over, nil
-	}
-	all := map[string]string{}
-	for _, part := range []json.RawMessage{secrets, over} {
-		if !absent(part) && json.Unmarshal(part, &all) != nil {
-			return nil, errors.New("not a JSON object of strings")
-		}
-	}
-	return json.Marshal(all)
 }

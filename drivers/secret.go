@@ -1,6 +1,8 @@
 package drivers
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,3 +38,33 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // LogValue returns "REDACTED".
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// OverlaySecrets returns stored secrets with others put over them. Its error holds none.
+func OverlaySecrets(secrets, over json.RawMessage) (json.RawMessage, error) {
+	if absent(secrets) {
+		return over, nil
+	}
+	all := map[string]string{}
+	for _, part := range []json.RawMessage{secrets, over} {
+		if !absent(part) && json.Unmarshal(part, &all) != nil {
+			return nil, errors.New("not a JSON object of strings")
+		}
+	}
+	return json.Marshal(all)
+}
+
+// SecretsOf returns what the environment says of the secrets among options; nil: nothing.
+func SecretsOf(options []Option, getenv func(string) string) (json.RawMessage, error) {
+	found := map[string]string{}
+	for _, o := range options {
+		for _, env := range o.Env {
+			if v := getenv(env); o.Secret && v != "" && found[o.Name] == "" {
+				found[o.Name] = v
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(found)
+}

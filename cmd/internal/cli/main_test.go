@@ -39,9 +39,10 @@ var update = flag.Bool("update", false, "rewrite golden files")
 // computer that it starts: those write down how they were called.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"machine":        runProgram,
-		"docker-machine": runProgram,
-		"recorder":       record,
+		"machine":                    runProgram,
+		"docker-machine":             runProgram,
+		"docker-machine-driver-fake": runProgram,
+		"recorder":                   record,
 	})
 }
 

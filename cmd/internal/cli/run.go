@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/plugin"
 )
 
 // Env is the world that a command runs in.
@@ -38,6 +40,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 		a.name = calledAs(args[0])
 		a.legacy = isDockerMachine(a.name)
 		args = args[1:]
+	}
+	if driver := a.servedAs(); driver != "" {
+		return a.end(ctx, a.servePlugin(ctx, driver, cmp.Or(a.Getenv(plugin.NameVariable), driver)))
 	}
 	err := a.run(ctx, args)
 	return a.end(ctx, err)
@@ -107,7 +112,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 // needsStore tells whether a command does anything without one.
 func needsStore(inv *invocation) bool {
 	switch inv.command().Name {
-	case "help", "completion", "docs", "__complete":
+	case "help", "completion", "docs", "__complete", "plugin":
 		return false
 	case "version":
 		return len(inv.args) > 0
@@ -159,6 +164,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.killCommand(),
 		a.lsCommand(),
 		a.mountCommand(),
+		a.pluginCommand(),
 		a.provisionCommand(),
 		a.regenerateCertsCommand(),
 		a.restartCommand(),
