@@ -4,7 +4,8 @@
 //
 // The suites run when MACHINE_E2E is set; they need a Docker Engine that
 // answers and the image debian:bookworm-slim on it (make e2e sees to both).
-// MACHINE_E2E_BINARY names a program to test instead of the one built here.
+// MACHINE_E2E_CLIENTS is the folder of other people's clients, which scripts/clients.sh
+// prints. MACHINE_E2E_BINARY names a program to test instead of the one built here.
 package e2e_test
 
 import (

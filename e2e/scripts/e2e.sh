@@ -7,4 +7,6 @@ set -euo pipefail
 cd "$root"
 "$scripts/engine.sh" >/dev/null
 "$scripts/base-image.sh" bookworm trixie >/dev/null
+MACHINE_E2E_CLIENTS=$("$scripts/clients.sh")
+export MACHINE_E2E_CLIENTS
 MACHINE_E2E=1 exec go test -count=1 -v -timeout 40m -parallel "${MACHINE_E2E_PARALLEL:-5}" -run "${1:-.}" ./e2e

@@ -51,7 +51,7 @@ func (m *Manager) Inspect(ctx context.Context, name string) (json.RawMessage, er
 		"Address":       x.rec.Address,
 		"HostKey":       x.rec.SSH.HostKey,
 		"Installed":     x.rec.Installed,
-		"Swarm":         x.rec.Swarm,
+		"SwarmMode":     x.rec.Swarm, // not Swarm: clients that put inspect over a row of ls lost the row's column of that name
 	})
 }
 

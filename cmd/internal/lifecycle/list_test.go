@@ -180,8 +180,8 @@ func TestInspect(t *testing.T) {
 			}
 		}
 		Phase   store.Phase
-		Swarm   store.Swarm
 		Address store.Address
+		Swarm   store.Swarm `json:"SwarmMode"`
 	}
 	if err := json.Unmarshal(raw, &got); err != nil {
 		t.Fatal(err)
