@@ -41,7 +41,7 @@ var layers = []struct {
 	{"cmd/internal/lifecycle", []string{"cmd/internal/cluster", "certs", "store", "swarmboot", "provision/...", "drivers", "drivers/plugin", "drivers/cloudimage", "cmd/internal/managerkey", "cmd/internal/swarmfile", "cmd/internal/agefile", "cmd/internal/bundle"}},
 	{"cmd/internal/ui", []string{"cmd/internal/lifecycle"}},
 	{"cmd/internal/swarmview", []string{"cmd/internal/lifecycle"}},
-	{"cmd/internal/cli", []string{"cmd/internal/cluster", "cmd/internal/lifecycle", "cmd/internal/swarmview", "cmd/internal/ui", "drivers", "drivers/plugin", "provision/ssh", "store"}},
+	{"cmd/internal/cli", []string{"cmd/internal/agefile", "cmd/internal/cluster", "cmd/internal/lifecycle", "cmd/internal/swarmview", "cmd/internal/ui", "drivers", "drivers/plugin", "provision/ssh", "store"}},
 	{"cmd/machine", []string{"cmd/internal/...", "drivers/all"}},
 	{"e2e/sim/...", []string{"e2e/sim/..."}},
 	{"e2e/...", nil},

@@ -134,7 +134,11 @@ func TestHostileBundles(t *testing.T) {
 	if _, err := bundle.Read(bytes.NewReader(good), nil); err != nil {
 		t.Fatalf("the good one: %v", err)
 	}
-	sealed := write(t, &agefile.Recipients{Passphrase: "x"}, example())
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := write(t, &agefile.Recipients{Keys: []string{id.Recipient().String()}}, example())
 	flipped := bytes.Clone(good)
 	flipped[512*3+1] ^= 1 // in the record
 	for name, c := range map[string]struct {
@@ -172,13 +176,17 @@ func TestHostileBundles(t *testing.T) {
 		"sealed, cut short":   {sealed[:len(sealed)-20], bundle.ErrFormat},
 		"sealed, header cut":  {sealed[:40], bundle.ErrFormat},
 	} {
-		_, err := bundle.Read(bytes.NewReader(c.data), with(agefile.Identities{Passphrase: "x"}))
+		_, err := bundle.Read(bytes.NewReader(c.data), with(agefile.Identities{Text: id.String()}))
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
-	if _, err := bundle.Read(bytes.NewReader(sealed), with(agefile.Identities{Passphrase: "y"})); !errors.Is(err, agefile.ErrKeys) {
-		t.Errorf("wrong passphrase: got %v", err)
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bundle.Read(bytes.NewReader(sealed), with(agefile.Identities{Text: stranger.String()})); !errors.Is(err, agefile.ErrKeys) {
+		t.Errorf("another's key: got %v", err)
 	}
 	gone := errors.New("nobody there")
 	if _, err := bundle.Read(bytes.NewReader(sealed), func(agefile.Kind) (agefile.Identities, error) { return agefile.Identities{}, gone }); !errors.Is(err, gone) {

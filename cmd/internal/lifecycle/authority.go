@@ -37,6 +37,8 @@ type authority struct {
 	cert   []byte    // the authority's certificate
 	trust  []byte    // bundle: the authority, and during a rotation the next or the former one
 	client certs.Pair
+
+	foreign bool // another store's, of a machine that came from there
 }
 
 // errNoCAKey is the error of an authority that is there and cannot sign. It is never replaced by a
@@ -136,6 +138,9 @@ func (m *Manager) handOutAll(ctx context.Context, a authority) {
 			continue // it has none of its own
 		}
 		err := m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
+			if x.foreign(a) {
+				return nil // its engine would not let in the pair
+			}
 			if err := x.keep(file{keyFile, a.client.Key}, file{certFile, a.client.Cert}); err != nil {
 				return err
 			}

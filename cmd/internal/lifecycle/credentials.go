@@ -91,6 +91,9 @@ func (x *machine) putClientPair(ctx context.Context) error {
 	if err != nil || x.credentials() != x.m.Store.MachineDir(x.rec.Name) {
 		return err
 	}
+	if x.foreign(a) {
+		return x.errForeignCert(errors.New("the client certificate does not fit its key"))
+	}
 	x.m.Log.Info("client certificate is written again", "machine", x.rec.Name)
 	if err := x.keep(file{keyFile, a.client.Key}, file{certFile, a.client.Cert}); err != nil {
 		return err

@@ -114,6 +114,9 @@ func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pai
 		}
 		x.m.Log.Info("server certificate is issued again", "machine", x.rec.Name, "why", err)
 	}
+	if a.foreign {
+		return pair, x.errForeignCert(fmt.Errorf("server certificate: %w", err))
+	}
 	if a.ca == nil {
 		return pair, fmt.Errorf("issue server certificate: %w", errNoCAKey(x.m.Store.CertsDir()))
 	}
@@ -197,6 +200,7 @@ func (x *machine) provision(ctx context.Context, conn *ssh.Client, a authority, 
 	if r.adjust != nil {
 		r.adjust(&want)
 	}
+	a = x.authorityFor(ctx, a, r)
 	facts, tls, steps, err := x.survey(ctx, conn, a, want, r)
 	if err != nil {
 		return err

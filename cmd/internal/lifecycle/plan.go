@@ -184,7 +184,7 @@ func (x *machine) planProvision(ctx context.Context) (Planned, error) {
 		return p, err
 	}
 	defer conn.Close()
-	_, _, steps, err := x.survey(ctx, conn, a, x.wanted(), refit{})
+	_, _, steps, err := x.survey(ctx, conn, x.authorityFor(ctx, a, refit{}), x.wanted(), refit{})
 	if err != nil {
 		return p, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/cmd/internal/agefile"
+	"github.com/hostsmith/machine/cmd/internal/bundle"
 	"github.com/hostsmith/machine/cmd/internal/cluster"
 	"github.com/hostsmith/machine/cmd/internal/managerkey"
 	"github.com/hostsmith/machine/cmd/internal/swarmfile"
@@ -105,7 +106,10 @@ func reasons() []row {
 		{is(ErrDeclined), Reason{"NOT_CONFIRMED", "The plan was not agreed to, or there was nobody to ask.", "Answer y when asked, or give -y.", ExitFailure}},
 		{is(cluster.ErrOwned), Reason{"CLUSTER_OWNED", "A machine that the cluster file names belongs to another project or swarm.", "Give it another name in the file, or let it leave the other one first: machine rm NAME, or machine swarm leave NAME.", ExitFailure}},
 		{is(ErrOperation), Reason{"SWARM_BUSY", "Long work on the swarm, such as an upgrade, was begun and has not ended.", "Go on with it by the command that the message names; machine swarm status tells how far it came.", ExitFailure}},
-		{is(agefile.ErrKeys), Reason{"BACKUP_KEYS", "The backup cannot be encrypted for, or read with, what was given.", "Name a public key of age (age1...) with --recipient to write, the identity file with --identity to read, or the passphrase for both.", ExitFailure}},
+		{is(ErrStays), Reason{"MACHINE_STAYS", "A machine cannot go to another store.", "machine export --reference takes along how to reach the host, whatever its driver.", ExitFailure}},
+		{is(bundle.ErrFuture), Reason{"BUNDLE_FROM_FUTURE", "The bundle of machines was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
+		{is(bundle.ErrFormat), Reason{"BUNDLE_UNUSABLE", "The file is no whole bundle of machines. Nothing of it was taken.", "Export the machines again, or take another copy of the file.", ExitFailure}},
+		{is(agefile.ErrKeys), Reason{"BACKUP_KEYS", "The backup or bundle cannot be encrypted for, or read with, what was given.", "Name a public key of age (age1...) with --recipient to write, the identity file with --identity to read, or the passphrase for both.", ExitFailure}},
 		{is(swarmfile.ErrFormat, swarmfile.ErrDamaged), Reason{"BACKUP_UNUSABLE", "The file is no whole backup of a swarm.", "Take another copy of it; machine swarm restore --check FILE verifies one without touching anything.", ExitFailure}},
 		{is(swarmfile.ErrFuture), Reason{"BACKUP_FROM_FUTURE", "The backup was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
 		{is(ErrFileExists), Reason{"FILE_EXISTS", "A file of this name exists, and is not overwritten.", "Choose another name, or repeat with --force.", ExitFailure}},

@@ -138,7 +138,7 @@ func (m *Manager) rotateEach(ctx context.Context, drain bool, how func(authority
 		if err != nil {
 			return err
 		}
-		names := slices.DeleteFunc(m.provisioned(all), func(name string) bool { return done[name] })
+		names := slices.DeleteFunc(m.provisioned(all), func(name string) bool { return done[name] || m.isForeign(name, a) })
 		if len(names) == 0 {
 			return nil
 		}
@@ -170,6 +170,12 @@ func (m *Manager) provisioned(names []string) []string {
 		_, unmanaged := x.drv.(drivers.Unmanaged)
 		return unmanaged || x.rec.Phase == store.Pending || x.rec.Phase == store.Removing
 	})
+}
+
+// isForeign tells whether a machine's engine trusts another store's authority, which a change of this one is no matter of.
+func (m *Manager) isForeign(name string, a authority) bool {
+	x, err := m.view(name)
+	return err == nil && x.foreign(a)
 }
 
 func (m *Manager) hasCert(name string) bool {

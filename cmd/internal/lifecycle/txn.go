@@ -13,6 +13,7 @@ type (
 	machineTxn interface {
 		Get() (store.Record, error)
 		Put(store.Record) error
+		Import(r store.Record, secrets json.RawMessage, files map[string][]byte) error
 		PutSecrets(json.RawMessage) error
 		ReadFile(name string) ([]byte, error)
 		WriteFile(name string, data []byte) error

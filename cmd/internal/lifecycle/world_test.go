@@ -331,6 +331,12 @@ func (x eventMachine) Put(r store.Record) error {
 	return after(x.w.event("put record, "+string(r.Phase)), func() error { return x.machineTxn.Put(r) })
 }
 
+func (x eventMachine) Import(r store.Record, s json.RawMessage, files map[string][]byte) error {
+	return after(x.w.event("import record"), func() error {
+		return errors.Join(x.machineTxn.Import(r, s, files), x.w.event("has imported"))
+	})
+}
+
 func (x eventMachine) PutSecrets(s json.RawMessage) error {
 	return after(x.w.event("put secrets"), func() error { return x.machineTxn.PutSecrets(s) })
 }
