@@ -52,6 +52,8 @@ func (x *machine) target() ssh.Target {
 	}
 	if x.rec.SSH.Key != "" {
 		t.Key = filepath.Join(dir, x.rec.SSH.Key)
+	} else {
+		t.Key = x.keyElsewhere()
 	}
 	return t
 }

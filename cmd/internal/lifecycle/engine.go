@@ -117,7 +117,7 @@ func (x *machine) enginePort() int {
 	if p := x.rec.HostOptions.EngineOptions.Port; p != 0 {
 		return p
 	}
-	if p := x.rec.Address.EnginePort; p != 0 && x.own() {
+	if p := x.rec.Address.EnginePort; p != 0 && (x.own() || x.driverless()) {
 		return p // nothing stands between such a host's port and the client's
 	}
 	return provision.DefaultPort

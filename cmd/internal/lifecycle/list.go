@@ -253,7 +253,7 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	if dockerHost != "" && classicMaster(x.rec.HostOptions.SwarmOptions) && x.classicURL() == dockerHost {
 		row.Active, row.ActiveSwarm = "* (swarm)", true
 	}
-	if x.rec.Phase == store.Pending || x.rec.Phase == store.Created {
+	if x.rec.Phase == store.Pending || x.rec.Phase == store.Created || x.hasEngine("ask") != nil {
 		return
 	}
 	v, err := x.askVersion(ctx)

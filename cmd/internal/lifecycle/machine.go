@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -65,6 +67,10 @@ func (m *Manager) lock(ctx context.Context, name string) (*machine, error) {
 // open makes the driver from the record.
 func (x *machine) open() error {
 	factory, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	if errors.Is(err, drivers.ErrUnknown) {
+		x.drv = &driverless{x.rec, err, (&net.Dialer{}).DialContext}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("open machine %q: %w", x.rec.Name, err)
 	}
@@ -121,7 +127,34 @@ func (x *machine) saveState(state json.RawMessage) error {
 	return x.put()
 }
 
-func (x *machine) put() error { return x.txn.Put(x.rec) }
+func (x *machine) put() error {
+	if err := x.ownKey(); err != nil {
+		return err
+	}
+	return x.txn.Put(x.rec)
+}
+
+// ownKey copies a login key that docker-machine recorded elsewhere into the machine's folder, so that the store
+// can be moved.
+func (x *machine) ownKey() error {
+	if x.rec.SSH.Elsewhere == "" || x.rec.SSH.Key != "" {
+		return nil
+	}
+	path := x.keyElsewhere()
+	x.rec.SSH.Elsewhere = ""
+	if path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read SSH key: %w", err)
+	}
+	if err := x.txn.WriteFile(ownKeyFile, data); err != nil {
+		return err
+	}
+	x.rec.SSH.Key = ownKeyFile
+	return nil
+}
 
 func (x *machine) close() error { return x.txn.Close() }
 

@@ -44,6 +44,9 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 		if err != nil && errors.Is(err, drivers.ErrNotFound) {
 			return fmt.Errorf("start: %w", err)
 		}
+		if err := x.needsDriver("start"); err != nil {
+			return err
+		}
 		err = m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) })
 		if err != nil {
 			return x.silent(ctx, fmt.Errorf("start: %w", err))
@@ -135,6 +138,9 @@ func (m *Manager) Stop(ctx context.Context, names []string) error {
 		} else if errors.Is(err, drivers.ErrNotFound) {
 			return fmt.Errorf("stop: %w", err)
 		}
+		if err := x.needsDriver("stop"); err != nil {
+			return err
+		}
 		if err := m.Step(ctx, "stop the host", func(ctx context.Context) error { return x.drv.Stop(ctx) }); err != nil {
 			return fmt.Errorf("stop: %w", err)
 		}
@@ -145,6 +151,9 @@ func (m *Manager) Stop(ctx context.Context, names []string) error {
 // Kill stops machines by force.
 func (m *Manager) Kill(ctx context.Context, names []string) error {
 	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
+		if err := x.needsDriver("kill"); err != nil {
+			return err
+		}
 		stop, what := x.drv.Stop, "stop the host"
 		if k, ok := x.drv.(drivers.Killer); ok {
 			stop, what = k.Kill, "kill the host"
@@ -162,7 +171,12 @@ func (m *Manager) Restart(ctx context.Context, names []string) error {
 		return err
 	}
 	return m.eachInTurn(ctx, names, func(ctx context.Context, name string) error {
-		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error { return x.fail(x.restart(ctx)) })
+		return m.withLock(ctx, name, func(ctx context.Context, x *machine) error {
+			if err := x.needsDriver("restart"); err != nil {
+				return err
+			}
+			return x.fail(x.restart(ctx))
+		})
 	})
 }
 
@@ -288,11 +302,23 @@ func (x *machine) reprovision(ctx context.Context, r refit, drain bool) error {
 	if err := x.managed("provision"); err != nil {
 		return err
 	}
+	if err := x.hasEngine("provision"); err != nil {
+		return err
+	}
 	a, err := x.m.ensureAuthority(ctx)
 	if err != nil {
 		return err
 	}
 	return x.fail(x.m.refit(ctx, x, a, r, drain))
+}
+
+// hasEngine returns why nothing can be done with the engine of a machine that rancher-machine gave a script of the
+// user's in the place of one.
+func (x *machine) hasEngine(what string) error {
+	if script := x.rec.HostOptions.CustomInstallScript; script != "" {
+		return fmt.Errorf("%s: %w: rancher-machine ran the script %s on %s in the place of installing Docker", what, drivers.ErrUnsupported, script, x.rec.Name)
+	}
+	return nil
 }
 
 // managed returns why what is asked for cannot be done on a machine that is only a URL.

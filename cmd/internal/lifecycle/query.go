@@ -31,10 +31,10 @@ func (m *Manager) Status(ctx context.Context, name string) (State, error) {
 	return st.State, err
 }
 
-// locate finds out where the machine is now. For hosts that are the user's own the address is
-// part of the record and nobody is asked.
+// locate finds out where the machine is now. For hosts that are the user's own, and for those
+// whose provider nobody here can ask, the address is part of the record and nobody is asked.
 func (x *machine) locate(ctx context.Context) error {
-	if x.own() && x.rec.Address.Host != "" {
+	if (x.own() || x.driverless()) && x.rec.Address.Host != "" {
 		return nil
 	}
 	return x.locateFresh(ctx)

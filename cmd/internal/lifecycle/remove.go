@@ -84,6 +84,9 @@ func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err e
 		}
 		return txn.Delete()
 	}
+	if err := x.needsDriver("remove host"); err != nil && !force {
+		return err
+	}
 	return x.advise(m.removeLocked(ctx, x, force))
 }
 
