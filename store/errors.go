@@ -21,6 +21,17 @@ var (
 	ErrName     = errors.New("invalid name")
 	ErrNoBackup = errors.New("there is no record of docker-machine to go back to")
 
+	// ErrUnreachable is the error of a shared store that does not answer.
+	ErrUnreachable = errors.New("shared store does not answer")
+	// ErrRefused is the error of a shared store that does not let the user in.
+	ErrRefused = errors.New("shared store refuses the user")
+	// ErrLockLost is the error of a write whose lock went to others, or could have: the
+	// holder was not heard of for longer than its lease. Nothing was written.
+	ErrLockLost = errors.New("lock was lost")
+	// ErrSealed is the error of a file that is encrypted for others.
+	ErrSealed = errors.New("encrypted for others")
+	// ErrNoRecipients is the error of a secret that there is nobody to encrypt for.
+	ErrNoRecipients = errors.New("shared store has no recipients")
 	// ErrNoCluster is the error of a swarm that is not recorded.
 	ErrNoCluster = errors.New("swarm is not recorded")
 
@@ -47,6 +58,7 @@ type Holder struct {
 	PID     int       `json:"pid"`
 	Host    string    `json:"host"`
 	Since   time.Time `json:"since"`
+	User    string    `json:"user,omitempty"` // of a shared store
 }
 
 // LockedError is ErrLocked with the command that holds the lock. Holder is zero
@@ -61,7 +73,9 @@ func (e *LockedError) Error() string {
 	text := ErrLocked.Error()
 	if h := e.Holder; h.PID != 0 {
 		text += ": " + h.Command + " (pid " + strconv.Itoa(h.PID)
-		if host, err := os.Hostname(); err == nil && h.Host != host {
+		if host, err := os.Hostname(); h.User != "" {
+			text += ", " + h.User + "@" + h.Host
+		} else if err == nil && h.Host != host {
 			text += " on " + h.Host
 		}
 		text += ") since " + clock(h.Since.Local(), time.Now())
@@ -84,6 +98,9 @@ func (e *LockedError) Unwrap() []error {
 func (e *LockedError) Hint() string {
 	if e.Holder.PID == 0 {
 		return "wait for the other command to end, then try again"
+	}
+	if h := e.Holder; h.User != "" {
+		return fmt.Sprintf("wait for process %d of %s@%s to end, or ask for it; should that computer be gone, its lock goes by itself within a minute", h.PID, h.User, h.Host)
 	}
 	return fmt.Sprintf("wait for process %d to end, or end it, then try again", e.Holder.PID)
 }

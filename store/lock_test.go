@@ -45,9 +45,10 @@ func TestLockedErrorText(t *testing.T) {
 		want string
 	}{
 		{LockedError{}, "another command is at work"},
-		{LockedError{Holder: Holder{"machine rm", 4711, host, old}}, "another command is at work: machine rm (pid 4711) since 2020-01-02 10:12:03"},
-		{LockedError{Holder: Holder{"machine rm", 4711, "elsewhere", old}, Cause: context.DeadlineExceeded},
+		{LockedError{Holder: Holder{"machine rm", 4711, host, old, ""}}, "another command is at work: machine rm (pid 4711) since 2020-01-02 10:12:03"},
+		{LockedError{Holder: Holder{"machine rm", 4711, "elsewhere", old, ""}, Cause: context.DeadlineExceeded},
 			"another command is at work: machine rm (pid 4711 on elsewhere) since 2020-01-02 10:12:03: context deadline exceeded"},
+		{LockedError{Holder: Holder{"machine rm", 4711, host, old, "ann"}}, "another command is at work: machine rm (pid 4711, ann@" + host + ") since 2020-01-02 10:12:03"},
 	} {
 		if got := tc.err.Error(); got != tc.want {
 			t.Errorf("Got %q, want %q", got, tc.want)

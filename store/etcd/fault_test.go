@@ -1,0 +1,432 @@
+package etcd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/hostsmith/machine/store"
+)
+
+func record(name string) store.Record {
+	return store.Record{Name: name, DriverName: "none", Driver: json.RawMessage(`{}`), Phase: store.Ready}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Fatalf("Got %v, want %v", got, want)
+	}
+}
+
+func eventually(t *testing.T, what string, fn func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); {
+		if err = fn(); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("%s: %v", what, err)
+}
+
+// vanish ends a command without a word, as kill -9 does: its lease is no longer kept.
+func vanish(b *Backend) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_ = b.client.Close()
+}
+
+func TestDeadHolderBlocksNobodyForLong(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	dead := operator(t, location, "none")
+	txn, err := store.OpenBackend(dead).Lock(t.Context(), "m1", "machine rm")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	vanish(dead)
+	other := store.OpenBackend(operator(t, location, "none"))
+	_, err = other.Lock(t.Context(), "m1", "machine rm")
+	wantErr(t, err, store.ErrLocked)
+	if !strings.Contains(err.Error(), "ann@") {
+		t.Errorf("It does not say who: %v", err)
+	}
+	began := time.Now()
+	eventually(t, "the lock of a dead holder", func() error {
+		txn, err := other.Lock(t.Context(), "m1", "machine rm")
+		if err == nil {
+			err = txn.Close()
+		}
+		return err
+	})
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("It took %v", took)
+	}
+	if _, err := other.Get("m1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who was cut off for longer than the lease writes nothing any more, whoever holds the lock now.
+func TestLostLockIsFenced(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	file := identity(t, location)
+	slow := operator(t, location, file)
+	slowStore := store.OpenBackend(slow)
+	txn, err := slowStore.Lock(t.Context(), "m1", "machine slow")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	shared, err := slowStore.LockShared(t.Context(), "machine slow")
+	ok(t, err)
+	// As if the process had slept: its leases end, and its connection comes back.
+	admin := admin(t, s)
+	leases, err := admin.Leases(t.Context())
+	ok(t, err)
+	for _, lease := range leases.Leases {
+		_, err := admin.Revoke(t.Context(), lease.ID)
+		ok(t, err)
+	}
+	other := store.OpenBackend(operator(t, location, file))
+	next, err := other.Lock(t.Context(), "m1", "machine next")
+	ok(t, err)
+	r := record("m1")
+	r.Creator = "next"
+	ok(t, next.Put(r))
+	late := record("m1")
+	late.Creator = "late"
+	for what, write := range map[string]func() error{
+		"put":     func() error { return txn.Put(late) },
+		"secrets": func() error { return txn.PutSecrets(json.RawMessage(`{}`)) },
+		"file":    func() error { return txn.WriteFile("key.pem", []byte("x")) },
+		"remove":  func() error { return txn.RemoveFile("key.pem") },
+		"delete":  txn.Delete,
+		"cert":    func() error { return shared.WriteCert("ca.pem", []byte("x")) },
+		"id":      func() error { _, err := shared.EnsureID(); return err },
+	} {
+		if err := write(); !errors.Is(err, store.ErrLockLost) {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	ok(t, txn.Close())
+	ok(t, next.Put(r)) // closing the lost lock did not give back that of the other
+	got, err := other.Get("m1")
+	ok(t, err)
+	if got.Creator != "next" {
+		t.Errorf("Got %q", got.Creator)
+	}
+	ok(t, next.Close())
+}
+
+func admin(t *testing.T, s *server) *clientv3.Client {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + s.addr}, DialTimeout: 10 * time.Second})
+	ok(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func TestStoppedServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	a := store.OpenBackend(operator(t, location, "none", func(c *Config) { c.Patience = 2 * time.Second }))
+	txn, err := a.Lock(t.Context(), "m1", "machine test")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	ok(t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	began := time.Now()
+	_, err = a.Get("m1")
+	wantErr(t, err, store.ErrUnreachable)
+	wantErr(t, txn.Put(record("m1")), store.ErrUnreachable)
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("It took %v to say so", took)
+	}
+	var hint interface{ Hint() string }
+	if !errors.As(err, &hint) || !strings.Contains(hint.Hint(), s.addr) {
+		t.Errorf("No hint, or one that does not say where: %v", err)
+	}
+	ok(t, s.cmd.Process.Signal(syscall.SIGCONT))
+	eventually(t, "reading after the pause", func() error { _, err := a.Get("m1"); return err })
+	// The lease may have ended meanwhile: written is all or nothing.
+	r := record("m1")
+	r.Creator = "after"
+	err = txn.Put(r)
+	got, gerr := a.Get("m1")
+	ok(t, gerr)
+	if err == nil && got.Creator != "after" || err != nil && (!errors.Is(err, store.ErrLockLost) || got.Creator == "after") {
+		t.Errorf("Got %v, and %q is there", err, got.Creator)
+	}
+}
+
+func TestRestartedServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location() + "0s"
+	location = strings.ReplaceAll(location, "lease=3s0s", "lease=30s")
+	a, b := store.OpenBackend(operator(t, location, "none")), store.OpenBackend(operator(t, location, "none"))
+	txn, err := a.Lock(t.Context(), "m1", "machine test")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	shared, err := a.LockShared(t.Context(), "machine test")
+	ok(t, err)
+	waited := make(chan error, 1)
+	go func() {
+		txn, err := b.LockShared(t.Context(), "machine wait")
+		if err == nil {
+			err = txn.Close()
+		}
+		waited <- err
+	}()
+	s.kill()
+	s.again()
+	r := record("m1")
+	r.Creator = "after"
+	ok(t, txn.Put(r))
+	eventually(t, "reading after the restart", func() error { _, err := b.Get("m1"); return err })
+	_, err = b.Lock(t.Context(), "m1", "x")
+	wantErr(t, err, store.ErrLocked)
+	select {
+	case err := <-waited:
+		t.Fatalf("Did not wait: %v", err)
+	default:
+	}
+	ok(t, shared.Close())
+	ok(t, <-waited)
+	ok(t, txn.Close())
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	s := store.OpenBackend(operator(t, "etcd://"+freePort(t)+"/x", "none", func(c *Config) { c.Patience = time.Second }))
+	began := time.Now()
+	_, err := s.List()
+	wantErr(t, err, store.ErrUnreachable)
+	if !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("It does not say why: %v", err)
+	}
+	_ = s.CertsDir()
+	_, err = s.Lock(t.Context(), "m1", "x")
+	wantErr(t, err, store.ErrUnreachable)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("It took %v", took)
+	}
+}
+
+// Waiting goes on when what a watch began with is compacted away, and ends with the lock.
+func TestCompactedUnderWatch(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	a, b := store.OpenBackend(operator(t, location, "none")), store.OpenBackend(operator(t, location, "none"))
+	shared, err := a.LockShared(t.Context(), "machine first")
+	ok(t, err)
+	waited := make(chan error, 1)
+	go func() {
+		txn, err := b.LockShared(t.Context(), "machine second")
+		if err == nil {
+			err = txn.Close()
+		}
+		waited <- err
+	}()
+	admin := admin(t, s)
+	for range 5 {
+		resp, err := admin.Put(t.Context(), "/else", "x")
+		ok(t, err)
+		_, err = admin.Compact(t.Context(), resp.Header.Revision, clientv3.WithCompactPhysical())
+		ok(t, err)
+		_, err = admin.Defragment(t.Context(), "http://"+s.addr)
+		ok(t, err)
+	}
+	select {
+	case err := <-waited:
+		t.Fatalf("Did not wait: %v", err)
+	default:
+	}
+	ok(t, shared.Close())
+	ok(t, <-waited)
+	txn, err := a.Lock(t.Context(), "m1", "x")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	_, err = b.Get("m1")
+	ok(t, err)
+}
+
+func TestSecretsAreSealed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	nobody := store.OpenBackend(operator(t, location, "none"))
+	txn, err := nobody.Lock(t.Context(), "m1", "x")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	wantErr(t, txn.PutSecrets(json.RawMessage(`{"a":"hush"}`)), store.ErrNoRecipients)
+	ok(t, txn.Close())
+
+	ann := identity(t, location)
+	a := store.OpenBackend(operator(t, location, ann))
+	txn, err = a.Lock(t.Context(), "m1", "x")
+	ok(t, err)
+	ok(t, txn.PutSecrets(json.RawMessage(`{"a":"hush"}`)))
+	for _, name := range []string{"id_ed25519", "key.pem", "server-key.pem", "ssh_key", "host_ed25519", "whatever"} {
+		ok(t, txn.WriteFile(name, []byte("hush")))
+	}
+	ok(t, txn.WriteFile("cert.pem", []byte("open")))
+	ok(t, txn.Close())
+	shared, err := a.LockShared(t.Context(), "x")
+	ok(t, err)
+	ok(t, shared.WriteCert("ca-key.pem", []byte("hush")))
+	ok(t, shared.Close())
+
+	all, err := admin(t, s).Get(t.Context(), "/", clientv3.WithPrefix())
+	ok(t, err)
+	open := 0
+	for _, kv := range all.Kvs {
+		if bytes.Contains(kv.Value, []byte("hush")) {
+			t.Errorf("%s is not encrypted", kv.Key)
+		}
+		if string(kv.Value) == "open" {
+			open++
+		}
+	}
+	if open != 1 {
+		t.Error("The certificate is encrypted")
+	}
+
+	bob := operator(t, location, t.TempDir()+"/bob.txt")
+	key, err := bob.OwnRecipient(true)
+	ok(t, err)
+	_, err = store.OpenBackend(bob).Get("m1")
+	wantErr(t, err, store.ErrSealed)
+	annBackend := operator(t, location, ann)
+	n, err := annBackend.SetRecipients(t.Context(), "x", func(all []Recipient) ([]Recipient, error) {
+		return append(all, Recipient{Key: key, Name: "bob"}), nil
+	})
+	ok(t, err)
+	if n != 8 {
+		t.Errorf("%d were encrypted again", n)
+	}
+	bobStore := store.OpenBackend(bob)
+	got, err := bobStore.Secrets("m1")
+	ok(t, err)
+	if string(got) != `{"a":"hush"}` {
+		t.Errorf("Got %s", got)
+	}
+	data, err := os.ReadFile(bobStore.MachineDir("m1") + "/id_ed25519")
+	if err != nil || string(data) != "hush" {
+		t.Errorf("Got %q, %v", data, err)
+	}
+
+	only := func(keys ...string) func([]Recipient) ([]Recipient, error) {
+		return func(all []Recipient) ([]Recipient, error) {
+			var left []Recipient
+			for _, r := range all {
+				for _, k := range keys {
+					if r.Key == k {
+						left = append(left, r)
+					}
+				}
+			}
+			return left, nil
+		}
+	}
+	_, err = annBackend.SetRecipients(t.Context(), "x", only(key))
+	wantErr(t, err, store.ErrSealed) // she would shut herself out
+	_, err = annBackend.SetRecipients(t.Context(), "x", only())
+	wantErr(t, err, store.ErrNoRecipients)
+	_, err = bob.SetRecipients(t.Context(), "x", only(key))
+	ok(t, err)
+	_, err = store.OpenBackend(operator(t, location, ann)).Get("m1")
+	wantErr(t, err, store.ErrSealed)
+}
+
+// A writer that knows the recipients of before writes for those of now.
+func TestRecipientsChangeUnderWriters(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	ann := identity(t, location)
+	a := store.OpenBackend(operator(t, location, ann))
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	txn, err := a.Lock(ctx, "m1", "x")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	go func() {
+		var err error
+		for err == nil && ctx.Err() == nil {
+			err = txn.WriteFile("key.pem", []byte("hush"))
+		}
+		done <- err
+	}()
+	keeper := operator(t, location, ann)
+	for range 5 {
+		bob := operator(t, location, t.TempDir()+"/bob.txt")
+		key, err := bob.OwnRecipient(true)
+		ok(t, err)
+		_, err = keeper.SetRecipients(t.Context(), "x", func(all []Recipient) ([]Recipient, error) {
+			return append(all, Recipient{Key: key}), nil
+		})
+		ok(t, err)
+		_, err = store.OpenBackend(bob).Get("m1")
+		ok(t, err)
+	}
+	stop()
+	ok(t, <-done)
+}
+
+func TestUnsafeConfiguration(t *testing.T) {
+	t.Parallel()
+	l, err := Parse("etcd://192.0.2.1/x")
+	ok(t, err)
+	if _, err := New(t.Context(), Config{Location: l}); err == nil || !strings.Contains(err.Error(), "TLS") {
+		t.Errorf("Got %v", err)
+	}
+	for _, c := range []Config{{Location: l, Plain: true}, {Location: l, CACert: "ca.pem"}} {
+		if _, err := New(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := New(t.Context(), Config{Location: l, Cert: "x"}); err == nil {
+		t.Error("A certificate without its key was taken")
+	}
+}
+
+// What somebody puts under the prefix is never written outside of the copy.
+func TestForeignKeys(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	b := operator(t, location, "none")
+	admin := admin(t, s)
+	for _, key := range []string{"machines/../../x", "machines/m1/../../y", "machines/m1/.revisions.json", "certs/a/b", "machines/m1", "machines//x", `certs/..\z`, "swarms/.x"} {
+		_, err := admin.Put(t.Context(), b.key(key), "x")
+		ok(t, err)
+	}
+	st := store.OpenBackend(b)
+	all, err := st.List()
+	if err != nil || len(all) != 0 {
+		t.Errorf("Got %v, %v", all, err)
+	}
+	_, err = st.Clusters()
+	ok(t, err)
+	_ = st.CertsDir()
+}
