@@ -18,6 +18,7 @@ const workersAtOnce = 16
 type Result struct {
 	ClusterID string
 	NodeIDs   map[string]string // by machine name
+	Ghosts    map[string]string // ids that nodes got in joins that failed, and that the swarm may still list; by machine name
 }
 
 // Apply does the actions in order, workers concurrently, and returns the node ids by machine
@@ -30,7 +31,7 @@ type Result struct {
 // node is waited for until the swarm has it ready. When ctx ends, the nodes that have joined stay
 // joined: planning again continues from there.
 func Apply(ctx context.Context, actions []Action, engines map[string]Engine, addrs map[string]string, step StepFunc) (Result, error) {
-	b := &boot{engines: engines, addrs: addrs, step: step, result: Result{NodeIDs: make(map[string]string)}}
+	b := &boot{engines: engines, addrs: addrs, step: step, result: Result{NodeIDs: make(map[string]string), Ghosts: make(map[string]string)}}
 	var errs []error
 	for i := 0; i < len(actions); {
 		batch := 1
@@ -77,6 +78,13 @@ func (b *boot) reached(name, id, cluster string) {
 	if cluster != "" {
 		b.result.ClusterID = cluster
 	}
+}
+
+// haunted notes the id of a node that did not come to be and may still be listed.
+func (b *boot) haunted(name, id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.result.Ghosts[name] = id
 }
 
 func (b *boot) workers(ctx context.Context, actions []Action) error {

@@ -152,8 +152,17 @@ var errUnanswered = errors.New("no answer yet")
 func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bool) (string, error) {
 	watched := watchID(ctx, e)
 	id, err := request(ctx, e, n, g, another)
-	if ghost := watched(); err != nil && status(err) != 0 && ghost != "" {
-		err = errors.Join(err, strikeGhost(ctx, e, g.engine, ghost))
+	ghost := watched()
+	if err == nil || ghost == "" {
+		return id, err
+	}
+	if status(err) == 0 { // how it ended is not known
+		b.haunted(n.Name, ghost)
+		return id, err
+	}
+	if serr := strikeGhost(ctx, e, g.engine, ghost); serr != nil { // the manager may have died, which let the join fail
+		b.haunted(n.Name, ghost)
+		err = errors.Join(err, serr)
 	}
 	return id, err
 }

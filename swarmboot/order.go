@@ -18,19 +18,18 @@ func (p *planner) join(n Node, reset bool) {
 }
 
 // former returns the ids that a host had in the swarm before, when it left or was made anew without being
-// removed: nodes that are down, of its name and at its address. A manager among them would count for the quorum.
+// removed: nodes that are down, of its name and at its address, and the one of a join that failed, which may
+// never have come to have a name. A manager among them would count for the quorum.
 func (p *planner) former(n Node) []string {
 	name, host := p.seen[n.Name].Hostname, hostOf(n.Advertise)
-	if name == "" || host == "" {
-		return nil
-	}
 	used := make(map[string]bool)
 	for _, s := range p.seen {
 		used[s.NodeID] = true
 	}
 	var ids []string
 	for id, m := range p.members {
-		if m.State == "down" && m.Hostname == name && m.Addr == host && !used[id] {
+		namesake := name != "" && host != "" && m.State == "down" && m.Hostname == name && m.Addr == host && !used[id]
+		if namesake || id == n.Former && m.State != "ready" {
 			ids = append(ids, id)
 		}
 	}

@@ -209,7 +209,7 @@ func (p *planner) place(n Node) error {
 	case s.State == "inactive":
 		p.join(n, false)
 		return nil
-	case s.State == "pending" && len(s.Managers) == 0, p.left(s):
+	case s.State == "pending" && len(s.Managers) == 0, s.State == "error" && n.Former != "", p.left(s):
 		p.join(n, true)
 		return nil
 	case s.State == "pending":

@@ -60,6 +60,7 @@ type Node struct {
 	DataPath     string            // address for overlay traffic; empty: Advertise
 	Availability string            // active, drain or pause; empty: active when it joins, afterwards as it is
 	Labels       map[string]string // node labels to set; others that the node has are left alone
+	Former       string            // id that it was given in a join that failed; empty: none is known
 }
 
 // Swarm is the swarm wanted.

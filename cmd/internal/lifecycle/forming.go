@@ -121,6 +121,9 @@ func (m *Manager) surveySwarm(ctx context.Context, o SwarmOptions, cluster store
 		if err != nil {
 			return nil, err
 		}
+		if id := n.rec.Swarm.NodeID; id != cluster.Members[n.rec.Name].NodeID {
+			node.Former = id
+		}
 		want.Nodes = append(want.Nodes, node)
 		eng, err := n.engine(ctx, n.dialer(n.conn))
 		if err != nil {
@@ -270,6 +273,9 @@ func (f *forming) record(txn clusterTxn, cluster store.Cluster, res swarmboot.Re
 			}
 		}
 		if id == "" {
+			if ghost := res.Ghosts[n.rec.Name]; ghost != "" { // whoever joins or removes the machine next strikes it off the list
+				n.rec.Swarm = store.Swarm{Name: cluster.Name, Role: string(n.role), NodeID: ghost}
+			}
 			errs = append(errs, n.put())
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,12 @@ func (w *world) nodeIDs() map[string]string {
 		ids[n.Hostname] = n.ID
 	}
 	return ids
+}
+
+// lists tells whether the swarm lists a node of this id.
+func (w *world) lists(id string) bool {
+	w.t.Helper()
+	return slices.ContainsFunc(w.status("").Nodes, func(n SwarmNode) bool { return n.ID == id })
 }
 
 func TestStrike(t *testing.T) {

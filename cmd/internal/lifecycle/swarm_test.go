@@ -106,6 +106,45 @@ func TestExistingMachinesJoin(t *testing.T) {
 	}
 }
 
+// TestFailedJoinLeavesNoGhost: the manager falls silent when the node that did not come to be is to be taken off its
+// list. The machine's record keeps the id, and the next join, or the removal, takes it off.
+func TestFailedJoinLeavesNoGhost(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(*world) error{
+		"join": func(w *world) error {
+			_, err := w.manager().SwarmJoin(t.Context(), SwarmRequest{Names: []string{"x1"}, Options: SwarmOptions{Master: true}})
+			return err
+		},
+		"rm": func(w *world) error {
+			_, err := w.manager().Remove(t.Context(), RemoveRequest{Names: []string{"x1"}})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "m1", "x1")
+			w.swarm([]string{"m1"}, nil)
+			w.create(CreateRequest{Names: []string{"x1"}})
+			m1 := w.hosts["m1"].engine
+			m1.Fail("GET /nodes/", swarmboottest.ErrDown)
+			nobody := SwarmOptions{Master: true, Advertise: "10.213.77.99"}
+			if _, err := w.manager().SwarmJoin(t.Context(), SwarmRequest{Names: []string{"x1"}, Options: nobody}); err == nil {
+				t.Fatal("it has joined at an address that is nobody's")
+			}
+			ghost := w.record("x1").Swarm.NodeID
+			if ghost == "" || !w.lists(ghost) {
+				t.Fatalf("the record has node %q of %v", ghost, w.nodeIDs())
+			}
+			if err := next(w); err != nil {
+				t.Fatal(err)
+			}
+			if w.lists(ghost) {
+				t.Errorf("%s is still listed: %v", ghost, w.nodeIDs())
+			}
+		})
+	}
+}
+
 func TestNodeOfAnotherSwarmIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1", "x1", "x2")
