@@ -52,6 +52,7 @@ tools() {
 		as binutils
 		qemu-system-aarch64 qemu-system-arm
 		chromium chromium
+		bats bats
 	EOT
 	need_qemu
 }
@@ -107,6 +108,7 @@ stage "other platforms" "$scripts/cross.sh"
 stage "unit tests, race detector" go test -race -shuffle=on -timeout 25m ./...
 stage "packages on real hosts and Engines" real
 stage "fuzzing" "$scripts/fuzz.sh" 3s
+stage "docker-machine's own tests" "$scripts/docker-machine.sh"
 stage "end to end on real Engines" "$scripts/e2e.sh"
 stage "virtual machines" "$scripts/vm.sh"
 finish

@@ -81,6 +81,9 @@ func (a *app) legacyText(err error) string {
 		return "config version is from the future -- you should upgrade your Docker Machine client (" + err.Error() + ")"
 	}
 	text := a.plainText(err)
+	if errors.Is(err, lifecycle.ErrNotRunning) {
+		text = notRunning.ReplaceAllString(text, "Host is not running")
+	}
 	if m := badLookup.FindStringSubmatch(err.Error()); m != nil && errors.Is(err, store.ErrName) && !a.creates() {
 		text = strings.Replace(err.Error(), m[0], a.notThere(m[1]), 1)
 	}
@@ -91,6 +94,9 @@ func (a *app) legacyText(err error) string {
 	}
 	return text
 }
+
+// notRunning is what is said of a machine that is stopped, and about what.
+var notRunning = regexp.MustCompile(`(?:machine "[^"]*": )?` + regexp.QuoteMeta(lifecycle.ErrNotRunning.Error()))
 
 // badLookup is what the store says of a name that no machine can have.
 var badLookup = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + ` ("[^"]*").*$`)

@@ -23,7 +23,9 @@ func (a *app) upgradeCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return t.Upgrade(c.Context, lifecycle.UpgradeRequest{Names: names, Version: c.String("engine-version"), Force: c.Bool("force")})
+			return t.Upgrade(c.Context, lifecycle.UpgradeRequest{
+				Names: names, Version: c.String("engine-version"), Force: c.Bool("force"), Start: a.legacy,
+			})
 		},
 	}
 }

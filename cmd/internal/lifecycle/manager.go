@@ -177,6 +177,7 @@ type UpgradeRequest struct {
 	Names   []string
 	Version string // exact or prefix; empty: the newest of the machine's source, or its pin
 	Force   bool   // allow a downgrade
+	Start   bool   // start machines that are stopped before, as docker-machine did
 }
 
 // SwarmRequest asks for a swarm of machines that exist.

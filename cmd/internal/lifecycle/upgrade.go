@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision"
 )
 
@@ -68,11 +69,28 @@ func (m *Manager) upgradeOne(ctx context.Context, x *machine, req UpgradeRequest
 	if err != nil {
 		return err
 	}
+	if req.Start {
+		if err := x.startStopped(ctx); err != nil {
+			return err
+		}
+	}
 	before := x.rec.Installed.Engine
 	if err := m.refit(ctx, x, a, refit{adjust: upgradeWish(req.Version, req.Force)}, true); err != nil {
 		return err
 	}
 	return x.upgraded(ctx, before, req.Version)
+}
+
+// startStopped starts a machine if it is stopped.
+func (x *machine) startStopped(ctx context.Context) error {
+	st, err := x.drv.Status(ctx)
+	if err != nil || st.State != drivers.Stopped {
+		return err
+	}
+	if err := x.m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) }); err != nil {
+		return x.silent(ctx, fmt.Errorf("start: %w", err))
+	}
+	return x.back(ctx)
 }
 
 // upgradeWish is what an upgrade wants of an engine.

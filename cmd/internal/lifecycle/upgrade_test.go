@@ -48,6 +48,30 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// TestUpgradeStarts: a stopped machine is upgraded if it may be started for that, and runs afterwards.
+func TestUpgradeStarts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "a")
+	w.create(CreateRequest{Names: []string{"a"}})
+	w.hosts["a"].set(func(h *host) { h.newest = "29.0.1" })
+	m := w.manager()
+	if err := m.Stop(t.Context(), []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Upgrade(t.Context(), UpgradeRequest{Names: []string{"a"}}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a stopped machine: %v", err)
+	}
+	if err := m.Upgrade(t.Context(), UpgradeRequest{Names: []string{"a"}, Start: true}); err != nil {
+		t.Fatal(err)
+	}
+	if rec := w.record("a"); rec.Installed.Engine != "29.0.1" || rec.Problem != nil {
+		t.Errorf("record %+v", rec)
+	}
+	if err := m.Start(t.Context(), []string{"a"}); !errors.Is(err, ErrAlready) {
+		t.Errorf("it does not run: %v", err)
+	}
+}
+
 func TestUpgradeOfAMachineThatIsOnlyAnURL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
