@@ -150,12 +150,16 @@ func (x *machine) hostShown() (map[string]any, error) {
 		"Heartbeat": 0, "Overcommit": 0, "Env": nil,
 	})
 	certsDir := x.m.Store.CertsDir()
+	clientDir := x.m.Store.MachineDir(x.rec.Name)
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		clientDir = x.credentials() // GitLab Runner takes ca.pem, cert.pem and key.pem from there
+	}
 	part("AuthOptions", []string{"ServerCertSANs"}, map[string]any{
 		"CertDir": certsDir, "CaCertPath": filepath.Join(certsDir, caFile), "CaPrivateKeyPath": filepath.Join(certsDir, caKeyFile),
 		"ClientCertPath": filepath.Join(certsDir, certFile), "ClientKeyPath": filepath.Join(certsDir, keyFile),
 		"ServerCertPath": x.path(serverFile), "ServerKeyPath": x.path(serverKeyFile),
 		"CaCertRemotePath": "", "ServerCertRemotePath": "", "ServerKeyRemotePath": "",
-		"StorePath": x.m.Store.MachineDir(x.rec.Name),
+		"StorePath": clientDir,
 	})
 	return host, nil
 }
