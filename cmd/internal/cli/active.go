@@ -21,7 +21,10 @@ func (a *app) activeCommand() *cli.Command {
 				return usagef("Too many arguments given")
 			}
 			name, err := a.manager(c).Active(c.Context, a.Getenv("DOCKER_HOST"), seconds(c.Int("timeout")))
+			var late *lifecycle.DeadlineError
 			switch {
+			case errors.As(err, &late):
+				return &textError{"Error getting active host: timeout", err}
 			case errors.Is(err, lifecycle.ErrNoActive):
 				return &textError{"No active host found", err}
 			case err != nil:

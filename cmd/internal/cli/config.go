@@ -21,7 +21,7 @@ func (a *app) configCommand() *cli.Command {
 			}
 			ep, err := t.Endpoint(c.Context, name, c.Bool("swarm"))
 			if err != nil {
-				return fmt.Errorf("Error running connection boilerplate: %w", err) //nolint:revive,staticcheck // docker-machine's words
+				return a.connecting("Error running connection boilerplate", name, err)
 			}
 			if ep.TLS {
 				_, err = fmt.Fprintf(a.Stdout, "--tlsverify\n--tlscacert=%q\n--tlscert=%q\n--tlskey=%q\n",

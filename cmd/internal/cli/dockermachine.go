@@ -80,7 +80,7 @@ func (a *app) legacyText(err error) string {
 	case errors.Is(err, store.ErrFuture):
 		return "config version is from the future -- you should upgrade your Docker Machine client (" + err.Error() + ")"
 	}
-	text := a.plainText(err)
+	text := strings.TrimPrefix(a.plainText(err), lifecycle.ErrUsage.Error()+": ")
 	if errors.Is(err, lifecycle.ErrNotRunning) {
 		text = notRunning.ReplaceAllString(text, "Host is not running")
 	}

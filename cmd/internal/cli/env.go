@@ -41,7 +41,7 @@ func (a *app) env(c *cli.Context) error {
 		}
 		ep, err := t.Endpoint(c.Context, name, c.Bool("swarm"))
 		if err != nil {
-			return fmt.Errorf("Error checking TLS connection: %w", err) //nolint:revive,staticcheck // docker-machine's words
+			return a.connecting("Error checking TLS connection", name, err)
 		}
 		settings = a.settings(endpoint(ep), c.Bool("no-proxy"))
 	}

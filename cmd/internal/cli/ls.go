@@ -41,7 +41,7 @@ EngineOptions Error DockerVersion ResponseTime CertExpires Phase. {{brief .Error
 }
 
 func (a *app) ls(c *cli.Context) error {
-	if c.Args().Present() {
+	if c.Args().Present() && !a.legacy { // docker-machine did not look at them
 		return usagef("ls takes no arguments: %s", c.Args().First()).hint("select machines with --filter name=REGEXP")
 	}
 	asJSON, err := jsonOutput(c)
@@ -85,7 +85,7 @@ func (a *app) ls(c *cli.Context) error {
 	case asJSON:
 		return a.printJSON(rowsJSON(rows))
 	}
-	return writeRows(a.Stdout, rows, rowHeadings(), tmpl, table)
+	return writeRows(a.Stdout, lsRows(rows), rowHeadings(), tmpl, table)
 }
 
 // rowHeadings are what a table's template prints above the rows.
@@ -102,8 +102,9 @@ func rowHeadings() map[string]string {
 func parseRowFormat(format string) (tmpl *template.Template, table bool, err error) {
 	rest, table := strings.CutPrefix(format, "table")
 	if table {
-		format = strings.TrimSpace(rest)
+		format = rest
 	}
+	format = strings.Trim(format, " ")
 	format = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(format)
 	tmpl, err = template.New("").Funcs(jsonFuncs()).Funcs(template.FuncMap{"brief": brief}).Parse(format)
 	if err != nil {

@@ -37,7 +37,7 @@ func (a *app) mount(c *cli.Context) error {
 		}
 		return a.spawn(c.Context, path, append(args, to))
 	}
-	path, err := needs("sshfs", "mount")
+	path, err := needs("sshfs", "mount feature")
 	if err != nil {
 		return err
 	}
@@ -58,9 +58,9 @@ func unmounter() (path string, args []string, err error) {
 				return path, []string{"-u"}, nil
 			}
 		}
-		_, err := needs("fusermount", "mount -u")
+		_, err := needs("fusermount", "unmount option")
 		return "", nil, err
 	}
-	path, err = needs("umount", "mount -u")
+	path, err = needs("umount", "unmount option")
 	return path, nil, err
 }

@@ -69,9 +69,9 @@ func (a *app) scp(c *cli.Context) error {
 		return usagef("Improper number of arguments").hint("%s SOURCE DESTINATION", c.Command.HelpName)
 	}
 	from, to := parsePlace(c.Args().Get(0)), parsePlace(c.Args().Get(1))
-	program, feature := "scp", "scp"
+	program, feature := "scp", "scp feature"
 	if c.Bool("delta") {
-		program, feature = "rsync", "scp --delta"
+		program, feature = "rsync", "--delta option"
 		if from.machine != "" && to.machine != "" {
 			return usagef("rsync does not copy from machine to machine").hint("copy without --delta, or through a folder here")
 		}

@@ -163,7 +163,7 @@ func exitCodeOf(exit *exec.ExitError) int {
 func needs(program, feature string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return "", &toolError{fmt.Errorf("You must have a copy of the %s binary locally to use the %s feature: %w", program, feature, err), program} //nolint:revive,staticcheck // docker-machine's words
+		return "", &toolError{fmt.Errorf("You must have a copy of the %s binary locally to use the %s: %w", program, feature, err), program} //nolint:revive,staticcheck // docker-machine's words
 	}
 	return path, nil
 }
