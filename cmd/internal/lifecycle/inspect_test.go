@@ -117,6 +117,6 @@ func TestInspectUnknownDriver(t *testing.T) {
 		"Driver.IPAddress": "192.0.2.1", "Driver.SSHUser": "me", "Driver.SSHPort": 2222.0, "Driver.SSHKeyPath": "/elsewhere/key",
 		"Driver.StorePath": w.dir, "Driver.Password": "", "Driver.Client.User": "u", "Driver.Client.ApiKey": "", "Driver.APISecretKey": "",
 		"Driver.TokenFile": "/t", "Driver.ExistingKey": true, "Driver.KeyName": "k",
-		"HostOptions.AuthOptions.StorePath": filepath.Join(w.dir, "certs"), // the record has no certificate
+		"HostOptions.AuthOptions.StorePath": dir,
 	})
 }
