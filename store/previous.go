@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -129,6 +130,20 @@ func (t *Txn) Restore() error {
 	return t.do(func() error {
 		t.current = false
 		return t.failed(recordFile, t.lock.Replace(machinePath(t.Name, recordFile), data))
+	})
+}
+
+// DropBackups removes all backups, of whatever is in them; none is no error. There is no way back then.
+func (t *Txn) DropBackups() error {
+	return t.do(func() error {
+		left := backups(t.dir)
+		slices.Reverse(left) // without a gap between those that are left
+		for _, name := range left {
+			if err := t.lock.Remove(machinePath(t.Name, name)); err != nil {
+				return t.failed(name, err)
+			}
+		}
+		return nil
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	isCommand   = regexp.MustCompile(`\bmachine (active|config|create|credentials|env|gc|inspect|ip|kill|ls|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
+	isCommand   = regexp.MustCompile(`\bmachine (active|config|create|credentials|env|gc|inspect|ip|kill|ls|migrate|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
 	ofMachine   = regexp.MustCompile(`(\bmachine (?:credentials|provision|rm|ssh|start|status|swarm leave)(?: --[a-z-]+)*) NAME\b`)
 	ofDriver    = regexp.MustCompile(`(\bmachine (?:create|gc)) -d DRIVER\b`)
 	plainDriver = regexp.MustCompile(`^[a-z0-9]+$`)

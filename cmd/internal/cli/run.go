@@ -165,6 +165,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.ipCommand(),
 		a.killCommand(),
 		a.lsCommand(),
+		a.migrateCommand(),
 		a.mountCommand(),
 		a.pluginCommand(),
 		a.provisionCommand(),

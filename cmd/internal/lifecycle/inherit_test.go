@@ -138,7 +138,7 @@ func TestInheritedCredentials(t *testing.T) {
 	if err := m.Credentials(t.Context(), CredentialsRequest{Names: []string{"old"}, Forget: true}); err != nil {
 		t.Fatal(err)
 	}
-	if files := w.holding(hush); !slices.Equal(files, []string{"machines/old/config.json.bak"}) {
+	if files := w.holding(hush); len(files) > 0 {
 		t.Errorf("the secret is in %q", files)
 	}
 	if _, err := m.Status(t.Context(), "old"); !errors.Is(err, drivers.ErrCredentials) {

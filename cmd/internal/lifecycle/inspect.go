@@ -99,7 +99,7 @@ func (x *machine) driverShown(stored json.RawMessage) (map[string]any, error) {
 
 // secretField matches the names under which docker-machine's drivers, ours and those that are programs of their own, recorded
 // secrets. What is the path of one, or its id, is none.
-var secretField = regexp.MustCompile(`(?i)(password|passwd|passphrase|secret|secret_?key|token|api_?key|access_?key|private_?key|consumer_?key|credentials?)$`)
+var secretField = regexp.MustCompile(`(?i)(password|passwd|passphrase|secret|secret_?key|token|api_?key|access_?key|private_?key|consumer_?key|credentials?|auth)$`)
 
 // hideSecrets empties the texts of a record that are secrets. They stay there, and texts: a template or a client that reads
 // one gets what docker-machine recorded where the environment had the secret, and takes it for none.

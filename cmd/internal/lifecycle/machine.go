@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -143,6 +144,10 @@ func (x *machine) ownKey() error {
 	path := x.keyElsewhere()
 	x.rec.SSH.Elsewhere = ""
 	if path == "" {
+		return nil
+	}
+	if base := filepath.Base(path); path == x.path(base) {
+		x.rec.SSH.Key = base // in the folder, which was called otherwise
 		return nil
 	}
 	data, err := os.ReadFile(path)

@@ -130,8 +130,8 @@ func TestOldStoreIsOnlyRead(t *testing.T) {
 			t.Errorf("ip %s: %q, %v", name, ip, err)
 		}
 		shown, err := m.Inspect(ctx, name)
-		if err != nil || !json.Valid(shown) {
-			t.Errorf("inspect %s: %v", name, err)
+		if err != nil || !json.Valid(shown) || strings.Contains(string(shown), "SECRET-") {
+			t.Errorf("inspect %s: %v, %s", name, err, shown)
 		}
 		login, err := m.Login(ctx, name)
 		if err != nil && !errors.Is(err, drivers.ErrUnsupported) && !errors.Is(err, ErrNotRunning) || err == nil && login.Target.Host != ip {

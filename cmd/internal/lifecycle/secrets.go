@@ -16,7 +16,7 @@ import (
 type CredentialsRequest struct {
 	Names   []string
 	Options drivers.Values // secret options of the machines' drivers; one that is empty is taken away
-	Forget  bool           // take all away; none are stored from then on
+	Forget  bool           // take all away, also from the backup of docker-machine's record; none are stored from then on
 }
 
 // DriverOf returns the driver that all of names have.
@@ -57,8 +57,8 @@ func (m *Manager) Credentials(ctx context.Context, req CredentialsRequest) error
 			return err
 		}
 		if req.Forget {
-			x.rec.NoStoredSecrets = true // first: what is left of them is not used then
-			return errors.Join(x.put(), txn.PutSecrets(nil))
+			x.rec.NoStoredSecrets = true                                        // first: what is left of them is not used then
+			return errors.Join(x.put(), txn.PutSecrets(nil), txn.DropBackups()) // docker-machine's record holds secrets too
 		}
 		return x.replaceSecrets(ctx, req.Options)
 	})

@@ -18,6 +18,9 @@ type (
 		ReadFile(name string) ([]byte, error)
 		WriteFile(name string, data []byte) error
 		RemoveFile(name string) error
+		Restore() error
+		DropBackup() error
+		DropBackups() error
 		Delete() error
 		Close() error
 	}

@@ -349,6 +349,18 @@ func (x eventMachine) RemoveFile(name string) error {
 	return after(x.w.event("remove "+name), func() error { return x.machineTxn.RemoveFile(name) })
 }
 
+func (x eventMachine) Restore() error {
+	return after(x.w.event("restore record"), x.machineTxn.Restore)
+}
+
+func (x eventMachine) DropBackup() error {
+	return after(x.w.event("drop backup"), x.machineTxn.DropBackup)
+}
+
+func (x eventMachine) DropBackups() error {
+	return after(x.w.event("drop backups"), x.machineTxn.DropBackups)
+}
+
 func (x eventMachine) Delete() error { return after(x.w.event("delete machine"), x.machineTxn.Delete) }
 
 type eventCluster struct {
