@@ -13,7 +13,7 @@ help: ## this list
 
 # The tag leaves out of urfave/cli what writes manual pages, which nothing here uses: 250 kB.
 build: ## bin/machine for this computer
-	CGO_ENABLED=0 go build -tags urfave_cli_no_docs -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/machine
+	CGO_ENABLED=0 go build -tags urfave_cli_no_docs,grpcnotrace -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/machine
 
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 install: build ## machine, and docker-machine as a link to it, into DESTDIR and PREFIX (/usr/local); DOCKER_MACHINE=no: no link

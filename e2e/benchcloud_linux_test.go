@@ -109,7 +109,7 @@ func (f *fleet) peak(there func() bool, args ...string) (kib int64, r result) {
 // measureBinary is how big the program is, as it is released.
 func measureBinary(t *testing.T) measure {
 	out := filepath.Join(t.TempDir(), "machine")
-	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "urfave_cli_no_docs", "-trimpath", "-ldflags", "-s -w", "-o", out, "./cmd/machine")
+	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "urfave_cli_no_docs,grpcnotrace", "-trimpath", "-ldflags", "-s -w", "-o", out, "./cmd/machine")
 	build.Dir, build.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, text)

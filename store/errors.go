@@ -21,6 +21,8 @@ var (
 	ErrName     = errors.New("invalid name")
 	ErrNoBackup = errors.New("there is no record of docker-machine to go back to")
 
+	// ErrLocation is the error of a location that no shared store can be at.
+	ErrLocation = errors.New("location of a shared store")
 	// ErrUnreachable is the error of a shared store that does not answer.
 	ErrUnreachable = errors.New("shared store does not answer")
 	// ErrRefused is the error of a shared store that does not let the user in.
@@ -32,6 +34,10 @@ var (
 	ErrSealed = errors.New("encrypted for others")
 	// ErrNoRecipients is the error of a secret that there is nobody to encrypt for.
 	ErrNoRecipients = errors.New("shared store has no recipients")
+	// ErrDiffers is the error of a copy to a store that has other things.
+	ErrDiffers = errors.New("the stores differ")
+	// ErrStays is the error of a copy of what only this computer can use.
+	ErrStays = errors.New("machines of this computer")
 	// ErrNoCluster is the error of a swarm that is not recorded.
 	ErrNoCluster = errors.New("swarm is not recorded")
 

@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$root"
 "$scripts/engine.sh" >/dev/null
 "$scripts/base-image.sh" bookworm trixie >/dev/null
+need_etcd
 MACHINE_E2E_CLIENTS=$("$scripts/clients.sh")
 export MACHINE_E2E_CLIENTS
 # GitLab Runner's own code that calls docker-machine, for the one suite that needs it; it fails if this cannot be built.

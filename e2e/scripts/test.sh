@@ -55,6 +55,7 @@ tools() {
 		bats bats
 	EOT
 	need_qemu
+	need_etcd
 }
 
 formatted() {

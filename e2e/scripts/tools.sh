@@ -5,7 +5,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 scripts=$root/e2e/scripts
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/machine-test
-export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:$cache/etcd/usr/bin
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -83,6 +83,24 @@ need_qemu() {
 		;;
 	esac
 	need qemu-img qemu-utils
+}
+
+# need_etcd sees to it that tests find etcd and etcdctl. The packages are unpacked, not
+# installed, so that no service is started.
+need_etcd() {
+	have etcd && have etcdctl && return
+	if have apt-get && have dpkg; then
+		local dir=$cache/etcd.new
+		rm -rf "$dir"
+		mkdir -p "$dir"
+		can_install && { apt-get update >/dev/null 2>&1 || true; }
+		say "unpacking etcd-server etcd-client"
+		(cd "$dir" && apt-get download etcd-server etcd-client >/dev/null 2>&1 && for deb in *.deb; do dpkg -x "$deb" .; done) || true
+		rm -rf "$cache/etcd"
+		mv "$dir" "$cache/etcd"
+		have etcd && have etcdctl && return
+	fi
+	die "etcd is missing; install it: $(advice etcd-server) etcd-client"
 }
 
 # need_file FILE PACKAGE: other distributions have it elsewhere, and QEMU's driver says so.

@@ -75,11 +75,11 @@ func parent(p string) string {
 	return ""
 }
 
-// lately returns why nobody answered a moment ago.
-func (f *freshness) lately() error {
+// lately returns why nobody answered since less than age.
+func (f *freshness) lately(age time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.failed) < 3*time.Second {
+	if time.Since(f.failed) < age {
 		return f.why
 	}
 	return nil
@@ -106,13 +106,15 @@ func (f *freshness) note(paths []string, at time.Time, err error) {
 // Refresh brings the copy up to date: one question tells what changed, and only that is
 // fetched. The authority's folder and the id are looked at with every question.
 func (b *Backend) Refresh(p string, age time.Duration) error {
+	again := time.Second // a command asks several things one after the other: it waits once
 	if age > 0 {
 		if b.fresh.younger(p, age) {
 			return nil
 		}
-		if err := b.fresh.lately(); err != nil {
-			return err // who asks like this can do with what is there
-		}
+		again = 3 * time.Second // who asks like this can do with what is there
+	}
+	if err := b.fresh.lately(again); err != nil {
+		return err
 	}
 	scope := p
 	if parent(p) == swarms {

@@ -69,12 +69,12 @@ func New(ctx context.Context, config Config) (*Backend, error) {
 	config.Location = l
 	if !l.TLS && !config.Plain && !l.local() {
 		return nil, &store.HintError{
-			Err:    fmt.Errorf("open the shared store %s: another computer is only reached over TLS", l),
+			Err:    fmt.Errorf("%w: %s: another computer is only reached over TLS", store.ErrLocation, l),
 			Advice: "begin the location with etcds://, with --etcd-cacert FILE if the authority is your own; --etcd-plain goes without, for a network that nobody else is on",
 		}
 	}
 	if (config.Cert == "") != (config.Key == "") {
-		return nil, errors.New("open the shared store: a client certificate and its key go together")
+		return nil, fmt.Errorf("%w: a client certificate and its key go together", store.ErrLocation)
 	}
 	if config.Patience == 0 {
 		config.Patience = patience

@@ -316,7 +316,14 @@ func TestSecretsAreSealed(t *testing.T) {
 	ok(t, err)
 	_, err = store.OpenBackend(bob).Get("m1")
 	wantErr(t, err, store.ErrSealed)
+	_, err = bob.SetRecipients(t.Context(), "x", func(all []Recipient) ([]Recipient, error) {
+		return append(all, Recipient{Key: key}), nil
+	})
+	wantErr(t, err, store.ErrSealed)
 	annBackend := operator(t, location, ann)
+	if all, pending, err := annBackend.Recipients(); err != nil || pending || len(all) != 1 {
+		t.Errorf("A stranger changed the recipients: %v, %v, %v", all, pending, err)
+	}
 	n, err := annBackend.SetRecipients(t.Context(), "x", func(all []Recipient) ([]Recipient, error) {
 		return append(all, Recipient{Key: key, Name: "bob"}), nil
 	})

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hostsmith/machine/store"
 )
 
 const (
@@ -145,5 +147,8 @@ func (l Location) local() bool {
 }
 
 func wrong(format string, args ...any) error {
-	return fmt.Errorf("location of a shared store: "+format, args...)
+	return &store.HintError{
+		Err:    fmt.Errorf("%w: "+format, append([]any{store.ErrLocation}, args...)...),
+		Advice: "write it as etcd://HOST[:PORT][,HOST...]/PREFIX, such as etcds://etcd.example.com/machine",
+	}
 }

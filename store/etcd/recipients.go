@@ -102,6 +102,9 @@ func (b *Backend) SetRecipients(ctx context.Context, command string, change func
 	if err != nil {
 		return 0, err
 	}
+	if _, err := l.sealAll(nil); err != nil {
+		return 0, err // before anything is changed
+	}
 	t.Pending = true
 	if t.revision, err = l.writeTeam(t); err != nil {
 		return 0, err
@@ -161,7 +164,7 @@ func (l *lock) writeTeam(t team) (int64, error) {
 	})
 }
 
-// sealAll encrypts every secret again. One that others write meanwhile is theirs: they use the
+// sealAll encrypts every secret again; without recipients it sees that the user can. One that others write meanwhile is theirs: they use the
 // new list.
 func (l *lock) sealAll(recipients []age.Recipient) (int, error) {
 	b := l.b
@@ -199,6 +202,9 @@ func (l *lock) sealAgain(p string, recipients []age.Recipient) (bool, error) {
 		data, err := b.open(p, kv.Value)
 		if err != nil {
 			return false, err
+		}
+		if recipients == nil {
+			return true, nil
 		}
 		value, err := seal(data, recipients)
 		if err != nil {

@@ -68,7 +68,7 @@ func (b *Backend) open(file string, value []byte) ([]byte, error) {
 	if errors.As(err, &none) {
 		return nil, &store.HintError{
 			Err:    fmt.Errorf("decrypt %s: %w", file, store.ErrSealed),
-			Advice: "ask somebody of the team to run: machine store recipients add with the public key of your identity, " + b.config.Identity,
+			Advice: "ask somebody of the team to run: machine store recipients add " + b.ownKey(),
 		}
 	}
 	var data []byte
@@ -79,6 +79,15 @@ func (b *Backend) open(file string, value []byte) ([]byte, error) {
 		return nil, fmt.Errorf("decrypt %s: %w: %w", file, store.ErrCorrupt, err)
 	}
 	return data, nil
+}
+
+// ownKey is the user's public key as others are told to add it.
+func (b *Backend) ownKey() string {
+	key, err := b.OwnRecipient(false)
+	if err != nil {
+		return "with the public key of " + b.config.Identity
+	}
+	return "\"" + key + " " + b.config.User + "\""
 }
 
 // identities reads the user's identities, once.

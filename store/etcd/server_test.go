@@ -180,3 +180,13 @@ func TestConformance(t *testing.T) {
 		return func() *store.Store { return store.OpenBackend(operator(t, location, file)) }
 	})
 }
+
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	storetest.RunCopy(t, func(t *testing.T) storetest.Place {
+		location := s.location()
+		file := identity(t, location)
+		return func() *store.Store { return store.OpenBackend(operator(t, location, file)) }
+	})
+}

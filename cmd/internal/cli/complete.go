@@ -197,7 +197,10 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 
 // machineNames are those of the store; one that cannot be read has none to offer.
 func (a *app) machineNames() []string {
-	names, err := store.Open(a.globals.root).Names()
+	names, err := a.store().Names()
+	if err != nil && a.shared != nil {
+		names, err = store.Open(a.globals.root).Names() // as it was the last time
+	}
 	if err != nil {
 		return nil
 	}
@@ -206,18 +209,21 @@ func (a *app) machineNames() []string {
 
 // projectNames are those of cluster files that machines of the store belong to.
 func (a *app) projectNames() []string {
-	s := store.Open(a.globals.root)
+	entries, err := a.store().List()
+	if err != nil {
+		return nil
+	}
 	var names []string
-	for _, name := range a.machineNames() {
-		if rec, err := s.Get(name); err == nil && rec.Project.Name != "" && !slices.Contains(names, rec.Project.Name) {
-			names = append(names, rec.Project.Name)
+	for _, e := range entries {
+		if p := e.Record.Project.Name; p != "" && !slices.Contains(names, p) {
+			names = append(names, p)
 		}
 	}
 	return names
 }
 
 func (a *app) swarmNames() []string {
-	swarms, err := (&lifecycle.Manager{Store: store.Open(a.globals.root), Log: slog.New(slog.DiscardHandler)}).SwarmList()
+	swarms, err := (&lifecycle.Manager{Store: a.store(), Log: slog.New(slog.DiscardHandler)}).SwarmList()
 	if err != nil {
 		return nil
 	}

@@ -24,6 +24,10 @@ type globals struct {
 	mode      ui.Mode
 	version   bool
 	wait      time.Duration // 0: the defaults
+	location  string        // of the shared store; empty: it is a folder
+	shared    lifecycle.SharedConfig
+
+	passwordFile string // of etcd
 }
 
 // globalFlags are accepted before the command, and after it unless the command has an
@@ -32,7 +36,7 @@ type globals struct {
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "debug", Aliases: []string{"D"}, Usage: "log what is done on stderr [$MACHINE_DEBUG]"},
-		&cli.StringFlag{Name: "storage-path", Aliases: []string{"s"}, Usage: "`DIR` of the store (default: ~/.docker/machine) [$MACHINE_STORAGE_PATH]"},
+		&cli.StringFlag{Name: "storage-path", Aliases: []string{"s"}, Usage: "`DIR` of the store (default: ~/.docker/machine), or etcd://HOST[,HOST]/PREFIX of one that a team shares [$MACHINE_STORAGE_PATH]"},
 		&cli.StringFlag{Name: "tls-ca-cert", Usage: "`FILE` with the CA certificate that a new store takes over [$MACHINE_TLS_CA_CERT]"},
 		&cli.StringFlag{Name: "tls-ca-key", Usage: "`FILE` with the CA's private key that a new store takes over [$MACHINE_TLS_CA_KEY]"},
 		&cli.StringFlag{Name: "tls-client-cert", Usage: "`FILE` with the client certificate that a new store takes over [$MACHINE_TLS_CLIENT_CERT]"},
@@ -41,6 +45,13 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "progress", Usage: "how progress is shown on stderr: auto, tty, plain, json or quiet (default: auto) [$MACHINE_PROGRESS]"},
 		&cli.BoolFlag{Name: "quiet", Usage: "no progress and no notes, only results and errors"},
 		&cli.DurationFlag{Name: "timeout", Usage: "`TIME` that each wait for SSH, the engine or the swarm may take, such as 90s [$MACHINE_TIMEOUT]"},
+		&cli.StringFlag{Name: "age-identity", Usage: "`FILE` of your age identity, which reads a shared store's secrets (default: ~/.config/machine/age-identity.txt) [$MACHINE_AGE_IDENTITY]"},
+		&cli.StringFlag{Name: "etcd-cacert", Usage: "`FILE` with the authority of a shared store's etcd [$MACHINE_ETCD_CACERT]"},
+		&cli.StringFlag{Name: "etcd-cert", Usage: "`FILE` with the client certificate for it [$MACHINE_ETCD_CERT]"},
+		&cli.StringFlag{Name: "etcd-key", Usage: "`FILE` with the key of that certificate [$MACHINE_ETCD_KEY]"},
+		&cli.StringFlag{Name: "etcd-user", Usage: "`NAME` of the user of etcd, whose password is in $MACHINE_ETCD_PASSWORD [$MACHINE_ETCD_USER]"},
+		&cli.StringFlag{Name: "etcd-password-file", Usage: "`FILE` with that password instead [$MACHINE_ETCD_PASSWORD_FILE]"},
+		&cli.BoolFlag{Name: "etcd-plain", Usage: "reach etcd on another computer without TLS [$MACHINE_ETCD_PLAIN]"},
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 		&cli.StringFlag{Name: "github-api-token", Usage: "accepted for docker-machine's sake, not used", Hidden: true},
 		&cli.StringFlag{Name: "bugsnag-api-token", Usage: "accepted for docker-machine's sake, not used: nothing is ever reported", Hidden: true},
@@ -111,7 +122,22 @@ func (a *app) readGlobals(inv *invocation) error {
 		ClientCert: given("tls-client-cert", "MACHINE_TLS_CLIENT_CERT"),
 		ClientKey:  given("tls-client-key", "MACHINE_TLS_CLIENT_KEY"),
 	}
-	g.root, g.rootErr = a.storeRoot(given("storage-path", "MACHINE_STORAGE_PATH"))
+	g.shared = lifecycle.SharedConfig{
+		Identity: given("age-identity", "MACHINE_AGE_IDENTITY"),
+		User:     a.userName(),
+		EtcdUser: given("etcd-user", "MACHINE_ETCD_USER"), EtcdPassword: a.Getenv("MACHINE_ETCD_PASSWORD"),
+		CACert: given("etcd-cacert", "MACHINE_ETCD_CACERT"),
+		Cert:   given("etcd-cert", "MACHINE_ETCD_CERT"),
+		Key:    given("etcd-key", "MACHINE_ETCD_KEY"),
+	}
+	set(&g.shared.Plain, "etcd-plain", "MACHINE_ETCD_PLAIN")
+	g.passwordFile = given("etcd-password-file", "MACHINE_ETCD_PASSWORD_FILE")
+	location := given("storage-path", "MACHINE_STORAGE_PATH")
+	if lifecycle.IsShared(location) {
+		g.location = location // its folder is known when it is opened
+	} else {
+		g.root, g.rootErr = a.storeRoot(location)
+	}
 	return errors.Join(errs...)
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
-	"github.com/hostsmith/machine/store"
 )
 
 // imageTable is what image ls prints when it is told nothing.
@@ -199,5 +198,5 @@ func (a *app) imageRm(c *cli.Context) error {
 
 // imageNames are those that complete a command line.
 func (a *app) imageNames(cached bool) []string {
-	return lifecycle.ImageNames(store.Open(a.globals.root), cached)
+	return lifecycle.ImageNames(a.store(), cached)
 }

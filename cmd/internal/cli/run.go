@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/plugin"
 )
@@ -45,6 +46,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 		return a.end(ctx, a.servePlugin(ctx, driver, cmp.Or(a.Getenv(plugin.NameVariable), driver)))
 	}
 	err := a.run(ctx, args)
+	a.closeStores()
 	return a.end(ctx, err)
 }
 
@@ -70,7 +72,9 @@ type app struct {
 	argv    []string
 	inv     *invocation
 	globals globals
-	tool    *tool // made when a command needs it
+	tool    *tool                  // made when a command needs it
+	shared  *lifecycle.SharedStore // nil: the store is a folder
+	opened  []*lifecycle.SharedStore
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
@@ -93,6 +97,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 			return err
 		}
 		return usagef("%s: no subcommand given", inv.command().Name)
+	}
+	if a.globals.location != "" {
+		a.globals.rootErr = a.openShared(ctx, inv)
 	}
 	if a.globals.rootErr != nil && needsStore(inv) {
 		return a.globals.rootErr
@@ -177,6 +184,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.startCommand(),
 		a.statusCommand(),
 		a.stopCommand(),
+		a.storeCommand(),
 		a.swarmCommand(),
 		a.upCommand(),
 		a.updateLabelsCommand(),

@@ -10,7 +10,6 @@ import (
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 	"github.com/hostsmith/machine/cmd/internal/ui"
-	"github.com/hostsmith/machine/store"
 )
 
 // tool is what commands work with.
@@ -53,7 +52,7 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 	}
 	log := slog.New(fanOut(handlers))
 	t.Manager = &lifecycle.Manager{
-		Store:   store.Open(a.globals.root),
+		Store:   a.store(),
 		Drivers: a.catalog(),
 		Step:    t.logged(log),
 		Note: func(ctx context.Context, text string) {
