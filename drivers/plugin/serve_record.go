@@ -175,23 +175,54 @@ func (h *host) catchUp() error {
 	if err != nil {
 		return nil // a caller that only wants to know the options
 	}
-	data, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the driver's state: %w", err)
-	}
-	var kept Record
-	if err := json.Unmarshal(data, &kept); err != nil {
-		return fmt.Errorf("read the driver's state: %s: %w", filepath.Join(dir, stateFile), err)
-	}
-	if kept.Driver != h.server.Factory.Name() {
-		return fmt.Errorf("read the driver's state: %s is of driver %q, not %q", filepath.Join(dir, stateFile), kept.Driver, h.server.Factory.Name())
+	kept, err := keptRecord(h.server.Factory.Name(), dir)
+	if err != nil || kept == nil {
+		return err
 	}
 	if h.own != nil && len(h.own.Config) > 0 {
 		kept.Config = h.own.Config // the user may have edited it
 	}
-	h.own = &kept
+	h.own = kept
 	return nil
+}
+
+// keptRecord is what a server has written into the machine's folder; nil: nothing.
+func keptRecord(driver, dir string) (*Record, error) {
+	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // nothing is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the driver's state: %w", err)
+	}
+	var kept Record
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return nil, fmt.Errorf("read the driver's state: %s: %w", filepath.Join(dir, stateFile), err)
+	}
+	if kept.Driver != driver {
+		return nil, fmt.Errorf("read the driver's state: %s is of driver %q, not %q", filepath.Join(dir, stateFile), kept.Driver, driver)
+	}
+	return &kept, nil
+}
+
+// Served takes apart what a caller recorded of a machine that a driver of ours made for it: record is what the
+// caller keeps for the driver, dir the machine's folder. Of a machine that is no such one it returns nil.
+func Served(driver string, record json.RawMessage, dir string) (*Record, error) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(record, &object) != nil || object[RecordKey] == nil {
+		return nil, nil //nolint:nilnil // another kind of record is no error
+	}
+	var own Record
+	if json.Unmarshal(object[RecordKey], &own) != nil || own.Driver != driver {
+		return nil, fmt.Errorf("read what another program recorded: its %s is not one of driver %q", RecordKey, driver)
+	}
+	kept, err := keptRecord(driver, dir)
+	if err != nil {
+		return nil, err
+	}
+	if kept != nil {
+		kept.Config = own.Config
+		own = *kept
+	}
+	return &own, nil
 }

@@ -52,7 +52,16 @@ func Run(ctx context.Context, args []string, env Env) int {
 
 // catalog is where drivers are found by name.
 func (a *app) catalog() drivers.Catalog {
-	return drivers.Catalog{Table: a.Drivers, Find: a.Plugins}
+	return drivers.Catalog{Table: a.Drivers, Find: a.findDriver}
+}
+
+// findDriver finds a driver of ours by the name that it has as a plugin, and else a plugin on PATH.
+func (a *app) findDriver(name string) (drivers.Factory, error) {
+	f, err := pluginDriver(a.Drivers, name)
+	if err != nil && a.Plugins != nil {
+		return a.Plugins(name)
+	}
+	return f, err
 }
 
 // calledAs is the name under which the program was started.

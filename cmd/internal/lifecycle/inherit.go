@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/plugin"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -12,11 +13,10 @@ import (
 // release becomes its state, and the secrets leave the record. It returns the
 // secrets to open the driver with. Of a machine that is only read, nothing is stored.
 func (x *machine) inherit(f drivers.Factory, secrets json.RawMessage) (json.RawMessage, error) {
-	heir, ok := f.(drivers.Heir)
-	if !ok || len(x.rec.DriverState) > 0 {
+	if len(x.rec.DriverState) > 0 {
 		return secrets, nil
 	}
-	h, ok, err := heir.Inherit(x.rec.Driver)
+	h, ok, err := x.heritage(f)
 	if err != nil || !ok {
 		return secrets, err
 	}
@@ -43,6 +43,25 @@ func (x *machine) inherit(f drivers.Factory, secrets json.RawMessage) (json.RawM
 		err = nil
 	}
 	return secrets, err
+}
+
+// heritage is what docker-machine recorded of the machine: for a driver of its own, or for ours as its plugin. ok is
+// false if the record is not docker-machine's.
+func (x *machine) heritage(f drivers.Factory) (h drivers.Heritage, ok bool, err error) {
+	served, err := plugin.Served(f.Name(), x.rec.Driver, x.m.Store.MachineDir(x.rec.Name))
+	if err != nil {
+		return h, false, err
+	}
+	if served != nil {
+		if !served.Created && x.rec.Phase == store.Ready {
+			x.rec.Phase = store.Pending
+		}
+		return drivers.Heritage{Config: served.Config, State: served.State}, true, nil
+	}
+	if heir, ok := f.(drivers.Heir); ok {
+		return heir.Inherit(x.rec.Driver)
+	}
+	return h, false, nil
 }
 
 // inheritRecord is inherit for commands that do not open the driver with what is stored.
