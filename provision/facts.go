@@ -46,5 +46,8 @@ type Facts struct {
 	FreeEtcMiB     int64             // -1: unknown
 	RepoListed     bool              // Docker's repository is configured
 	SwarmActive    bool
+	Bridged        bool // live-restore is on only until the engine was restarted
+	DockerCLI      bool
+	Rootless       string // user ids that run an engine without root, comma-separated
 	IPVS           bool
 }

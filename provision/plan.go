@@ -59,6 +59,11 @@ func Plan(f Facts, e Engine, t TLS) ([]Step, error) {
 	if restart {
 		steps = append(steps, startStep(f, e, c.layout))
 	}
+	if len(steps) == 0 && f.Bridged { // an adoption was cut off after its restart
+		if steps, err = PlanLiveRestore(f, false); err != nil {
+			return nil, err
+		}
+	}
 	// What cloud-init failed at is news only on a host that is new to us.
 	lax := e.Gentle || f.Record != nil || f.OurOptions != nil
 	if len(steps) > 0 && (f.CloudInit == "running" || f.CloudInit == "error" && !lax) {

@@ -103,6 +103,12 @@ func (f *Facts) set(key string, value []byte) {
 		f.FreeEtcMiB = number(s)
 	case "ipvs":
 		f.IPVS = true
+	case "bridged":
+		f.Bridged = true
+	case "docker-cli":
+		f.DockerCLI = true
+	case "rootless":
+		f.Rootless = strings.TrimPrefix(f.Rootless+","+s, ",")
 	case "swarm":
 		f.SwarmActive = true
 	case "repository":

@@ -48,6 +48,8 @@ type Record struct {
 
 	Bake *Bake `json:",omitempty"` // it is made for an image of its disk; nil: to be used
 
+	OverSSH bool `json:",omitempty"` // docker clients reach the engine through SSH, and nothing on the host is ours
+
 	Project Project `json:",omitzero"` // the cluster file that the machine belongs to; zero: none
 }
 

@@ -222,3 +222,20 @@ stop_engine() {
 	*) /etc/init.d/docker stop </dev/null >/dev/null 2>&1 || : ;;
 	esac
 }
+
+# live_restore on|off: stdin is daemon.json with the setting or without it, which the running engine is told to read.
+live_restore() {
+	bridge=/etc/docker/machine-live-restore
+	mkdir -p /etc/docker
+	file=$(readlink -f /etc/docker/daemon.json 2>/dev/null) || file=/etc/docker/daemon.json
+	mode=644
+	[ ! -e "$file" ] || mode=$(stat -c %a "$file")
+	[ "$1" = off ] || : >"$bridge"
+	replace "$file" "$mode"
+	if [ -d /run/systemd/system ]; then
+		systemctl reload docker.service
+	else
+		kill -HUP "$(cat /run/docker.pid 2>/dev/null || cat /var/run/docker.pid)"
+	fi
+	[ "$1" = on ] || rm -f "$bridge"
+}

@@ -165,6 +165,11 @@ probe_engine() {
 	[ "$pid" != 0 ] || [ ! -r /run/docker.pid ] || read -r pid </run/docker.pid || :
 	case $(readlink "/proc/$pid/exe" 2>/dev/null) in *' (deleted)') say stale yes ;; esac # replaced since it was started
 	yes restart-due test -e "$restart_mark"
+	yes bridged test -e /etc/docker/machine-live-restore
+	yes docker-cli has docker
+	for socket in /run/user/*/docker.sock; do
+		if [ -S "$socket" ]; then socket=${socket#/run/user/} && say rootless "${socket%%/*}"; fi
+	done
 	say_file daemon-json /etc/docker/daemon.json
 	say_file record /etc/docker/machine.json
 	for file in /etc/default/docker /etc/sysconfig/docker; do

@@ -136,7 +136,7 @@ func newDialer(ctx context.Context, t Target, lim limits) (*dialer, error) {
 			return nil, err
 		}
 	}
-	if d.host, err = newVerifier(t.endpoint(), t); err != nil {
+	if d.host, err = newVerifier(t.endpoint(), t, vouching(t)...); err != nil {
 		return nil, err
 	}
 	if d.login, err = loadCredentials(ctx, t); err != nil {

@@ -15,6 +15,7 @@ type verifier struct {
 	name  string // of the host, as known_hosts spells it
 	file  string // known_hosts of the machine, for messages
 	known []knownHost
+	told  func(line, fingerprint string) error // of a key that another file vouches for; may be nil
 	pin   func(line, fingerprint string) error // nil: an unknown key is refused
 }
 
@@ -29,6 +30,9 @@ func newVerifier(e endpoint, t Target, others ...string) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(others) > 0 && others[0] == t.Vouch {
+		v.told = t.OnKnown
+	}
 	for _, file := range others {
 		// What the user's own file says is a help; that it cannot be read only leaves the host unknown.
 		more, err := readKnownHosts(file, false)
@@ -36,7 +40,7 @@ func newVerifier(e endpoint, t Target, others ...string) (*verifier, error) {
 			t.log().Warn("user's known hosts are not used", "err", err)
 			continue
 		}
-		known = append(known, more...)
+		known = append(known, slices.DeleteFunc(more, func(k knownHost) bool { return v.told != nil && k.authority })...)
 	}
 	for _, k := range known {
 		if k.revoked || k.covers(v.name) {
@@ -44,6 +48,14 @@ func newVerifier(e endpoint, t Target, others ...string) (*verifier, error) {
 		}
 	}
 	return v, nil
+}
+
+// vouching are files that are asked besides the machine's own.
+func vouching(t Target) []string {
+	if t.Vouch == "" {
+		return nil
+	}
+	return []string{t.Vouch}
 }
 
 // preferred are the host key algorithms in our order; SHA-1 and DSA are left out.
@@ -111,6 +123,13 @@ func (v *verifier) checkKey(key gossh.PublicKey) error {
 		switch {
 		case k.revoked || k.authority:
 		case same(k.key, key):
+			if v.told == nil || k.file == v.file {
+				return nil
+			}
+			if err := v.told(knownLine(v.name, key), got); err != nil {
+				return fmt.Errorf("host key of %s: %w", v.name, err)
+			}
+			v.told = nil
 			return nil
 		default:
 			want, file = append(want, gossh.FingerprintSHA256(k.key)), k.file

@@ -35,6 +35,11 @@ type Target struct {
 	// error ends the attempt. Without it Pin accepts nothing.
 	OnPin func(line, fingerprint string) error
 
+	// Vouch is the path of a known_hosts file of somebody else's, such as the user's own: a host key that it has is not
+	// unknown. It is reported through OnKnown, which is like OnPin.
+	Vouch   string
+	OnKnown func(line, fingerprint string) error
+
 	KeepAlive time.Duration       // 0: 15 s
 	Getenv    func(string) string // SSH_AUTH_SOCK, HOME, USER, TERM; nil: nothing
 	Log       *slog.Logger

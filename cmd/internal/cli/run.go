@@ -166,6 +166,7 @@ func rawAfter(c *cli.Command, n int) bool { return c.Name == "ssh" && n > 0 }
 func (a *app) commands(chosen string) []*cli.Command {
 	all := []*cli.Command{
 		a.activeCommand(),
+		a.adoptCommand(),
 		a.configCommand(),
 		a.createCommand(chosen == "create" || chosen == ""),
 		a.credentialsCommand(chosen == "credentials" || chosen == ""),
@@ -190,6 +191,7 @@ func (a *app) commands(chosen string) []*cli.Command {
 		a.rmCommand(),
 		a.scpCommand(),
 		a.sshCommand(),
+		a.sshConfigCommand(),
 		a.startCommand(),
 		a.statusCommand(),
 		a.stopCommand(),

@@ -21,6 +21,8 @@ const (
 	ownKeyFile     = "ssh_key"    // a copy of the user's key, for hosts that are the user's own
 	hostKeyFile    = "host_ed25519"
 
+	pinned = "pinned" // how a host key is known that was not seeded
+
 	hostDeadline        = 30 * time.Minute
 	sshDeadline         = 5 * time.Minute
 	ownSSHDeadline      = 30 * time.Second // a host that exists already answers soon or is not there
@@ -97,7 +99,7 @@ func (x *machine) dial(ctx context.Context) (*ssh.Client, error) {
 		return nil, fmt.Errorf("connect to %s: %w", t.User+"@"+t.Host, err)
 	}
 	if t.Pin && x.rec.SSH.HostKey == "" { // pinned by a command that ended before it could record that
-		x.rec.SSH.HostKey = "pinned"
+		x.rec.SSH.HostKey = pinned
 		if err := x.put(); err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
@@ -143,7 +145,7 @@ func (x *machine) pin(ctx context.Context, line, fingerprint string) error {
 	if err := x.txn.WriteFile(knownHostsFile, append(old, strings.TrimSpace(line)+"\n"...)); err != nil {
 		return err
 	}
-	x.rec.SSH.HostKey = "pinned"
+	x.rec.SSH.HostKey = pinned
 	if err := x.put(); err != nil {
 		return err
 	}

@@ -226,6 +226,15 @@ func (x *making) keepRequest(s *spec, secrets json.RawMessage) error {
 	if err := x.txn.PutSecrets(secrets); err != nil {
 		return err
 	}
+	if s.req.knownHosts != nil && x.rec.SSH.HostKey == "" {
+		if err := x.txn.WriteFile(knownHostsFile, s.req.knownHosts); err != nil {
+			return err
+		}
+		x.rec.SSH.HostKey = pinned
+		if err := x.put(); err != nil {
+			return err
+		}
+	}
 	if s.req.UserData != nil {
 		return x.txn.WriteFile(userDataFile, s.req.UserData)
 	}

@@ -103,6 +103,9 @@ func (m *Manager) makeContext(ctx context.Context, x *machine) error {
 	dir := x.credentials()
 	endpoint := fmt.Sprintf("host=%s,ca=%s,cert=%s,key=%s", x.engineURL(),
 		filepath.Join(dir, caFile), filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	if x.rec.OverSSH {
+		endpoint = "host=" + x.engineURL()
+	}
 	return m.Step(ctx, verb+" the docker context "+x.rec.Name, func(ctx context.Context) error {
 		_, err := m.docker(ctx, "context", verb, x.rec.Name, "--description", mark, "--docker", endpoint)
 		if err != nil {

@@ -109,6 +109,9 @@ func (x *machine) engineURL() string {
 	if x.rec.Address.Host == "" {
 		return ""
 	}
+	if x.rec.OverSSH {
+		return x.sshURL()
+	}
 	return "tcp://" + net.JoinHostPort(x.rec.Address.Host, strconv.Itoa(x.clientPort()))
 }
 
@@ -132,6 +135,9 @@ func (x *machine) clientPort() int {
 
 // engine opens the machine's engine with what is on disk. dial may be nil.
 func (x *machine) engine(ctx context.Context, dial dialFunc) (*engine, error) {
+	if x.rec.OverSSH {
+		return x.engineOverSSH()
+	}
 	base, err := x.engineBase()
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ var (
 	ErrSpec       = errors.New("machine exists with other options")
 	ErrNoActive   = errors.New("no active host found")
 	ErrTLS        = errors.New("engine does not answer over TLS")
+	ErrOverSSH    = errors.New("its docker client goes through SSH, and nothing on the host is ours")
 	ErrNoCAKey    = errors.New("the authority's private key is missing")
 	ErrNoSwarm    = errors.New("no such swarm")
 	ErrKind       = errors.New("swarm is of another kind")

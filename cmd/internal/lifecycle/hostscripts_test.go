@@ -27,6 +27,9 @@ func (h *host) facts() [][2]string {
 	if h.serving != nil {
 		state, owner = "active", "dockerd (pid 4711)"
 	}
+	if h.plain && h.serving == nil {
+		state = "active"
+	}
 	facts := [][2]string{
 		{"os-release", "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"},
 		{"machine", "x86_64"}, {"kernel", "6.1.0"}, {"hostname", h.name}, {"clock", strconv.FormatInt(time.Now().Unix(), 10)},
@@ -42,6 +45,8 @@ func (h *host) facts() [][2]string {
 	}
 	add("enabled", "enabled", h.enabled)
 	add("restart-due", "yes", h.due)
+	add("docker-cli", "yes", h.plain)
+	add("bridged", "yes", h.files["bridge"] != "")
 	for key, file := range map[string]string{"daemon-json": "/etc/docker/daemon.json", "record": "/etc/docker/machine.json", "our-options": dropIn} {
 		add(key, h.files[file], h.files[file] != "")
 	}
@@ -191,6 +196,11 @@ func (h *host) call(words []string, stdin string) int {
 			h.version = h.newest
 		}
 		h.due = true
+	case "live_restore":
+		h.files["/etc/docker/daemon.json"] = stdin
+		if h.files["bridge"] = args[0]; args[0] == "off" {
+			delete(h.files, "bridge")
+		}
 	case "check_flags":
 	default:
 		return 127

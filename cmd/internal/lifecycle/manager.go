@@ -82,6 +82,8 @@ type CreateRequest struct {
 	limit   int           // machines made at once; 0: Manager.Limit
 
 	dataPathPort int // of the swarm that the machines join later; 0: not known
+
+	knownHosts []byte // of the host, which was verified already; nil: its key is pinned on first contact
 }
 
 // Created is what became of one machine of a CreateRequest.

@@ -175,6 +175,9 @@ func (x *machine) planProvision(ctx context.Context) (Planned, error) {
 	if err := x.managed("provision"); err != nil {
 		return p, err
 	}
+	if err := x.secured("provision"); err != nil {
+		return p, err
+	}
 	a, err := x.m.ensureAuthority(ctx)
 	if err != nil {
 		return p, err

@@ -305,6 +305,9 @@ func (x *machine) reprovision(ctx context.Context, r refit, drain bool) error {
 	if err := x.hasEngine("provision"); err != nil {
 		return err
 	}
+	if err := x.secured("provision"); err != nil {
+		return err
+	}
 	a, err := x.m.ensureAuthority(ctx)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func (m *Manager) Endpoint(ctx context.Context, name string, swarm bool) (Endpoi
 		err = x.ask(ctx)
 	}
 	if err != nil {
-		return Endpoint{}, &EngineError{URL: x.engineURL(), Err: err}
+		return Endpoint{}, x.engineError(err)
 	}
 	return x.endpoint(ctx), nil
 }
@@ -128,6 +128,9 @@ func (x *machine) ip() string {
 }
 
 func (x *machine) endpoint(ctx context.Context) Endpoint {
+	if x.rec.OverSSH {
+		return Endpoint{Machine: x.rec.Name, URL: x.engineURL(), IP: x.ip()}
+	}
 	if x.rec.SSH.Jump != "" {
 		x.m.Note(ctx, fmt.Sprintf("%s was asked through the jump host %s; a docker client needs a way of its own, such as: machine ssh %s -N -L %d:localhost:%d",
 			x.rec.Name, x.rec.SSH.Jump, x.rec.Name, x.clientPort(), x.enginePort()))
@@ -210,7 +213,7 @@ func (m *Manager) EngineVersion(ctx context.Context, name string) (string, error
 	defer cancel()
 	v, err := eng.version(ctx)
 	if err != nil {
-		return "", &EngineError{URL: x.engineURL(), Err: err}
+		return "", x.engineError(err)
 	}
 	return v.Version, nil
 }

@@ -118,6 +118,8 @@ func reasons() []row {
 		{is(ErrDeclined), Reason{"NOT_CONFIRMED", "The plan was not agreed to, or there was nobody to ask.", "Answer y when asked, or give -y.", ExitFailure}},
 		{is(cluster.ErrOwned), Reason{"CLUSTER_OWNED", "A machine that the cluster file names belongs to another project or swarm.", "Give it another name in the file, or let it leave the other one first: machine rm NAME, or machine swarm leave NAME.", ExitFailure}},
 		{is(ErrOperation), Reason{"SWARM_BUSY", "Long work on the swarm, such as an upgrade, was begun and has not ended.", "Go on with it by the command that the message names; machine swarm status tells how far it came.", ExitFailure}},
+		{is(ErrOverSSH), Reason{"ENGINE_OVER_SSH", "The machine was adopted with --tls off: its engine and its host are left as they are, which the command would change.", "machine rm NAME, which leaves the host alone, then machine adopt --tls on ssh://USER@HOST NAME.", ExitFailure}},
+		{is(ErrRefused), Reason{"ADOPT_REFUSED", "The host cannot be adopted in the way that was asked for. Nothing was changed.", "machine adopt --dry-run shows what was found; --tls off leaves the host as it is.", ExitCheck}},
 		{is(ErrStays), Reason{"MACHINE_STAYS", "A machine cannot go to another store.", "machine export --reference takes along how to reach the host, whatever its driver.", ExitFailure}},
 		{is(bundle.ErrFuture), Reason{"BUNDLE_FROM_FUTURE", "The bundle of machines was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
 		{is(bundle.ErrFormat), Reason{"BUNDLE_UNUSABLE", "The file is no whole bundle of machines. Nothing of it was taken.", "Export the machines again, or take another copy of the file.", ExitFailure}},

@@ -168,7 +168,7 @@ func (m *Manager) provisioned(names []string) []string {
 			return false // it stops the rotation with its own error
 		}
 		_, unmanaged := x.drv.(drivers.Unmanaged)
-		return unmanaged || x.rec.Phase == store.Pending || x.rec.Phase == store.Removing
+		return unmanaged || x.rec.OverSSH || x.rec.Phase == store.Pending || x.rec.Phase == store.Removing
 	})
 }
 

@@ -65,6 +65,9 @@ func (m *Manager) upgradeOne(ctx context.Context, x *machine, req UpgradeRequest
 	if err := x.hasEngine("upgrade"); err != nil {
 		return err
 	}
+	if err := x.secured("upgrade"); err != nil {
+		return err
+	}
 	a, err := m.ensureAuthority(ctx)
 	if err != nil {
 		return err
