@@ -98,6 +98,16 @@ func (a *app) legacyText(err error) string {
 // notRunning is what is said of a machine that is stopped, and about what.
 var notRunning = regexp.MustCompile(`(?:machine "[^"]*": )?` + regexp.QuoteMeta(lifecycle.ErrNotRunning.Error()))
 
+// notLoaded tells whether err says that a machine could not even be looked at.
+func notLoaded(err error) bool {
+	for _, e := range []error{store.ErrNotExist, store.ErrName, store.ErrCorrupt, store.ErrFuture, drivers.ErrUnknown} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // badLookup is what the store says of a name that no machine can have.
 var badLookup = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + ` ("[^"]*").*$`)
 

@@ -27,7 +27,7 @@ func (a *app) ipCommand() *cli.Command {
 			for i, name := range names {
 				g.Go(func() error {
 					ip, err := t.IP(lifecycle.OnMachine(c.Context, name), name)
-					ips[i], errs[i] = ip, ipError(name, len(names), err)
+					ips[i], errs[i] = ip, a.ipError(name, len(names), err)
 					return nil
 				})
 			}
@@ -44,14 +44,16 @@ func (a *app) ipCommand() *cli.Command {
 }
 
 // ipError says what was asked for, and of which machine if there are several.
-func ipError(name string, of int, err error) error {
+func (a *app) ipError(name string, of int, err error) error {
 	if err == nil {
 		return nil
 	}
 	if errors.Is(err, lifecycle.ErrNotRunning) {
 		err = &textError{"Host is not running", err}
 	}
-	err = fmt.Errorf("Error getting IP address: %w", err) //nolint:revive,staticcheck // docker-machine's words
+	if !a.legacy || !notLoaded(err) {
+		err = fmt.Errorf("Error getting IP address: %w", err) //nolint:revive,staticcheck // docker-machine's words
+	}
 	if of > 1 {
 		err = &lifecycle.MachineError{Machine: name, Err: err}
 	}

@@ -17,6 +17,9 @@ func (a *app) statusCommand() *cli.Command {
 				return err
 			}
 			state, err := t.Status(c.Context, name)
+			if err != nil && a.legacy && !notLoaded(err) {
+				err = fmt.Errorf("error getting state for host %s: %w", name, err)
+			}
 			if err != nil {
 				return err
 			}

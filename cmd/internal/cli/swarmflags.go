@@ -60,6 +60,10 @@ func (a *app) createSwarmOptions(c *cli.Context) (o lifecycle.SwarmOptions, clas
 				given = name
 			}
 		}
+		if given != "" && a.legacy { // docker-machine recorded them and did nothing
+			a.tool.warn(c.Context, "--"+given+" does nothing without --swarm or --swarm-master")
+			return o, false, nil
+		}
 		if given != "" {
 			return o, false, usagef("--%s needs --swarm or --swarm-master", given)
 		}

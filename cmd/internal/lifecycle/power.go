@@ -148,11 +148,14 @@ func (m *Manager) Stop(ctx context.Context, names []string) error {
 	})
 }
 
-// Kill stops machines by force.
+// Kill stops machines by force. A stopped one is an error wrapping ErrAlready.
 func (m *Manager) Kill(ctx context.Context, names []string) error {
 	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
 		if err := x.needsDriver("kill"); err != nil {
 			return err
+		}
+		if st, err := x.drv.Status(ctx); err == nil && st.State == drivers.Stopped {
+			return &AlreadyError{Machine: x.rec.Name, State: "stopped"}
 		}
 		stop, what := x.drv.Stop, "stop the host"
 		if k, ok := x.drv.(drivers.Killer); ok {
