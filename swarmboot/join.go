@@ -162,7 +162,7 @@ func (b *boot) joinAt(ctx context.Context, e Engine, n Node, g guide, another bo
 	}
 	if serr := strikeGhost(ctx, e, g.engine, ghost); serr != nil { // the manager may have died, which let the join fail
 		b.haunted(n.Name, ghost)
-		err = errors.Join(err, serr)
+		err = hint(fmt.Errorf("%w any more: %w", ErrNoManager, errors.Join(err, serr)), "see what the manager does: machine swarm status; then join again")
 	}
 	return id, err
 }

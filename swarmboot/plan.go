@@ -158,7 +158,7 @@ func (p *planner) noManager() error {
 			why = append(why, name+": locked")
 		case s.Control && len(s.Nodes) == 0:
 			if !errors.Is(sentinel, ErrLocked) {
-				sentinel, advice = ErrNoLeader, "start managers again until more than half of them answer"
+				sentinel, advice = ErrNoLeader, "start managers again until more than half of them answer; if too few come back: machine swarm recover "+p.want.Name
 			}
 			why = append(why, name+": "+orElse(strings.TrimPrefix(s.Err, ErrNoLeader.Error()+": "), "a manager without a leader"))
 		case s.ClusterID != "" && s.ClusterID != p.id:
