@@ -27,7 +27,9 @@ func (a *app) completionCommand() *cli.Command {
 			"   bash         source <(" + a.name + " completion bash)\n" +
 			"   zsh          source <(" + a.name + " completion zsh)\n" +
 			"   fish         " + a.name + " completion fish | source\n" +
-			"   powershell   " + a.name + " completion powershell | Out-String | Invoke-Expression",
+			"   powershell   " + a.name + " completion powershell | Out-String | Invoke-Expression\n\n" +
+			"Bash gets two things more: " + a.name + " use [NAME], which has the docker client of the shell use a machine, and a\n" +
+			"prompt that shows which one that is: PS1='\\h$(__" + functionName(a.name) + "_ps1 \" [%s]\")\\$ '.",
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usagef("name one shell: bash, zsh, fish or powershell")
@@ -40,9 +42,13 @@ func (a *app) completionCommand() *cli.Command {
 			if !ok {
 				return usagef("no completion for shell %q: there are bash, zsh, fish and powershell", c.Args().First())
 			}
-			function := strings.NewReplacer("-", "_", ".", "_").Replace(a.name)
-			_, err := io.WriteString(a.Stdout, strings.NewReplacer("@NAME@", a.name, "@FUNC@", function).Replace(script))
+			_, err := io.WriteString(a.Stdout, strings.NewReplacer("@NAME@", a.name, "@FUNC@", functionName(a.name)).Replace(script))
 			return err
 		},
 	}
+}
+
+// functionName is the program's name as part of the name of a shell's function.
+func functionName(program string) string {
+	return strings.NewReplacer("-", "_", ".", "_").Replace(program)
 }
