@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -52,17 +53,38 @@ func TestBench(t *testing.T) {
 	}
 	add(measureBinary(t))
 
+	measureStore(t, f, add)
+	measureDockerMachine(t, add)
+	if os.Getenv("MACHINE_BENCH") != "store" {
+		measureHosts(t, add)
+		measureClouds(t, add)
+	}
+
+	table := report(t.Context(), rows, strings.Fields(string(load))[0])
+	fmt.Println(table)
+	if file := os.Getenv("MACHINE_BENCH_OUT"); file != "" {
+		if err := os.WriteFile(file, []byte(table), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// measureStore measures what needs no hosts.
+func measureStore(t *testing.T, f *fleet, add func(measure)) {
 	stub := newStubEngine(t, f, 5000)
 	one := f.name("one")
 	f.ok("create", "-d", "none", "--url", stub.url(0), one)
 	stub.serve()
 	add(f.measure("`machine version`", 50, "20 ms, 30 MiB", "version"))
 	add(f.measure("`machine env NAME`", 50, "25 ms, 30 MiB", "env", one))
+	add(f.measure("`machine config NAME`", 50, "150 ms", "config", one))
 	add(f.measure("`machine ip NAME`", 50, "25 ms, 30 MiB", "ip", one))
 	add(f.measure("`machine ls -q`", 50, "25 ms, 30 MiB", "ls", "-q"))
 	f.ok("rm", "-y", one)
 
 	add(f.measureFresh("`machine create -d none` on a new store", 20, "60 ms"))
+
+	add(measureCreates(t, "", "`machine create -d none`, 50 at once on an empty store", "5 s, one authority, all verifies"))
 
 	stub.machines(500)
 	m := f.measure("`machine ls`, 500 machines that answer", 5, "0.5 s, 150 MiB, one process", "ls")
@@ -72,7 +94,10 @@ func TestBench(t *testing.T) {
 	m = f.measure("`machine ls`, 5,000 machines that answer", 3, "linear", "ls", "--timeout", "60")
 	m.note = stub.check(f, 5000)
 	add(m)
+}
 
+// measureHosts measures what makes hosts.
+func measureHosts(t *testing.T, add func(measure)) {
 	h := newHost(t, withEngine)
 	g := newFleet(t)
 	var created []struct {
@@ -94,6 +119,7 @@ func TestBench(t *testing.T) {
 
 	d := newFleet(t)
 	d.ok("create", "-d", "docker", d.name("warm")) // the node image is built here
+	add(d.measure("`machine config NAME`, a warm Engine on a host of `-d docker`", 20, "150 ms", "config", d.name("warm")))
 	d.ok("rm", "-y", d.name("warm"))
 	add(d.repeat("`machine create -d docker`, until the Engine answers over TLS", 5, "5 s", func(i int) time.Duration {
 		name := d.name(fmt.Sprintf("d%d", i))
@@ -106,16 +132,6 @@ func TestBench(t *testing.T) {
 	}))
 	add(d.measureSwarm("swarm of one manager and two workers, `-d docker`", 3, "15 s", 1, 2))
 	add(d.measureSwarm("swarm of three managers and four workers, `-d docker`", 1, "40 s", 3, 4))
-
-	measureClouds(t, add)
-
-	table := report(t.Context(), rows, strings.Fields(string(load))[0])
-	fmt.Println(table)
-	if file := os.Getenv("MACHINE_BENCH_OUT"); file != "" {
-		if err := os.WriteFile(file, []byte(table), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func (f *fleet) repeat(what string, runs int, goal string, once func(i int) time.Duration) measure {
@@ -191,7 +207,7 @@ func (f *fleet) measureFresh(what string, runs int, goal string) measure {
 func (f *fleet) memory(args ...string) int64 {
 	f.t.Helper()
 	out := filepath.Join(f.t.TempDir(), "memory")
-	cmd := exec.CommandContext(f.t.Context(), "/usr/bin/time", append([]string{"-f", "%M", "-o", out, binary}, args...)...)
+	cmd := exec.CommandContext(f.t.Context(), "/usr/bin/time", append([]string{"-f", "%M", "-o", out, cmp.Or(f.program, binary)}, args...)...)
 	cmd.Env = f.env()
 	if text, err := cmd.CombinedOutput(); err != nil {
 		f.t.Fatalf("time %v: %v: %s", args, err, text)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -25,6 +26,8 @@ type fleet struct {
 	home   string // home folder of the commands
 	prefix string // of machine names, so that tests do not meet each other's
 	extra  []string
+
+	program string // another one than the program that is tested; empty: that
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -146,7 +149,7 @@ type running struct {
 
 func (f *fleet) start(ctx context.Context, args ...string) *running {
 	p := &running{args: args, begun: time.Now()}
-	p.cmd = exec.CommandContext(ctx, binary, args...)
+	p.cmd = exec.CommandContext(ctx, cmp.Or(f.program, binary), args...)
 	p.cmd.Env = f.env()
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.WaitDelay = 5 * time.Second
