@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/hostsmith/machine/certs"
@@ -40,11 +41,56 @@ func (x *machine) clientTLS(ctx context.Context) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(ca) {
-		return nil, fmt.Errorf("read %s: %w", caFile, certs.ErrMalformed)
+	pool, err := x.m.parsed.roots(ca)
+	if err != nil {
+		return nil, err
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
+
+// parsedCerts remembers what was made of files: a store's machines nearly always have the same client
+// pair and authority, and to take them apart is a tenth of the work of asking an engine.
+type parsedCerts struct {
+	mu    sync.Mutex
+	pools map[string]*x509.CertPool
+	pairs map[[2]string]tls.Certificate
+}
+
+// roots returns those who are trusted by a bundle of certificates.
+func (p *parsedCerts) roots(bundle []byte) (*x509.CertPool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pool, ok := p.pools[string(bundle)]; ok {
+		return pool, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(bundle) {
+		return nil, fmt.Errorf("read %s: %w", caFile, certs.ErrMalformed)
+	}
+	if p.pools == nil {
+		p.pools = map[string]*x509.CertPool{}
+	}
+	p.pools[string(bundle)] = pool
+	return pool, nil
+}
+
+// pair returns a certificate with its key.
+func (p *parsedCerts) pair(files certs.Pair) (tls.Certificate, error) {
+	key := [2]string{string(files.Cert), string(files.Key)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if pair, ok := p.pairs[key]; ok {
+		return pair, nil
+	}
+	pair, err := tls.X509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return pair, fmt.Errorf("read client certificate: %w", err)
+	}
+	if p.pairs == nil {
+		p.pairs = map[[2]string]tls.Certificate{}
+	}
+	p.pairs[key] = pair
+	return pair, nil
 }
 
 func (x *machine) clientPair() (tls.Certificate, error) {
@@ -53,11 +99,7 @@ func (x *machine) clientPair() (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	pair, err := tls.X509KeyPair(files.Cert, files.Key)
-	if err != nil {
-		return pair, fmt.Errorf("read client certificate: %w", err)
-	}
-	return pair, nil
+	return x.m.parsed.pair(files)
 }
 
 func (x *machine) hasClientCert() bool {

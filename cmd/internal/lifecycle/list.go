@@ -276,6 +276,7 @@ func (x *machine) askVersion(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer eng.close()
+	eng.lightly()
 	v, err := eng.version(ctx)
 	return v.Version, err
 }

@@ -36,6 +36,7 @@ type Manager struct {
 	TLS      TLSFiles             // taken over when the store makes its first authority
 
 	endings endings // what drivers do when the command ends
+	parsed  parsedCerts
 
 	testLocks  locks                                // instead of those of Store
 	testDocker func(args ...string) (string, error) // instead of the docker client
