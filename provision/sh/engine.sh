@@ -140,8 +140,14 @@ start_engine() {
 		systemctl daemon-reload
 		systemctl unmask --runtime --quiet docker.service docker.socket 2>/dev/null || :
 		systemctl reset-failed docker.service docker.socket 2>/dev/null || :
+		# An engine that made the local socket itself, as docker-machine had it do, takes it along when it ends: where
+		# systemd has one too, that is made again.
+		socket=
+		if grep -qs 'unix://' "/proc/$before/cmdline" && [ "$(systemctl is-active docker.socket)" = active ]; then
+			socket=yes
+		fi
 		# Not blocking: some units start without a time limit.
-		systemctl restart --no-block docker.service
+		systemctl restart --no-block ${socket:+docker.socket} docker.service
 		;;
 	openrc)
 		rc-service docker restart </dev/null >/run/machine-openrc.log 2>&1 ||
