@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// migrated is the Creator of machines that docker-machine made.
-const migrated = "docker-machine"
+// Migrated is the Creator of machines that docker-machine made.
+const Migrated = "docker-machine"
 
 // migrate brings a record of docker-machine, version 0 to 3, to ours. r holds what
 // it has in common with ours, data is the whole. Versions 1 to 3 differ in nothing
@@ -34,7 +34,7 @@ func migrate(r *Record, data []byte, name string, inFolder func(file string) boo
 
 	r.ConfigVersion = Version
 	r.Phase = Ready
-	r.Creator = migrated
+	r.Creator = Migrated
 	// There was no way to switch it off, and the first versions did not record it.
 	r.HostOptions.EngineOptions.TLSVerify = true
 	r.Address = driverAddress(r.DriverName, driver)

@@ -306,6 +306,7 @@ func (m *Manager) Login(ctx context.Context, name string) (Login, error) {
 			x.rec.Address = x.address(st)
 		}
 	}
+	m.firstContact(ctx, x)
 	return Login{Machine: name, Target: x.target()}, nil
 }
 

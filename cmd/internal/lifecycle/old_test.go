@@ -221,6 +221,20 @@ func TestDriverless(t *testing.T) {
 	if err != nil || len(rows) != 1 || rows[0].State != drivers.Running || rows[0].DockerVersion != "v28.5.2" || rows[0].Error != "" || rows[0].DriverName != "google" {
 		t.Errorf("got %+v, %v", rows, err)
 	}
+	conn, err := m.Dial(ctx, "old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	after := w.files()
+	if n := strings.Count(after["machines/old/known_hosts"], "\n"); n != 1 || !w.noted("pinned the host key on first contact") {
+		t.Errorf("%d known host keys, notes %q", n, w.notes.text)
+	}
+	delete(after, "machines/old/known_hosts")
+	if !maps.Equal(before, after) {
+		t.Error("a login wrote more than the host key")
+	}
+	before = w.files()
 	if ep, err := m.Endpoint(ctx, "old", false); err != nil || ep.URL != "tcp://127.0.0.1:"+strconv.Itoa(h.port) {
 		t.Errorf("got %+v, %v", ep, err)
 	}

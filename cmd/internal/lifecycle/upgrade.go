@@ -115,9 +115,12 @@ func (x *machine) upgraded(ctx context.Context, before, version string) error {
 	if err := x.pinVersion(version); err != nil {
 		return err
 	}
-	if now := x.rec.Installed.Engine; now == before {
+	switch now := x.rec.Installed.Engine; before {
+	case now:
 		x.m.Note(ctx, "engine is "+now+" already")
-	} else {
+	case "": // docker-machine did not record it
+		x.m.Note(ctx, "engine is "+now)
+	default:
 		x.m.Note(ctx, fmt.Sprintf("engine upgraded from %s to %s", before, now))
 	}
 	return nil
