@@ -74,16 +74,16 @@ func (x *machine) driverShown(stored json.RawMessage) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	swarm := x.rec.HostOptions.SwarmOptions
+	maps.Copy(shown, map[string]any{"SwarmMaster": swarm.Master, "SwarmHost": swarm.Host, "SwarmDiscovery": swarm.Discovery})
 	if name, _ := old["MachineName"].(string); name != "" {
 		hideSecrets(old)
 		maps.Copy(shown, old)
 	}
-	swarm := x.rec.HostOptions.SwarmOptions
 	maps.Copy(shown, map[string]any{
 		"IPAddress": x.rec.Address.Host, "MachineName": x.rec.Name,
 		"SSHUser": x.rec.Address.User, "SSHPort": x.rec.Address.SSHPort,
-		"StorePath":   x.m.Store.Root(),
-		"SwarmMaster": swarm.Master, "SwarmHost": swarm.Host, "SwarmDiscovery": swarm.Discovery,
+		"StorePath": x.m.Store.Root(),
 	})
 	switch _, told := old["SSHKeyPath"]; {
 	case x.rec.SSH.Key != "":

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hostsmith/machine/drivers/all"
 )
 
 // Classic is a cloud's machine in docker-machine's words.
@@ -119,4 +122,28 @@ func TestInspectUnknownDriver(t *testing.T) {
 		"Driver.TokenFile": "/t", "Driver.ExistingKey": true, "Driver.KeyName": "k",
 		"HostOptions.AuthOptions.StorePath": dir,
 	})
+}
+
+// TestInspectOld demands all that docker-machine and rancher-machine recorded of a machine, by each driver: as it was, but for
+// the secrets, and for what is known better by now.
+func TestInspectOld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.manager()
+	m.Drivers = all.Table()
+	better := []string{"MachineName", "IPAddress", "SSHUser", "SSHPort", "SSHKeyPath", "StorePath"}
+	for _, name := range w.oldStore() {
+		var old struct{ Driver map[string]any }
+		if err := json.Unmarshal([]byte(w.files()["machines/"+name+"/config.json"]), &old); err != nil {
+			t.Fatal(err)
+		}
+		hideSecrets(old.Driver)
+		driver, _ := inspected(t, m, name)["Driver"].(map[string]any)
+		for field, was := range old.Driver {
+			is, ok := driver[field]
+			if !ok || !slices.Contains(better, field) && !reflect.DeepEqual(is, was) {
+				t.Errorf("%s: %s is %#v, want %#v", name, field, is, was)
+			}
+		}
+	}
 }
