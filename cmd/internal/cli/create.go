@@ -76,6 +76,9 @@ func (a *app) create(c *cli.Context) error {
 	if req.Options, err = a.driverValues(c.Context, req.Driver); err != nil {
 		return err
 	}
+	if a.legacy {
+		req.Engine.Port = legacyEnginePort(req.Engine.Port, req.Options)
+	}
 	if c.Bool("dry-run") {
 		plans, err := t.PlanCreate(c.Context, req)
 		if err != nil {

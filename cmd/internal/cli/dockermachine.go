@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
@@ -128,6 +129,19 @@ func onlyOne(names []string) error {
 		return usagef("Invalid command line. Found extra arguments %v", names[1:])
 	}
 	return nil
+}
+
+// legacyEnginePort is where the engine is to listen: docker-machine's azure had it listen where it opened a port.
+func legacyEnginePort(port int, options drivers.Values) int {
+	given := options["azure-docker-port"]
+	if port != 0 || len(given) == 0 {
+		return port
+	}
+	n, err := strconv.Atoi(given[len(given)-1])
+	if err != nil {
+		return port // the driver refuses it
+	}
+	return n
 }
 
 // legacyCreating puts docker-machine's words for the stage before an error of create.

@@ -78,6 +78,8 @@ func (a *app) readGlobals(inv *invocation) error {
 		b, err := strconv.ParseBool(v)
 		switch {
 		case err == nil:
+		case a.legacy && env == "MACHINE_NATIVE_SSH": // docker-machine looked at MACHINE_DEBUG alone
+			return false, nil
 		case len(inv.values(inv.globals, name)) > 0:
 			return false, usagef("invalid boolean value %q for --%s", v, name)
 		default:
