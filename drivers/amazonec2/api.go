@@ -41,6 +41,7 @@ type api struct {
 	describeVolumes      call[ec2.DescribeVolumesInput, ec2.DescribeVolumesOutput]
 	deleteVolume         call[ec2.DeleteVolumeInput, ec2.DeleteVolumeOutput]
 	describeInterfaces   call[ec2.DescribeNetworkInterfacesInput, ec2.DescribeNetworkInterfacesOutput]
+	createTags           call[ec2.CreateTagsInput, ec2.CreateTagsOutput]
 	deleteInterface      call[ec2.DeleteNetworkInterfaceInput, ec2.DeleteNetworkInterfaceOutput]
 
 	getParameter func(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
@@ -75,6 +76,7 @@ func newAPI(c *ec2.Client, s *ssm.Client) api {
 		describeVolumes:      c.DescribeVolumes,
 		deleteVolume:         c.DeleteVolume,
 		describeInterfaces:   c.DescribeNetworkInterfaces,
+		createTags:           c.CreateTags,
 		deleteInterface:      c.DeleteNetworkInterface,
 		getParameter:         s.GetParameter,
 	}

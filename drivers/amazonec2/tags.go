@@ -1,11 +1,16 @@
 package amazonec2
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/hostsmith/machine/drivers"
 )
 
 // The tags of all that is ours.
@@ -35,6 +40,23 @@ func (d *driver) tags(name string, alone bool) []types.Tag {
 		tags = append(tags, types.Tag{Key: aws.String(key), Value: aws.String(all[key])})
 	}
 	return tags
+}
+
+// Label implements drivers.Labeler: it sets tags of the instance. By those of ours we find it again, so they stay.
+func (d *driver) Label(ctx context.Context, labels map[string]string) error {
+	var tags []types.Tag
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if slices.Contains([]string{tagStore, tagMachine, tagCreator}, key) {
+			return fmt.Errorf("tag %s: %w: it is the driver's own", key, drivers.ErrConflict)
+		}
+		tags = append(tags, types.Tag{Key: aws.String(key), Value: aws.String(labels[key])})
+	}
+	a, i, err := d.find(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = do(ctx, a.createTags, &ec2.CreateTagsInput{Resources: []string{aws.ToString(i.InstanceId)}, Tags: tags})
+	return err
 }
 
 // tag returns the value of a tag; empty: there is none.
