@@ -56,6 +56,9 @@ func (h *host) setRaw(raw []byte) error {
 		if own.Driver != h.server.Factory.Name() {
 			return fmt.Errorf("read the caller's record: it is of driver %q, not %q", own.Driver, h.server.Factory.Name())
 		}
+		if own.Key != "" && (own.Key != filepath.Base(own.Key) || own.Key == "..") {
+			return fmt.Errorf("read the caller's record: its key %q is no file of the machine's folder", own.Key)
+		}
 	}
 	delete(object, RecordKey)
 	for key := range baseKeys() {
@@ -69,7 +72,7 @@ func (h *host) setRaw(raw []byte) error {
 	if own != nil {
 		h.own = own
 	}
-	if h.own == nil && len(h.rest) > 0 {
+	if len(h.rest) > 0 {
 		if err := h.inherit(); err != nil {
 			return err
 		}
@@ -118,7 +121,7 @@ func isFolder(path string) bool {
 }
 
 // inherit takes over a machine that docker-machine's own driver of the name made. What that one recorded stays
-// in the record beside ours.
+// in the record beside ours, so that it goes on being of use to that one; its secrets are used from there.
 func (h *host) inherit() error {
 	all := map[string]json.RawMessage{}
 	maps.Copy(all, h.rest)
@@ -144,6 +147,9 @@ func (h *host) inherit() error {
 		}
 	} else if config, ok := h.tidy(record); ok {
 		own.Config = config
+	}
+	if h.own != nil {
+		return nil
 	}
 	if dir, err := h.dir(); err == nil && h.base.SSHKeyPath == "" {
 		if _, err := os.Stat(filepath.Join(dir, oldKeyFile)); err == nil {
