@@ -100,6 +100,18 @@ type Unmanaged interface {
 	EngineURL() string
 }
 
+// KeyMaker is implemented by drivers whose hosts get a login key that is not ours.
+type KeyMaker interface {
+	// KeyFile returns the path of the private key, once the host was created; empty: the agent, then the user's
+	// default keys.
+	KeyFile(ctx context.Context) (string, error)
+}
+
+// Glancer is implemented by drivers that have a cheaper Status for lists, of many machines at once.
+type Glancer interface {
+	Glance(ctx context.Context) (Status, error)
+}
+
 // ConsoleReader is implemented by drivers whose provider keeps what the host
 // printed on its serial console. Console returns the newest part of it, 64 KiB
 // at most, or an error that wraps ErrUnsupported. It is asked when a host does
@@ -238,6 +250,14 @@ type Env struct {
 	Note    NoteFunc            // for the person who waits: something decided or worth knowing
 
 	Progress ProgressFunc // for the person who waits: how far a step is; nil: nobody does
+
+	// CreateFlags returns the options of create that all drivers have, by the names and in the types that
+	// docker-machine gave them to its drivers; nil: there are none. Drivers of its protocol pass them on.
+	CreateFlags func() map[string]any
+
+	// KeepSecrets stores the machine's secrets by name, in the place of those that there were, for drivers that learn
+	// some when they create; nil: they cannot be stored.
+	KeepSecrets func(secrets map[string]string) error
 
 	// AtEnd has fn called when the command ends, however it does: to log out, say.
 	// fn's context bounds all such calls to a few seconds.

@@ -43,6 +43,18 @@ type Describer interface {
 	Describe(config json.RawMessage) (Values, error)
 }
 
+// Loader is implemented by factories that have to ask for their options. Load does, once, and tells why
+// there are none.
+type Loader interface {
+	Load() error
+}
+
+// Merger is implemented by factories whose machines' configuration and state are one object, as docker-machine
+// stored them. Merge returns it: what is then the configuration, of a machine without a state.
+type Merger interface {
+	Merge(config, state json.RawMessage) (json.RawMessage, error)
+}
+
 // Durable is a driver's state: the ids that Remove must release. It is loaded
 // when the driver is opened; Save makes the present value durable.
 type Durable[S any] struct {

@@ -49,6 +49,7 @@ func run() int {
 		Getenv:  os.Getenv,
 		Environ: os.Environ(),
 		Drivers: table(),
+		Plugins: all.Plugins(ctx, os.Getenv, os.Environ()),
 		Version: version,
 		Commit:  commit,
 		Now:     time.Now,

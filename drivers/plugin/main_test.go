@@ -7,6 +7,12 @@ import (
 
 // TestMain makes the test binary a plugin when it is told so.
 func TestMain(m *testing.M) {
+	switch arg := os.Getenv("PLUGIN_TEST_CALLER"); {
+	case arg != "":
+		callPlugin(arg)
+	case os.Getenv("PLUGIN_TEST_PEBBLE") != "":
+		servePebble()
+	}
 	if os.Getenv("PLUGIN_TEST_SERVE") != "" {
 		os.Exit(serveFake())
 	}

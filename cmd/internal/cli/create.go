@@ -25,7 +25,7 @@ func (a *app) createCommand(withFlags bool) *cli.Command {
 	}
 	if withFlags {
 		c.Flags = createFlags()
-		c.Flags = append(c.Flags, driverFlags(a.Drivers, c.Flags)...)
+		c.Flags = append(c.Flags, driverFlags(a.table(), c.Flags)...)
 	}
 	return c
 }

@@ -71,7 +71,7 @@ func (a *app) legacyText(err error) string {
 	case errors.As(err, &already):
 		return fmt.Sprintf("Machine %q is already %s.", already.Machine, already.State)
 	case errors.Is(err, drivers.ErrUnknown):
-		name := unknown.FindStringSubmatch(err.Error())
+		name := unknownDriver.FindStringSubmatch(err.Error())
 		if name != nil {
 			plain := strings.Trim(name[1], `"`)
 			return fmt.Sprintf(`Driver %q not found. Do you have the plugin binary "docker-machine-driver-%s" accessible in your PATH?`, plain, plain)
@@ -108,6 +108,9 @@ func notLoaded(err error) bool {
 	}
 	return false
 }
+
+// unknownDriver is a driver that does not exist, wherever that is said.
+var unknownDriver = regexp.MustCompile(regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)
 
 // badLookup is what the store says of a name that no machine can have.
 var badLookup = regexp.MustCompile(regexp.QuoteMeta(store.ErrName.Error()) + ` ("[^"]*").*$`)

@@ -29,7 +29,7 @@ func (a *app) gcCommand(withFlags bool) *cli.Command {
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "remove what is found"},
 			outputFlag(),
 		}
-		c.Flags = append(c.Flags, driverFlags(a.Drivers, c.Flags)...)
+		c.Flags = append(c.Flags, driverFlags(a.table(), c.Flags)...)
 	}
 	return c
 }

@@ -29,7 +29,7 @@ func (a *app) imageBakeCommand(withFlags bool) *cli.Command {
 			&cli.StringFlag{Name: "userdata", Usage: "`FILE` with cloud-init user data for the machine, which may install more"},
 			outputFlag(),
 		}, engineFlags()...)
-		c.Flags = append(c.Flags, driverFlags(a.Drivers, c.Flags)...)
+		c.Flags = append(c.Flags, driverFlags(a.table(), c.Flags)...)
 	}
 	return c
 }

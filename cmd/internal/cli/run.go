@@ -6,6 +6,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"runtime"
@@ -84,13 +85,18 @@ type app struct {
 	tool    *tool                  // made when a command needs it
 	shared  *lifecycle.SharedStore // nil: the store is a folder
 	opened  []*lifecycle.SharedStore
+	plugin  drivers.Factory // that the command line names as its driver; nil: none
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
 	p := &parser{app: a.name, legacy: a.legacy, globals: globalFlags(), rawAfter: rawAfter}
+	perr := a.findPlugin(args, p.globals)
 	p.commands = a.commands(firstWord(args, p.globals))
 	inv, err := p.parse(args)
 	a.inv = inv
+	if perr != nil && (err != nil || inv.help || !errors.Is(perr, drivers.ErrUnknown)) {
+		return perr
+	}
 	if gerr := a.readGlobals(inv); err == nil {
 		err = gerr
 	}

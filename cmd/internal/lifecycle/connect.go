@@ -202,6 +202,9 @@ func (x *machine) keys() (authorized string, host []byte, err error) {
 	if x.own() {
 		return "", nil, x.takeKey(access)
 	}
+	if _, ok := x.drv.(drivers.KeyMaker); ok {
+		return "", nil, nil // see takeMadeKey
+	}
 	if access.KeyFile != "" {
 		err = x.takeKey(access)
 	} else {
@@ -264,6 +267,31 @@ func (x *machine) takeKey(a drivers.Access) error {
 	}
 	x.rec.SSH.Key = ownKeyFile
 	return nil
+}
+
+// takeMadeKey has SSH log in with the key that the driver has made.
+func (x *machine) takeMadeKey(ctx context.Context) error {
+	maker, ok := x.drv.(drivers.KeyMaker)
+	if !ok {
+		return nil
+	}
+	path, err := maker.KeyFile(ctx)
+	if err != nil {
+		return err
+	}
+	if dir, file := filepath.Split(path); filepath.Clean(dir) == filepath.Clean(x.m.Store.MachineDir(x.rec.Name)) {
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = x.txn.WriteFile(file, data) // the store may be elsewhere
+		}
+		if err != nil {
+			return fmt.Errorf("read the login key that the driver made: %w", err)
+		}
+		x.rec.SSH.Key = file
+	} else if err := x.takeKey(drivers.Access{KeyFile: path, Jump: x.rec.SSH.Jump}); err != nil {
+		return err
+	}
+	return x.put()
 }
 
 // expandHome resolves a leading ~/ which a shell leaves alone inside --flag=~/file.

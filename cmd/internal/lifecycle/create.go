@@ -287,6 +287,9 @@ func (x *making) makeHost(ctx context.Context) error {
 	if err := x.await(ctx); err != nil {
 		return x.silent(ctx, err)
 	}
+	if err := x.takeMadeKey(ctx); err != nil {
+		return err
+	}
 	if x.rec.Phase == store.Pending {
 		if err := x.phase(store.Created); err != nil {
 			return err

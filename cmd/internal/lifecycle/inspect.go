@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/hostsmith/machine/drivers"
 )
@@ -91,6 +92,7 @@ func (x *machine) driverShown(stored json.RawMessage) (map[string]any, error) {
 	case !told:
 		shown["SSHKeyPath"] = ""
 	}
+	maps.DeleteFunc(shown, func(key string, _ any) bool { return strings.HasPrefix(key, "machine:") }) // a plugin's, of ours
 	if x.rec.Address.Peer != "" {
 		shown["PrivateIPAddress"] = x.rec.Address.Peer // as docker-machine's drivers of clouds called it
 	}

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	listTimeout = 10 * time.Second
-	listLimit   = 1000 // machines asked at once; each costs a connection and a few KiB
+	listTimeout  = 10 * time.Second
+	glanceEngine = 3 * time.Second // for an engine to answer before a driver is asked
+	listLimit    = 1000            // machines asked at once; each costs a connection and a few KiB
 )
 
 // filter selects machines: values of one key are alternatives, keys add up.
@@ -226,7 +227,7 @@ func (m *Manager) row(ctx context.Context, e store.Entry, classic map[string]cla
 func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	row.CertExpires = x.certExpires()
 	row.Active = "-"
-	st, err := x.drv.Status(ctx)
+	st, err := x.glance(ctx)
 	switch {
 	case ctx.Err() != nil:
 		row.State = drivers.Timeout
@@ -268,6 +269,23 @@ func (x *machine) askRow(ctx context.Context, row *Row, dockerHost string) {
 	case row.Error == "":
 		row.Error = "Unable to query docker version: " + oneLine(err.Error())
 	}
+}
+
+// glance asks the provider for a list. Drivers whose answers are dear are not asked about a machine whose engine answers
+// where it is expected: it runs.
+func (x *machine) glance(ctx context.Context) (drivers.Status, error) {
+	g, ok := x.drv.(drivers.Glancer)
+	if !ok {
+		return x.drv.Status(ctx)
+	}
+	if a := x.rec.Address; x.rec.Phase == store.Ready && a.Host != "" {
+		soon, cancel := within(ctx, 0, glanceEngine, "ask the engine")
+		defer cancel()
+		if _, err := x.askVersion(soon); err == nil {
+			return drivers.Status{State: drivers.Running, Host: a.Host, Peer: a.Peer, User: a.User, SSHPort: a.SSHPort, EnginePort: a.EnginePort}, nil
+		}
+	}
+	return g.Glance(ctx)
 }
 
 func (x *machine) askVersion(ctx context.Context) (string, error) {

@@ -26,7 +26,8 @@ type machine struct {
 	rec store.Record
 	drv drivers.Driver
 
-	givenUp *atomic.Bool // a call of the driver's was not waited for: what it saves from now on is nothing; nil: none can be
+	merger  drivers.Merger // of a driver whose configuration and state are one; nil: they are not
+	givenUp *atomic.Bool   // a call of the driver's was not waited for: what it saves from now on is nothing; nil: none can be
 }
 
 // view opens a machine for reading.
@@ -93,6 +94,7 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 	if err != nil {
 		return err
 	}
+	x.merger, _ = f.(drivers.Merger)
 	x.drv, err = f.Open(x.rec.Driver, secrets, x.rec.DriverState, x.saveState, drivers.Env{
 		Machine: x.rec.Name,
 		Dir:     x.m.Store.MachineDir(x.rec.Name),
@@ -106,6 +108,9 @@ func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
 
 		Progress: x.m.Progress,
 		AtEnd:    x.m.endings.add,
+
+		CreateFlags: func() map[string]any { return createFlags(x.rec) },
+		KeepSecrets: x.keepSecrets,
 	})
 	return err
 }
@@ -125,7 +130,29 @@ func (x *machine) saveState(state json.RawMessage) error {
 		return fmt.Errorf("save state of %q: %w", x.rec.Name, store.ErrClosed)
 	}
 	x.rec.DriverState = state
+	if x.merger != nil {
+		config, err := x.merger.Merge(x.rec.Driver, state)
+		if err != nil {
+			return fmt.Errorf("save state of %q: %w", x.rec.Name, err)
+		}
+		x.rec.Driver, x.rec.DriverState = config, nil
+	}
 	return x.put()
+}
+
+// keepSecrets stores what the driver has found out, if such may be stored.
+func (x *machine) keepSecrets(secrets map[string]string) error {
+	if x.txn == nil {
+		return fmt.Errorf("save secrets of %q: machine is open for reading only", x.rec.Name)
+	}
+	if x.rec.NoStoredSecrets {
+		return nil
+	}
+	data, err := mergeSecrets(nil, secrets)
+	if err != nil {
+		return err
+	}
+	return x.txn.PutSecrets(data)
 }
 
 func (x *machine) put() error {

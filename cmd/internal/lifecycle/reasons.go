@@ -14,6 +14,7 @@ import (
 	"github.com/hostsmith/machine/cmd/internal/swarmfile"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/cloudimage"
+	"github.com/hostsmith/machine/drivers/plugin"
 	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/provision/ssh"
 	"github.com/hostsmith/machine/store"
@@ -74,7 +75,14 @@ func reasons() []row {
 		{is(store.ErrReadOnly), Reason{"STORE_READ_ONLY", "The store cannot be written.", "Make the store's folder writable, or choose another with --storage-path.", ExitFailure}},
 		{is(store.ErrFull, cloudimage.ErrFull), Reason{"STORE_FULL", "No space is left for the store. All records are as they were.", "Free space on the store's file system and run the same command again.", ExitFailure}},
 		{is(ErrDriverless), Reason{"DRIVER_MISSING", "The machine was made with a driver that this program neither has nor finds on PATH.", "Put its plugin docker-machine-driver-NAME on PATH. What needs no provider, such as env, ssh, provision and upgrade, works without it; machine rm --force NAME removes the record and tells what stays at the provider.", ExitFailure}},
-		{is(drivers.ErrUnknown), Reason{"DRIVER_UNKNOWN", "There is no driver of this name.", "machine create --help lists the drivers.", ExitUsage}},
+		{is(plugin.ErrStart), Reason{"PLUGIN_NOT_STARTED", "The program of a driver plugin cannot be run.", "Run it by hand: it should say that it is a plugin, and is to be one for this operating system and processor.", ExitFailure}},
+		{is(plugin.ErrCrashed), Reason{"PLUGIN_CRASHED", "A driver plugin ended before it was told to.", "machine --debug shows all that it said. What it had recorded is kept: run the same command again, or machine rm NAME.", ExitFailure}},
+		{is(plugin.ErrSilent), Reason{"PLUGIN_SILENT", "A driver plugin was started and does not say where it listens, or does not answer there.", "Try another version of the program.", ExitFailure}},
+		{is(plugin.ErrGarbage), Reason{"PLUGIN_GARBAGE", "The program is no driver plugin, or prints something else before the address that it listens at.", "The program should be one built with docker-machine's plugin library; try another version of it.", ExitFailure}},
+		{is(plugin.ErrVersion), Reason{"PLUGIN_VERSION", "A driver plugin speaks a version of the protocol other than 1.", "Use a version of the plugin for docker-machine 0.10 to 0.16, or for rancher-machine.", ExitFailure}},
+		{is(plugin.ErrHeartbeat), Reason{"PLUGIN_NO_HEARTBEAT", "A driver plugin does not answer the question whether it is alive. It was ended.", "Run the same command again, with --debug to see what the plugin was at.", ExitFailure}},
+		{is(plugin.ErrHung), Reason{"PLUGIN_HUNG", "A driver plugin does not come back from a call. It was ended.", "Check that its provider can be reached; run the same command again, with --debug to see what the plugin was at.", ExitFailure}},
+		{is(drivers.ErrUnknown), Reason{"DRIVER_UNKNOWN", "There is no driver of this name, and no program docker-machine-driver-NAME on PATH.", "machine create --help lists the drivers. A plugin has to be executable and in a folder of PATH.", ExitUsage}},
 		{is(drivers.ErrOption), Reason{"DRIVER_OPTION", "An option of the driver is unknown, missing or has a bad value.", "machine create -d DRIVER --help lists the options.", ExitUsage}},
 		{is(drivers.ErrCredentials), Reason{"PROVIDER_CREDENTIALS", "The provider refused the credentials.", "Check the driver's credentials. Where machine keeps those of a machine, in machines/NAME/secrets.json of the store, machine credentials NAME puts new ones in their place or, with --forget, takes them away.", ExitFailure}},
 		{is(drivers.ErrPermission), Reason{"PROVIDER_PERMISSION", "The provider knows the credentials and does not permit an action to them.", "Have the action that the message names permitted; the driver's page in docs/drivers has all that is needed.", ExitFailure}},

@@ -1,0 +1,59 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hostsmith/machine/drivers"
+)
+
+// What may be wrong with a plugin, as opposed to what its provider answers.
+var (
+	ErrStart     = errors.New("plugin cannot be started")
+	ErrCrashed   = errors.New("plugin ended unexpectedly")
+	ErrSilent    = errors.New("plugin does not say where it listens")
+	ErrGarbage   = errors.New("plugin does not speak the protocol")
+	ErrVersion   = errors.New("plugin speaks another version of the protocol")
+	ErrHeartbeat = errors.New("plugin does not answer heartbeats")
+	ErrHung      = errors.New("plugin does not come back from a call")
+)
+
+// wrong is an error of a plugin, which advice goes with.
+func wrong(kind error, advice, format string, args ...any) error {
+	return &drivers.HintError{Err: fmt.Errorf("%w: %w", kind, fmt.Errorf(format, args...)), Advice: advice}
+}
+
+// remoteError is what a plugin answered. Only its text comes over the wire.
+type remoteError string
+
+func (e remoteError) Error() string { return string(e) }
+
+// lacksMethod tells whether a plugin does not know a method.
+func lacksMethod(err error) bool {
+	var remote remoteError
+	return errors.As(err, &remote) && strings.HasPrefix(string(remote), "rpc: can't find ")
+}
+
+// meaning wraps what a plugin answered in the error that callers decide on, if its words tell which.
+func meaning(err error) error {
+	var remote remoteError
+	if !errors.As(err, &remote) {
+		return err
+	}
+	text := strings.ToLower(string(remote))
+	for _, m := range []struct {
+		err   error
+		words []string
+	}{
+		{drivers.ErrUnsupported, []string{"does not support", "not supported", "unsupported", "not implemented", "hosts without a driver cannot be"}},
+		{drivers.ErrNotFound, []string{"not found", "notfound", "not_found", "does not exist", "doesn't exist", "no such "}},
+	} {
+		for _, w := range m.words {
+			if strings.Contains(text, w) {
+				return fmt.Errorf("%w: %w", m.err, err)
+			}
+		}
+	}
+	return err
+}
