@@ -120,6 +120,13 @@ type ConsoleReader interface {
 	Console(ctx context.Context) ([]byte, error)
 }
 
+// Local is implemented by drivers whose hosts may be on the computer that the program runs
+// on, so that no other computer can work on them.
+type Local interface {
+	// Local tells whether the host is, or will be. It asks nobody.
+	Local() bool
+}
+
 // Orphans is implemented by drivers that tag all they make, and so find it again
 // without a record.
 type Orphans interface {

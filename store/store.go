@@ -50,6 +50,12 @@ func Open(root string) *Store { return OpenBackend(NewFolder(root)) }
 // OpenBackend returns the store that is kept by a backend.
 func OpenBackend(b Backend) *Store { return &Store{root: b.Dir(), backend: b} }
 
+// Shared tells whether the store is one that several computers share.
+func (s *Store) Shared() bool {
+	_, folder := s.backend.(*Folder)
+	return !folder
+}
+
 // Root returns the store's folder on this computer, absolute.
 func (s *Store) Root() string { return s.root }
 

@@ -82,6 +82,12 @@ var (
 // SeedsHostKey implements drivers.HostKeySeeder.
 func (d *driver) SeedsHostKey() bool { return true }
 
+// Local implements drivers.Local: an Engine behind a socket is this computer's.
+func (d *driver) Local() bool {
+	ep, err := d.endpoint()
+	return err == nil && ep.scheme() != "tcp" && ep.scheme() != "ssh"
+}
+
 // State is what a machine has on its engine. Names are recorded before a thing
 // is made, ids after.
 type State struct {

@@ -78,6 +78,9 @@ var (
 	_ drivers.ImageUser     = (*driver)(nil)
 )
 
+// Local implements drivers.Local.
+func (d *driver) Local() bool { return true }
+
 // SeedsHostKey implements drivers.HostKeySeeder. boot2docker reads no seed.
 func (d *driver) SeedsHostKey() bool { return d.cfg.Boot2DockerURL == "" && !d.state.Value.Legacy }
 

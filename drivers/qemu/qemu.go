@@ -68,6 +68,9 @@ var (
 	_ drivers.Orphans       = (*driver)(nil)
 )
 
+// Local implements drivers.Local.
+func (d *driver) Local() bool { return true }
+
 // SeedsHostKey implements drivers.HostKeySeeder.
 func (d *driver) SeedsHostKey() bool { return true }
 

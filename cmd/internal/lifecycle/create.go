@@ -180,6 +180,7 @@ func (x *making) begin(ctx context.Context, s *spec, name string) error {
 	if err := x.openWith(s.factory, s.secrets); err != nil {
 		return err
 	}
+	x.settle()
 	if s.req.DockerContext {
 		if err := x.wouldMakeContext(ctx); err != nil {
 			return err

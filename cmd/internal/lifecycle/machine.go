@@ -90,6 +90,9 @@ func (x *machine) open() error {
 }
 
 func (x *machine) openWith(f drivers.Factory, secrets json.RawMessage) error {
+	if err := x.here(); err != nil {
+		return err
+	}
 	id, err := x.m.Store.ID()
 	if err != nil {
 		return err
@@ -206,6 +209,9 @@ func (x *machine) fail(err error) error {
 	x.rec.Problem = &store.Problem{Reason: ReasonOf(err).ID, Message: err.Error(), Time: x.m.Now().UTC()}
 	if perr := x.put(); perr != nil {
 		x.m.Log.Warn("problem not recorded", "machine", x.rec.Name, "err", perr)
+		if errors.Is(perr, store.ErrLockLost) {
+			return fmt.Errorf("%w: %w", perr, err) // others went on meanwhile, which explains the rest
+		}
 	}
 	return err
 }
