@@ -43,14 +43,20 @@ func meaning(err error) error {
 	}
 	text := strings.ToLower(string(remote))
 	for _, m := range []struct {
-		err   error
+		err   error // nil: nobody can tell
 		words []string
 	}{
+		// First what only sounds as if a host were gone: a removal would forget one that goes on to cost money.
+		{drivers.ErrUnreachable, []string{"no such host", "dial tcp", "i/o timeout", "connection refused", "network is unreachable"}},
+		{nil, []string{"executable file not found", "command not found", "no such file", "credentials not found", "profile not found"}},
 		{drivers.ErrUnsupported, []string{"does not support", "not supported", "unsupported", "not implemented", "hosts without a driver cannot be"}},
 		{drivers.ErrNotFound, []string{"not found", "notfound", "not_found", "does not exist", "doesn't exist", "no such "}},
 	} {
 		for _, w := range m.words {
 			if strings.Contains(text, w) {
+				if m.err == nil {
+					return err
+				}
 				return fmt.Errorf("%w: %w", m.err, err)
 			}
 		}
