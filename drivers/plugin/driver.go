@@ -191,6 +191,7 @@ func (d *driver) put(raw object, fields, secrets map[string]string, stage string
 
 // act has the plugin do something with the host and saves what it tells then, also after an error.
 func (d *driver) act(ctx context.Context, p *process, limit time.Duration, method string) error {
+	p.spend()
 	err := p.call(ctx, limit, method, struct{}{}, &struct{}{})
 	if err != nil && (context.Cause(ctx) != nil || !p.usable()) {
 		return err

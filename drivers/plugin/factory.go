@@ -29,6 +29,7 @@ type factory struct {
 	toEnd   bool     // the command will have close called
 
 	glances chan struct{} // taken by who has the process that lists share
+	shared  sharing       // of who has that
 }
 
 func newFactory(f *Finder, name, program string) *factory {
@@ -226,7 +227,7 @@ func (f *factory) run(ctx context.Context, machine string, env drivers.Env, s *s
 func (f *factory) give(ctx context.Context, p *process) {
 	f.mu.Lock()
 	old := f.idle
-	if p.usable() {
+	if p.reusable() {
 		f.idle = p
 	} else {
 		old = p

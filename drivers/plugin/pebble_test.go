@@ -46,7 +46,10 @@ type pebble struct {
 
 // service has a method of the protocol each.
 type service struct {
-	d      *pebble
+	d *pebble
+
+	remembered int
+
 	closed chan struct{}
 	beats  chan struct{}
 }
@@ -157,6 +160,20 @@ func (s *service) Create(_, _ *none) error {
 
 func (s *service) GetState(_ *none, reply *int) error {
 	fault("GetState")
+	switch os.Getenv("PEBBLE_FAULT") {
+	case "always":
+		*reply = 1
+		return nil
+	case "crash:nobody":
+		if s.d.MachineName == "nobody.invalid" {
+			fault("nobody")
+		}
+	case "remembers":
+		if *reply = s.remembered; *reply != 0 {
+			return nil
+		}
+		defer func() { s.remembered = *reply }()
+	}
 	data, err := os.ReadFile(s.host())
 	if err != nil {
 		return fmt.Errorf("pebble %s not found with %s", s.d.MachineName, s.d.Token)

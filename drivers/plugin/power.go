@@ -24,20 +24,21 @@ func (d *driver) Start(ctx context.Context) error {
 }
 
 func (d *driver) Stop(ctx context.Context) error {
-	return d.with(ctx, func(p *process) error {
-		off, err := d.off(ctx, p)
-		if err != nil || off {
+	off := false
+	err := d.with(ctx, func(p *process) (err error) {
+		if off, err = d.off(ctx, p); err != nil || off {
 			return err
 		}
-		if err := d.act(ctx, p, d.limits().Work, methodStop); err != nil {
-			return err
-		}
-		if off, err = d.waitOff(ctx, p); err != nil || off {
-			return err
-		}
-		d.env.Note(ctx, fmt.Sprintf("did not stop within %v: killed", d.limits().Stop))
-		return d.act(ctx, p, d.limits().Work, methodKill)
+		return d.act(ctx, p, d.limits().Work, methodStop)
 	})
+	if err != nil || off {
+		return err
+	}
+	if off, err = d.waitOff(ctx); err != nil || off {
+		return err
+	}
+	d.env.Note(ctx, fmt.Sprintf("did not stop within %v: killed", d.limits().Stop))
+	return d.with(ctx, func(p *process) error { return d.act(ctx, p, d.limits().Work, methodKill) })
 }
 
 // Kill stops the host at once.
@@ -72,11 +73,16 @@ func (d *driver) off(ctx context.Context, p *process) (bool, error) {
 }
 
 // waitOff waits until the host is stopped, for as long as that is given.
-func (d *driver) waitOff(ctx context.Context, p *process) (bool, error) {
+func (d *driver) waitOff(ctx context.Context) (off bool, err error) {
 	limit := time.NewTimer(d.limits().Stop)
 	defer limit.Stop()
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 3*time.Second) {
-		if off, err := d.off(ctx, p); err != nil || off {
+		err = d.with(ctx, func(p *process) error {
+			p.spend()
+			off, err = d.off(ctx, p)
+			return err
+		})
+		if err != nil || off {
 			return off, err
 		}
 		timer := time.NewTimer(wait)

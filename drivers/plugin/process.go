@@ -52,10 +52,12 @@ type process struct {
 	closing bool
 	fault   error // why it is not to be used any more
 	busy    bool  // with a call that nobody waits for any more
+	spent   bool  // what it may remember of the host is not so any more
 
 	config []byte // the configuration that it was given last, or has told since
 	owner  string // the machine that it was given this for; empty: none yet
 	blank  object // what its configuration was at first, of one that lists share
+	nobody string // what it said of nobody then
 }
 
 // sink takes what a plugin says.
@@ -295,6 +297,21 @@ func (p *process) usable() bool {
 	p.conn.mu.Lock()
 	defer p.conn.mu.Unlock()
 	return !busy && p.conn.broken == nil
+}
+
+// spend has the process not be used by another act: some plugins remember what they were told of a host.
+func (p *process) spend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spent = true
+}
+
+// reusable tells whether another act may use the process.
+func (p *process) reusable() bool {
+	p.mu.Lock()
+	spent := p.spent
+	p.mu.Unlock()
+	return !spent && p.usable()
 }
 
 // close has the plugin end, in good order if it does so soon.

@@ -14,6 +14,9 @@ import (
 func (d *driver) Status(ctx context.Context) (s drivers.Status, err error) {
 	err = d.with(ctx, func(p *process) error {
 		s, err = d.look(ctx, p)
+		if s.State != drivers.Running {
+			p.spend() // what is waited for must not be what it remembers
+		}
 		return err
 	})
 	return s, err
