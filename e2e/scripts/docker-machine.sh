@@ -33,7 +33,7 @@ mkdir -p "$work/bin" "$work/path" "$work/image/bin" "$results"
 cp -R "$(field Dir)/its" "$(field Dir)/test" "$work/"
 chmod -R u+w "$work/its" "$work/test"
 printf 'module github.com/docker/machine\n\ngo 1.20\n' >"$work/go.mod"
-go build -tags urfave_cli_no_docs -o "$work/bin/docker-machine" ./cmd/machine
+make -s install DESTDIR="$work" PREFIX= # bin/machine and, as a link to it, bin/docker-machine
 CGO_ENABLED=0 go build -o "$work/image/bin/echo" "$data/echo/main.go"
 ln -s "$data/docker" "$work/path/docker"
 
