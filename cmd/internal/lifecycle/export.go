@@ -202,17 +202,30 @@ func (x *machine) ready(req ExportRequest, secrets json.RawMessage) (json.RawMes
 		if secrets, err = x.inherit(f, secrets); err != nil {
 			return nil, err
 		}
-	case req.WithoutSecrets:
+	case req.WithoutSecrets && !req.Reference:
 		return nil, &drivers.HintError{
 			Err:    fmt.Errorf("%w without secrets: driver %s is not known here, and so is which of its settings are secret", ErrStays, x.rec.DriverName),
 			Advice: "install the driver's plugin, or use --reference, which leaves all settings of the driver out",
 		}
+	}
+	if req.WithoutSecrets && !req.Reference && mixed(x.rec) {
+		return nil, withAdvice(fmt.Errorf("%w without secrets: the record has settings of a plugin among which they are not told apart", ErrStays),
+			"--reference leaves all settings of the driver out")
 	}
 	if req.WithoutSecrets && len(secrets) > 0 {
 		secrets, x.rec.NoStoredSecrets = nil, true
 	}
 	x.rec.DockerContext, x.rec.Problem = false, nil // a context is of this computer's docker client
 	return secrets, nil
+}
+
+// mixed tells whether a record has the settings of a driver as docker-machine's plugins keep them, secret or not.
+func mixed(rec store.Record) bool {
+	var fields struct{ StorePath *string }
+	if rec.DriverName == genericDriver || rec.DriverName == "none" {
+		return false // which have none
+	}
+	return json.Unmarshal(rec.Driver, &fields) == nil && fields.StorePath != nil
 }
 
 const genericDriver = "generic"

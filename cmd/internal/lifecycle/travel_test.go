@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -380,6 +382,41 @@ func TestRelocate(t *testing.T) {
 		if got := string(relocate([]byte(in), "m1", "/new", "/new/machines/x1")); filepath.ToSlash(got) != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", in, got, want)
 		}
+	}
+}
+
+// TestDockerMachinesTravel has a record of docker-machine from Windows, which stays as it is where it comes from.
+func TestDockerMachinesTravel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1")
+	w.create(CreateRequest{Names: []string{"m1"}})
+	h, files := w.hosts["m1"], w.files()
+	dir := filepath.Join(w.dir, "machines", "dm")
+	record := fmt.Sprintf(`{"ConfigVersion":3,"DriverName":"generic","Name":"dm","HostOptions":{"EngineOptions":{"TlsVerify":true}},
+		"Driver":{"IPAddress":"127.0.0.1","MachineName":"dm","SSHUser":"root","SSHPort":%d,"EnginePort":%d,
+		"SSHKeyPath":"C:\\Users\\Ada\\.docker\\machine\\machines\\dm\\id_rsa","StorePath":"C:\\Users\\Ada\\.docker\\machine","SSHKey":"C:\\keys\\mine"}}`, h.sshPort, h.port)
+	for name, data := range map[string]string{
+		"config.json": record, "id_rsa": files["machines/m1/id_ed25519"], "ca.pem": files["machines/m1/ca.pem"],
+		"cert.pem": files["machines/m1/cert.pem"], "key.pem": files["machines/m1/key.pem"], "boot2docker.iso": "large",
+	} {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := w.export(ExportRequest{Names: []string{"dm"}, WithoutSecrets: true})
+	if w.files()["machines/dm/config.json"] != record {
+		t.Error("the export rewrote the record")
+	}
+	o := w.other()
+	if _, err := o.imports(data, ImportRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	rec, left := o.record("dm"), o.files()
+	if rec.SSH.Key != "id_rsa" || left["machines/dm/boot2docker.iso"] != "" || !strings.Contains(string(rec.Driver), filepath.ToSlash(o.dir)) {
+		t.Errorf("record %+v", rec)
+	}
+	if err := o.answers("dm"); err != nil {
+		t.Error(err)
 	}
 }
 
