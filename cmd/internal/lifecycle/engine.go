@@ -217,7 +217,7 @@ func newEngine(name, base string, conf *tls.Config, dial dialFunc) *engine {
 // lightly has the next connection agree on its keys without the exchange that also withstands quantum computers. It is a
 // quarter of a handshake's work on both sides, and an engine's version is no secret.
 func (e *engine) lightly() {
-	if t, ok := e.client.Transport.(*http.Transport); ok {
+	if t, ok := e.client.Transport.(*http.Transport); ok && t.TLSClientConfig != nil { // else it is reached through SSH
 		t.TLSClientConfig = t.TLSClientConfig.Clone()
 		t.TLSClientConfig.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 	}
