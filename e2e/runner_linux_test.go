@@ -91,6 +91,15 @@ func (r *runner) remove(name string) {
 	}
 }
 
+// drain is how a runner that ends removes a machine.
+func (r *runner) drain(name string) {
+	if r.exists(name) {
+		if got := r.call(runnerAny, "rm", "-f", name); got.code != 0 {
+			r.f.t.Errorf("by force: %s", got)
+		}
+	}
+}
+
 func (r *runner) canConnect(name string) bool { return r.call(runnerAny, "config", name).code == 0 }
 
 // use returns what a job is given: the engine's URL and the folder of the client's certificates.
@@ -275,7 +284,14 @@ func TestRunnerChurn(t *testing.T) {
 					t.Errorf("%s: its engine is at %s, want %s", name, url, engines.url(w))
 				}
 				used.Add(1)
-				r.remove(name)
+				if i%5 == 0 { // the runner was restarted while it removed
+					r.call(time.Duration(1+i)*time.Millisecond/2, "rm", "-y", name)
+				}
+				if i%3 == 0 {
+					r.drain(name)
+				} else {
+					r.remove(name)
+				}
 			}
 		})
 	}
