@@ -48,7 +48,7 @@ type Record struct {
 
 	Bake *Bake `json:",omitempty"` // it is made for an image of its disk; nil: to be used
 
-	OverSSH bool `json:",omitempty"` // docker clients reach the engine through SSH, and nothing on the host is ours
+	OverSSH  bool   `json:",omitempty"` // docker clients reach the engine through SSH, and nothing on the host is ours
 	Computer string `json:",omitempty"` // user@host that alone can work on it, of a shared store; empty: everybody can
 
 	Project Project `json:",omitzero"` // the cluster file that the machine belongs to; zero: none
