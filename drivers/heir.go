@@ -34,6 +34,20 @@ func TakingOver[C, S any](f Factory, begin func(record json.RawMessage) (C, S, e
 	return &heir[C, S]{made, begin}
 }
 
+// TakingOverState is TakingOver for drivers whose configuration has docker-machine's names: only the state is made.
+func TakingOverState[C, S any](f Factory, begin func(record json.RawMessage) (S, error)) Factory {
+	return TakingOver(f, func(record json.RawMessage) (C, S, error) {
+		made := f.(*factory[C, S]) //nolint:forcetypeassert // TakingOver has seen to it
+		c := made.def()
+		if err := unmarshalConfig(reflect.ValueOf(&c).Elem(), made.fields, record); err != nil {
+			var none S
+			return c, none, err
+		}
+		state, err := begin(record)
+		return c, state, err
+	})
+}
+
 type heir[C, S any] struct {
 	*factory[C, S]
 	begin func(record json.RawMessage) (C, S, error)

@@ -55,7 +55,7 @@ func local() world {
 
 func factory(w world) drivers.Factory {
 	shells := &shells{all: map[string]*shell{}, start: w.start}
-	return localvm.TakingOver(drivers.Define(Name, "virtual machines of Microsoft Hyper-V on this computer", defaults,
+	return localvm.TakingOver[Config](drivers.Define(Name, "virtual machines of Microsoft Hyper-V on this computer", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			return &driver{cfg: c, state: state, env: env, world: w, shells: shells}, nil
 		}), legacy)

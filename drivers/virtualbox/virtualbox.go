@@ -68,7 +68,7 @@ func local() world {
 
 func factory(w world) drivers.Factory {
 	homes := &homes{linger: w.linger, all: map[string]*batch.Group[string, vm]{}}
-	return localvm.TakingOver(drivers.Define(Name, "virtual machines of Oracle VirtualBox on this computer", defaults,
+	return localvm.TakingOver[Config](drivers.Define(Name, "virtual machines of Oracle VirtualBox on this computer", defaults,
 		func(c Config, state *drivers.Durable[State], env drivers.Env) (drivers.Driver, error) {
 			return &driver{cfg: c, state: state, env: env, world: w, homes: homes}, nil
 		}), legacy)

@@ -146,15 +146,7 @@ func (x *machine) secrets(f drivers.Factory) (json.RawMessage, error) {
 	if !x.rec.NoStoredSecrets {
 		return x.m.Store.Secrets(x.rec.Name)
 	}
-	given := map[string]string{}
-	for _, o := range secretOptions(f) {
-		for _, env := range o.Env {
-			if v := x.m.Getenv(env); v != "" && given[o.Name] == "" {
-				given[o.Name] = v
-			}
-		}
-	}
-	return mergeSecrets(nil, given)
+	return drivers.SecretsOf(f.Options(), x.m.Getenv)
 }
 
 // secretsFor returns the secrets of a request, those that are stored of an unfinished machine filling in what it

@@ -143,7 +143,7 @@ func TestTakingOver(t *testing.T) {
 	type config struct {
 		Memory int `option:"memory" help:"memory"`
 	}
-	f := localvm.TakingOver(drivers.Define("toy", "a toy", func() config { return config{Memory: 7} },
+	f := localvm.TakingOver[config](drivers.Define("toy", "a toy", func() config { return config{Memory: 7} },
 		func(_ config, s *drivers.Durable[state], _ drivers.Env) (drivers.Driver, error) {
 			return nil, errors.New(s.Value.Name + " at " + s.Value.Address)
 		}), func(p localvm.Predecessor) state { return state{p.MachineName, p.IPAddress} })
@@ -153,12 +153,19 @@ func TestTakingOver(t *testing.T) {
 		{theirs, "null", "m1 at 192.0.2.7"},
 		{theirs, `{"Name": "known", "Address": "here"}`, "known at here"},
 		{`{"Memory": 1024}`, "", " at "},
-		{`{"MachineName": "m1"}`, "", " at "},
+		{`{"MachineName": "m1", "IPAddress": 7}`, "", "m1 at "},
 	} {
 		_, err := f.Open(json.RawMessage(c.config), nil, json.RawMessage(c.state), nil, drivers.Env{})
 		if err == nil || err.Error() != c.want {
 			t.Errorf("%s, %s: %v, want %q", c.config, c.state, err, c.want)
 		}
+	}
+	h, ok := f.(drivers.Heir)
+	if !ok {
+		t.Fatal("it is no heir")
+	}
+	if got, ok, err := h.Inherit(json.RawMessage(theirs)); err != nil || !ok || string(got.Config) != `{"Memory":1024}` || string(got.State) != `{"Name":"m1","Address":"192.0.2.7"}` {
+		t.Errorf("%s, %s, %v, %v", got.Config, got.State, ok, err)
 	}
 	d, ok := f.(drivers.Describer)
 	if !ok {

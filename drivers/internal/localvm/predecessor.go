@@ -1,10 +1,7 @@
 package localvm
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 
 	"github.com/hostsmith/machine/drivers"
 )
@@ -19,37 +16,12 @@ type Predecessor struct {
 	HostOnlyCIDR string // of its driver virtualbox
 }
 
-// TakingOver returns a factory whose machines of docker-machine, which have no state of
-// ours, begin with the state that begin makes of their record.
-func TakingOver[S any](f drivers.Factory, begin func(Predecessor) S) drivers.Factory {
-	return &takingOver[S]{f, begin}
-}
-
-type takingOver[S any] struct {
-	drivers.Factory
-	begin func(Predecessor) S
-}
-
-// Open implements drivers.Factory.
-func (f *takingOver[S]) Open(config, secrets, state json.RawMessage, save func(json.RawMessage) error, env drivers.Env) (drivers.Driver, error) {
-	var p Predecessor
-	if none := bytes.TrimSpace(state); len(none) == 0 || string(none) == "null" {
-		if err := json.Unmarshal(config, &p); err == nil && p.MachineName != "" && p.StorePath != "" {
-			made, err := json.Marshal(f.begin(p))
-			if err != nil {
-				return nil, fmt.Errorf("take over %s: %w", p.MachineName, err)
-			}
-			state = made
-		}
-	}
-	return f.Factory.Open(config, secrets, state, save, env)
-}
-
-// Describe implements drivers.Describer.
-func (f *takingOver[S]) Describe(config json.RawMessage) (drivers.Values, error) {
-	d, ok := f.Factory.(drivers.Describer)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	return d.Describe(config)
+// TakingOver returns f as a drivers.Heir: machines of docker-machine begin with the state that begin makes of their
+// record. C is f's configuration.
+func TakingOver[C, S any](f drivers.Factory, begin func(Predecessor) S) drivers.Factory {
+	return drivers.TakingOverState[C](f, func(record json.RawMessage) (S, error) {
+		var p Predecessor
+		_ = json.Unmarshal(record, &p) // it is an object; what is of another kind in it is none of ours
+		return begin(p), nil
+	})
 }
