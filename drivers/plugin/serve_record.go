@@ -212,8 +212,13 @@ func keptRecord(driver, dir string) (*Record, error) {
 }
 
 // Served takes apart what a caller recorded of a machine that a driver of ours made for it: record is what the
-// caller keeps for the driver, dir the machine's folder. Of a machine that is no such one it returns nil.
-func Served(driver string, record json.RawMessage, dir string) (*Record, error) {
+// caller keeps for the driver, dir the machine's folder. Of a machine that is no such one it returns nil, and also if f
+// is a plugin: that one reads what is its own.
+func Served(f drivers.Factory, record json.RawMessage, dir string) (*Record, error) {
+	if _, ok := f.(*factory); ok {
+		return nil, nil //nolint:nilnil // another kind of record is no error
+	}
+	driver := f.Name()
 	var object map[string]json.RawMessage
 	if json.Unmarshal(record, &object) != nil || object[RecordKey] == nil {
 		return nil, nil //nolint:nilnil // another kind of record is no error

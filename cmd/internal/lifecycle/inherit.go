@@ -48,7 +48,7 @@ func (x *machine) inherit(f drivers.Factory, secrets json.RawMessage) (json.RawM
 // heritage is what docker-machine recorded of the machine: for a driver of its own, or for ours as its plugin. ok is
 // false if the record is not docker-machine's.
 func (x *machine) heritage(f drivers.Factory) (h drivers.Heritage, ok bool, err error) {
-	served, err := plugin.Served(f.Name(), x.rec.Driver, x.m.Store.MachineDir(x.rec.Name))
+	served, err := plugin.Served(f, x.rec.Driver, x.m.Store.MachineDir(x.rec.Name))
 	if err != nil {
 		return h, false, err
 	}
