@@ -58,7 +58,7 @@ func optionsOf(flags []any) []drivers.Option {
 }
 
 var (
-	secretName = regexp.MustCompile(`(?i)(token|passw(or)?d|passphrase|secret|api-?key|auth-?key|access-?key|private-?key|account-?key|credential)s?$`)
+	secretName = regexp.MustCompile(`(?i:(token|passw(or)?d|passphrase|secret|(api|auth|access|secret|private|account)-?key|credential)s?$)|-pass$|[a-z]Pass$`)
 	notSecret  = regexp.MustCompile(`(?i)(path|file|url|name|id|dir)$`)
 )
 
