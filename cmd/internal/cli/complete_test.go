@@ -15,7 +15,7 @@ func TestComplete(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ line, want string }{ // a final blank begins a new word
-		{"st", "start status stop"},
+		{"st", "start status stop store"},
 		{"swarm ini", "init"},
 		{"swarm exec l", "leader"},
 		{"swarm token ", "rotate"},

@@ -109,7 +109,7 @@ func TestReport(t *testing.T) {
 		},
 		{
 			name: "several, advice once", err: errors.Join(named("a", store.ErrLocked), named("b", store.ErrLocked)),
-			want: "Error: a: another command is at work\nHint: Wait for it to end, or end it; a lock never outlives its process.\nReason: MACHINE_LOCKED\n" +
+			want: "Error: a: another command is at work\nHint: Wait for it to end, or end it; a lock never outlives its process, or in a shared store only for the time of its lease.\nReason: MACHINE_LOCKED\n" +
 				"Error: b: another command is at work\nReason: MACHINE_LOCKED\n",
 		},
 		{
@@ -140,7 +140,7 @@ func TestReportJSON(t *testing.T) {
 		got = append(got, p)
 	}
 	want := []problem{
-		{Error: "a: another command is at work", Reason: "MACHINE_LOCKED", Hint: "Wait for it to end, or end it; a lock never outlives its process.", Code: 1, Machine: "a", Log: "/log"},
+		{Error: "a: another command is at work", Reason: "MACHINE_LOCKED", Hint: "Wait for it to end, or end it; a lock never outlives its process, or in a shared store only for the time of its lease.", Code: 1, Machine: "a", Log: "/log"},
 		{Error: "b", Reason: "USAGE", Code: 1, Log: "/log"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
