@@ -54,7 +54,9 @@ func TestThirdPartyPlugins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stored struct{ Driver struct{ IPAddress, MachineName, AccessToken string } }
+	var stored struct {
+		Driver struct{ IPAddress, MachineName, AccessToken string }
+	}
 	if err := json.Unmarshal(record, &stored); err != nil || stored.Driver.IPAddress != h.ip || stored.Driver.MachineName != o {
 		t.Errorf("the record is not docker-machine's: %v\n%s", err, record)
 	}

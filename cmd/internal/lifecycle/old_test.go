@@ -176,7 +176,8 @@ func TestOldRecordsOpen(t *testing.T) {
 		if err != nil || !ok {
 			t.Errorf("%s: %v, %v", name, ok, err)
 		}
-		if strings.Contains(string(h.Config)+string(h.State), "SECRET-") || !strings.Contains(string(h.Secrets), "SECRET-"+rec.DriverName) {
+		had := strings.Contains(string(rec.Driver), "SECRET-")
+		if strings.Contains(string(h.Config)+string(h.State), "SECRET-") || had != strings.Contains(string(h.Secrets), "SECRET-"+rec.DriverName) {
 			t.Errorf("%s: config %s, state %s", name, h.Config, h.State)
 		}
 		heirs++
