@@ -434,6 +434,22 @@ func TestFaultsOfPlugins(t *testing.T) {
 	}
 }
 
+// TestStrangersForgetNothing demands that a machine whose provider shows nothing to these credentials stays recorded.
+func TestStrangersForgetNothing(t *testing.T) {
+	t.Parallel()
+	q := newQuarry(t, "")
+	k := q.configure(nil)
+	k.create()
+	q.with("stranger")
+	if err := k.open().Remove(t.Context()); err == nil || !strings.Contains(err.Error(), "project quarry not found") {
+		t.Errorf("got %v", err)
+	}
+	q.with("")
+	if s, err := k.open().Status(t.Context()); err != nil || s.State != drivers.Running {
+		t.Errorf("afterwards: %+v, %v", s, err)
+	}
+}
+
 func TestOldPlugins(t *testing.T) {
 	t.Parallel()
 	q := newQuarry(t, "old")

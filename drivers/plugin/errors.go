@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/hostsmith/machine/drivers"
@@ -62,4 +63,27 @@ func meaning(err error) error {
 		}
 	}
 	return err
+}
+
+var (
+	hostWords  = regexp.MustCompile(`instance|server|droplet|machine|linode|container|guest|\bvms?\b|\bvm_?id\b`)
+	otherWords = regexp.MustCompile(`\b(projects?|regions?|zones?|tenants?|subscriptions?|accounts?|users?|credentials?|tokens?|keys?|endpoints?|profiles?|networks?|clusters?|datacenters?|routes?|pages?)\b`)
+)
+
+// absent tells whether err says that the machine's host itself is not there, not something on the way to it: a project
+// or a region that credentials of somebody else do not see, or a page at a wrong address.
+func absent(err error, machine string) bool {
+	if !errors.Is(meaning(err), drivers.ErrNotFound) {
+		return false
+	}
+	var remote remoteError
+	if !errors.As(err, &remote) {
+		return true // a state, not words
+	}
+	text := strings.ToLower(string(remote))
+	if hostWords.MatchString(text) {
+		return true
+	}
+	named := regexp.MustCompile(`(^|[^a-z0-9])` + regexp.QuoteMeta(strings.ToLower(machine)) + `([^a-z0-9]|$)`)
+	return named.MatchString(text) && !otherWords.MatchString(text)
 }

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/hostsmith/machine/drivers"
@@ -27,5 +28,36 @@ func TestMeaning(t *testing.T) {
 				t.Errorf("%q: got %v, want %v", text, err, want)
 			}
 		}
+	}
+}
+
+// TestAbsent never takes something else that is not there for the host: its record would be forgotten.
+func TestAbsent(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"droplet not found":          true,
+		"pebble web-1 not found":     true,
+		"InvalidInstanceID.NotFound": true,
+		"VM 100 does not exist":      true,
+		"The resource 'projects/p/zones/z/instances/x' was not found": true,
+		"GET https://api.example.com/v2/droplets/4711: 404 Not Found": true,
+		"Domain not found: no domain with matching name 'web-1'":      true,
+		"404 Not Found":                           false,
+		"404 page not found":                      false,
+		"The resource 'projects/p' was not found": false,
+		"region web-1 not found":                  false,
+		"tenant does not exist":                   false,
+		"Subscription 'x' not found":              false,
+		"project web-10 not found":                false,
+		"pebble web-10 not found":                 false,
+		"Post https://api.example.com: dial tcp: lookup x: no such host":  false,
+		"the server said: Get https://x/instances: i/o timeout not found": false,
+	} {
+		if got := absent(fmt.Errorf("asked: %w", remoteError(text)), "web-1"); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	if !absent(fmt.Errorf("web-1: %w", drivers.ErrNotFound), "web-1") || absent(nil, "web-1") {
+		t.Error("a state counts, and nothing does not")
 	}
 }

@@ -178,6 +178,9 @@ func (s *service) GetState(_ *none, reply *int) error {
 	if err != nil {
 		return fmt.Errorf("pebble %s not found with %s", s.d.MachineName, s.d.Token)
 	}
+	if os.Getenv("PEBBLE_FAULT") == "stranger" {
+		return errors.New("project quarry not found")
+	}
 	_, err = fmt.Sscan(string(data), reply)
 	return err
 }
@@ -197,6 +200,9 @@ func (s *service) Restart(_, _ *none) error { return s.set("Restart", "1") }
 
 func (s *service) Remove(_, _ *none) error {
 	fault("Remove")
+	if os.Getenv("PEBBLE_FAULT") == "stranger" {
+		return errors.New("project quarry not found")
+	}
 	if err := os.Remove(s.host()); err != nil {
 		return fmt.Errorf("pebble %s not found", s.d.MachineName)
 	}

@@ -113,8 +113,8 @@ func (d *driver) Remove(ctx context.Context) error {
 	})
 }
 
-// release has the plugin remove the host. That it is gone is asked for, if the plugin says so of anything: it may mean
-// something else.
+// release has the plugin remove the host. If the plugin says that there is none, it is asked again: it may mean something
+// else, and a host that is forgotten goes on to cost money.
 func (d *driver) release(ctx context.Context, p *process) error {
 	err := p.call(ctx, d.limits().Work, methodRemove, struct{}{}, &struct{}{})
 	if err == nil || context.Cause(ctx) != nil || !p.usable() {
@@ -123,8 +123,8 @@ func (d *driver) release(ctx context.Context, p *process) error {
 	if kerr := d.keep(ctx, p, d.stage); kerr != nil && d.env.Log != nil {
 		d.env.Log.DebugContext(ctx, "configuration not saved after a failed removal", "err", d.hush(kerr))
 	}
-	if errors.Is(meaning(err), drivers.ErrNotFound) {
-		if state, serr := d.state(ctx, p); errors.Is(serr, drivers.ErrNotFound) || serr == nil && state == drivers.None {
+	if absent(err, d.env.Machine) {
+		if state, serr := d.state(ctx, p); absent(serr, d.env.Machine) || serr == nil && state == drivers.None {
 			return nil
 		}
 	}
