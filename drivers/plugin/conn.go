@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -30,7 +31,7 @@ type conn struct {
 }
 
 type call struct {
-	reply any // nil: whatever comes is left aside
+	reply any // the answer's own place, which nobody else reads before it is done; nil: whatever comes is left aside
 	done  chan error
 }
 
@@ -56,10 +57,11 @@ func dial(ctx context.Context, address string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if until, ok := ctx.Deadline(); ok {
-		_ = stream.SetDeadline(until)
-	}
-	in := bufio.NewReader(stream)
+	stop := context.AfterFunc(ctx, func() { _ = stream.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	bound := &bounded{stream: stream}
+	bound.allow()
+	in := bufio.NewReader(bound)
 	_, err = io.WriteString(stream, "CONNECT /_goRPC_ HTTP/1.0\n\n")
 	var answer *http.Response
 	if err == nil {
@@ -68,15 +70,39 @@ func dial(ctx context.Context, address string) (*conn, error) {
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("unexpected answer %q", answer.Status)
 	}
+	if err == nil && !stop() {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		_ = stream.Close()
 		return nil, err
 	}
-	_ = stream.SetDeadline(time.Time{})
 	c := &conn{stream: stream, service: Service, out: bufio.NewWriter(stream), waiting: map[uint64]*call{}}
 	c.enc = gob.NewEncoder(c.out)
-	go c.receive(gob.NewDecoder(in))
+	go c.receive(gob.NewDecoder(in), bound.allow)
 	return c, nil
+}
+
+// answerLimit is how long an answer may be.
+const answerLimit = 64 << 20
+
+var errTooLong = errors.New("the answer is too long")
+
+// bounded reads no more than answerLimit before more is allowed.
+type bounded struct {
+	stream io.Reader
+	left   int
+}
+
+func (b *bounded) allow() { b.left = answerLimit }
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errTooLong
+	}
+	n, err := b.stream.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // call asks for a method and waits for the answer, which is put where reply points to. What the plugin answers as an
@@ -85,7 +111,10 @@ func (c *conn) call(ctx context.Context, method string, args, reply any) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	w := &call{reply: reply, done: make(chan error, 1)}
+	w := &call{done: make(chan error, 1)}
+	if reply != nil {
+		w.reply = reflect.New(reflect.TypeOf(reply).Elem()).Interface()
+	}
 	c.mu.Lock()
 	if c.broken != nil {
 		defer c.mu.Unlock()
@@ -100,6 +129,9 @@ func (c *conn) call(ctx context.Context, method string, args, reply any) error {
 	}
 	select {
 	case err := <-w.done:
+		if err == nil && reply != nil {
+			reflect.ValueOf(reply).Elem().Set(reflect.ValueOf(w.reply).Elem())
+		}
 		return err
 	case <-ctx.Done():
 		c.mu.Lock()
@@ -121,9 +153,10 @@ func (c *conn) send(head request, args any) error {
 	return c.out.Flush()
 }
 
-// receive reads answers until there are no more.
-func (c *conn) receive(dec *gob.Decoder) {
+// receive reads answers until there are no more, each after a call of allow.
+func (c *conn) receive(dec *gob.Decoder, allow func()) {
 	for {
+		allow()
 		var head response
 		err := dec.Decode(&head)
 		if err == nil {

@@ -128,6 +128,7 @@ func (d *driver) configure(ctx context.Context, p *process, config []byte) error
 	if bytes.Equal(p.config, config) {
 		return nil
 	}
+	p.config = nil // an attempt that fails may leave a part of it
 	if err := p.call(ctx, d.limits().Question, methodSetConfigRaw, config, &struct{}{}); err != nil {
 		return fmt.Errorf("give the plugin its configuration: %w", err)
 	}

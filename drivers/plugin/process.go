@@ -165,9 +165,10 @@ func (p *process) connect(ctx context.Context, address <-chan string) error {
 	return nil
 }
 
-// ended tells whether the plugin has, giving it a moment after its connection has.
+// ended tells whether the plugin has, giving it a moment after its connection has: that of WaitDelay too, if what it
+// started holds its output open.
 func (p *process) ended() bool {
-	timer := time.NewTimer(p.limits.Close)
+	timer := time.NewTimer(2 * p.limits.Close)
 	defer timer.Stop()
 	select {
 	case <-p.gone:
@@ -212,7 +213,8 @@ func (p *process) answers(ctx context.Context) bool {
 	defer timer.Stop()
 	select {
 	case err := <-done:
-		return err == nil
+		var remote remoteError
+		return err == nil || errors.As(err, &remote) // an answer, too
 	case <-p.gone:
 		return false
 	case <-timer.C:
