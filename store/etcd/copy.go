@@ -300,7 +300,12 @@ func (b *Backend) apply(seen *sight) (older bool, err error) {
 			older = older || late
 		}
 		for _, name := range b.gone(seen) {
-			if err := b.drop(path.Join(machines, name)); err != nil {
+			dir := path.Join(machines, name)
+			if b.revisions(dir).Store > seen.revision { // made here since
+				older = true
+				continue
+			}
+			if err := b.drop(dir); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -402,4 +404,43 @@ func TestForeignKeys(t *testing.T) {
 	_, err = st.Clusters()
 	ok(t, err)
 	_ = st.CertsDir()
+	beside, err := os.ReadDir(filepath.Dir(b.Dir()))
+	ok(t, err)
+	ok(t, os.MkdirAll(b.Dir(), 0o700))
+	inside, err := os.ReadDir(b.Dir())
+	ok(t, err)
+	for _, entry := range slices.Concat(beside, inside) {
+		if name := entry.Name(); name != filepath.Base(b.Dir()) && !slices.Contains([]string{machines, certs, swarms, "copy.lock", revisionsFile}, name) {
+			t.Errorf("%s was written", name)
+		}
+	}
+}
+
+// Who looked before a machine was made here does not take its folder away, in which its driver may have put a disk.
+func TestMachineIsMadeWhileOthersLook(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	maker := operator(t, location, "none")
+	looker := operator(t, location, "none", func(c *Config) { c.Dir = maker.Dir() })
+	for _, scope := range []string{machines, machines + "/m1"} {
+		seen, err := looker.look(scope)
+		ok(t, err)
+		st := store.OpenBackend(maker)
+		txn, err := st.Lock(t.Context(), "m1", "machine create")
+		ok(t, err)
+		ok(t, txn.Put(record("m1")))
+		disk := filepath.Join(st.MachineDir("m1"), "disk.img")
+		ok(t, os.WriteFile(disk, []byte("data"), 0o600))
+		ok(t, looker.fetch(seen))
+		older, err := looker.apply(seen)
+		ok(t, err)
+		if !older {
+			t.Errorf("%s: what was seen is not known to be older", scope)
+		}
+		_, err = os.Stat(disk)
+		ok(t, err)
+		ok(t, txn.Delete())
+		ok(t, txn.Close())
+	}
 }
