@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hostsmith/machine/certs"
@@ -193,6 +194,10 @@ func (x *machine) ready(req ExportRequest, secrets json.RawMessage) (json.RawMes
 			Advice: "machine export --reference takes how to reach the host over SSH and TLS, if the network leads there; to move what runs on it, make a new machine there and move the workload",
 		}
 	}
+	if byPath(x.rec.DriverName) && !req.Reference {
+		return nil, withAdvice(fmt.Errorf("%w: its driver %s is a program of this computer", ErrStays, x.rec.DriverName),
+			"--reference takes how to reach the host, without its driver")
+	}
 	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
 	switch {
 	case err == nil:
@@ -241,6 +246,9 @@ func homebound(driver string) string {
 	}
 	return ""
 }
+
+// byPath tells whether a driver is named by the path of its program, which a file from elsewhere must not choose.
+func byPath(driver string) bool { return strings.ContainsAny(driver, `/\`) }
 
 // becomeReference makes the record that of a host which is only reached.
 func (x *machine) becomeReference() error {

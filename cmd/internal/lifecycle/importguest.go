@@ -47,9 +47,13 @@ func (i *importing) guest(from, name string) (*guest, error) {
 	}
 	delete(files, bundle.RecordFile)
 	delete(files, bundle.SecretsFile)
-	g.rec.Name, g.rec.Problem, g.rec.Bake, g.rec.DockerContext = name, nil, nil, false
+	g.rec.Name, g.rec.Problem, g.rec.Bake, g.rec.DockerContext, g.rec.Computer = name, nil, nil, false, ""
 	if err := g.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", bundle.ErrFormat, err)
+	}
+	if byPath(g.rec.DriverName) {
+		return nil, withAdvice(fmt.Errorf("%w: its driver %.80q is a program of another computer", ErrStays, g.rec.DriverName),
+			"export it again where it comes from with --reference, or with the driver on PATH under its name")
 	}
 	if what := homebound(g.rec.DriverName); what != "" {
 		return nil, fmt.Errorf("%w: %s is on another computer", ErrStays, what)

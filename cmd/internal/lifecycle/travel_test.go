@@ -349,6 +349,8 @@ func TestHostileMachines(t *testing.T) {
 		"secrets":            {change(func(_ *store.Record, f bundle.Files) { f["secrets.json"] = []byte(`["x"]`) }), store.ErrCorrupt},
 		"unfinished":         {change(func(r *store.Record, _ bundle.Files) { r.Phase = store.Pending }), bundle.ErrFormat},
 		"local":              {change(func(r *store.Record, _ bundle.Files) { r.DriverName = "docker" }), ErrStays},
+		"driver by its path": {change(func(r *store.Record, _ bundle.Files) { r.DriverName = "/bin/true" }), ErrStays},
+		"driver on a share":  {change(func(r *store.Record, _ bundle.Files) { r.DriverName = `\\\\h\\s\\x.exe` }), ErrStays},
 		"record is no JSON":  {raw("{"), store.ErrCorrupt},
 		"record of tomorrow": {raw(`{"ConfigVersion":77}`), store.ErrFuture},
 	} {
