@@ -259,6 +259,23 @@ func TestSecretsAreSealed(t *testing.T) {
 	}
 	ok(t, txn.WriteFile("cert.pem", []byte("open")))
 	ok(t, txn.Close())
+	for name, change := range map[string]func(*store.Record){
+		"p1": func(r *store.Record) { r.Driver = json.RawMessage(`{"StorePath":"/x","Token":"hush"}`) },
+		"p2": func(r *store.Record) { r.DriverState = json.RawMessage(`{"MachineName":"p2","Token":"hush"}`) },
+		"p3": func(r *store.Record) { r.HostOptions.EngineOptions.HTTPSProxy = "http://ann:hush@proxy:3128" },
+	} {
+		txn, err = a.Lock(t.Context(), name, "x")
+		ok(t, err)
+		r := record(name)
+		change(&r)
+		ok(t, txn.Put(r))
+		ok(t, txn.Close())
+		got, err := a.Get(name)
+		ok(t, err)
+		if got.DriverName != "none" {
+			t.Errorf("Got %v", got)
+		}
+	}
 	shared, err := a.LockShared(t.Context(), "x")
 	ok(t, err)
 	ok(t, shared.WriteCert("ca-key.pem", []byte("hush")))
@@ -296,7 +313,7 @@ func TestSecretsAreSealed(t *testing.T) {
 		return append(all, Recipient{Key: key, Name: "bob"}), nil
 	})
 	ok(t, err)
-	if n != 8 {
+	if n != 11 {
 		t.Errorf("%d were encrypted again", n)
 	}
 	bobStore := store.OpenBackend(bob)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"strings"
 
 	"filippo.io/age"
@@ -21,19 +22,35 @@ import (
 const sealedPrefix = "age-encryption.org/v1\n"
 
 // secret tells whether a file is encrypted in etcd. What is known to hold no secret is not;
-// records of docker-machine, which have such in them, are.
+// records that may have such in them are, as docker-machine's.
 func secret(file string, data []byte) bool {
 	name := path.Base(file)
 	switch {
 	case file == "id", path.Dir(file) == "swarms", strings.HasSuffix(name, ".pub"), name == "known_hosts":
 		return false
 	case name == "config.json":
-		var v struct{ ConfigVersion int }
-		return json.Unmarshal(data, &v) != nil || v.ConfigVersion < store.Version
+		return secretRecord(data)
 	case strings.HasSuffix(name, ".pem"):
 		return strings.HasSuffix(name, "key.pem") || bytes.Contains(data, []byte("PRIVATE KEY"))
 	}
 	return true
+}
+
+// userInfo is a password in a URL, as that of a proxy or a mirror may have one.
+var userInfo = regexp.MustCompile(`://[^/@"\s]*:[^/@"\s]*@`)
+
+// secretRecord tells whether a record may have a secret in it: it is older than ours, has the settings of a driver as
+// docker-machine's plugins keep them, of which nobody can tell which are secret, or a URL with a password.
+func secretRecord(data []byte) bool {
+	type settings struct{ StorePath, MachineName *json.RawMessage }
+	var v struct {
+		ConfigVersion       int
+		Driver, DriverState settings
+	}
+	if json.Unmarshal(data, &v) != nil || v.ConfigVersion < store.Version || userInfo.Match(data) {
+		return true
+	}
+	return v.Driver != settings{} || v.DriverState != settings{}
 }
 
 func sealed(value []byte) bool { return bytes.HasPrefix(value, []byte(sealedPrefix)) }
