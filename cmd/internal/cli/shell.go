@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,7 @@ type shell struct {
 	comment string
 	how     func(command string) string // evaluates env's output
 	word    func(string) string         // quotes a word of that command
+	joined  bool                        // the command that is advised makes one line of all
 }
 
 // shellOf returns the shell called name, which may be a path. What is not known
@@ -70,7 +72,7 @@ func shellOf(name string) shell {
 			return fmt.Sprintf(`export %s="%s"`, n, escapeBourne(v)), nil
 		},
 		unset:   func(n string) string { return "unset " + n },
-		comment: "# ", word: posixWord,
+		comment: "# ", word: posixWord, joined: true,
 		how: func(c string) string { return "eval $(" + c + ")" },
 	}
 }
@@ -78,6 +80,10 @@ func shellOf(name string) shell {
 // script is the output of env: settings, and how to evaluate the command argv.
 func (s shell) script(settings []setting, argv []string) (string, error) {
 	var b strings.Builder
+	end := "\n"
+	if s.joined && mixed(settings) {
+		end = ";\n"
+	}
 	for _, v := range settings {
 		line := s.unset(v.name)
 		if !v.unset {
@@ -86,7 +92,7 @@ func (s shell) script(settings []setting, argv []string) (string, error) {
 				return "", err
 			}
 		}
-		b.WriteString(line + "\n")
+		b.WriteString(line + end)
 	}
 	words := make([]string, len(argv))
 	for i, w := range argv {
@@ -99,6 +105,12 @@ func (s shell) script(settings []setting, argv []string) (string, error) {
 	fmt.Fprintf(&b, "%sRun this command to configure your shell: \n", s.comment)
 	fmt.Fprintf(&b, "%s%s\n", s.comment, s.how(strings.Join(words, " ")))
 	return b.String(), nil
+}
+
+// mixed tells whether some are set and some unset.
+func mixed(settings []setting) bool {
+	unset := slices.IndexFunc(settings, func(s setting) bool { return s.unset })
+	return unset >= 0 && slices.ContainsFunc(settings, func(s setting) bool { return !s.unset })
 }
 
 func noControl(r rune) rune {

@@ -77,6 +77,28 @@ func TestShellOf(t *testing.T) {
 	}
 }
 
+// TestShellEvaluates: the command that is advised does what each line says, also where it makes one line of all.
+func TestShellEvaluates(t *testing.T) {
+	t.Parallel()
+	settings := []setting{{name: "K1", unset: true}, {name: "K2", value: "ssh://u@h:22"}, {name: "K3", unset: true}, {name: "K4", value: "m"}}
+	out, err := shellOf("bash").script(settings, []string{"machine", "env", "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no sh here")
+	}
+	for _, advised := range []string{`eval $(cat)`, `eval "$(cat)"`} {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", advised+`; echo "${K1-unset} $K2 ${K3-unset} $K4"`)
+		cmd.Env = append(os.Environ(), "K1=before", "K3=before")
+		cmd.Stdin = strings.NewReader(out)
+		got, err := cmd.CombinedOutput()
+		if err != nil || strings.TrimSpace(string(got)) != "unset ssh://u@h:22 unset m" {
+			t.Errorf("%s: %q (%v)", advised, got, err)
+		}
+	}
+}
+
 // TestShellEscapes: what shells that are not here would do with a value, by their rules.
 func TestShellEscapes(t *testing.T) {
 	t.Parallel()
