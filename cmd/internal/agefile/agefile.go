@@ -143,7 +143,9 @@ func Decrypt(r io.Reader, with Identities) (io.Reader, error) {
 	plain, err := age.Decrypt(r, identities...)
 	var none *age.NoIdentityMatchError
 	switch {
-	case errors.As(err, &none), err != nil && strings.Contains(err.Error(), "incorrect passphrase"):
+	case err != nil && with.Text == "" && (errors.As(err, &none) || strings.Contains(err.Error(), "incorrect passphrase")):
+		return nil, fmt.Errorf("%w: the passphrase is not the one that it was encrypted with", ErrKeys)
+	case errors.As(err, &none):
 		return nil, fmt.Errorf("%w: it is encrypted for another", ErrKeys)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)

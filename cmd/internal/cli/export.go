@@ -60,7 +60,12 @@ func (a *app) export(c *cli.Context) error {
 	if req.File == "-" && !req.DryRun && ui.NewTerminal(a.Stdout, a.Getenv).Is() {
 		return usagef("a bundle is not for a terminal").hint("send standard output to a file or a program, or give --file FILE")
 	}
-	if err := a.exportKeys(c, &req); err != nil {
+	judge := func(req lifecycle.ExportRequest) error {
+		req.DryRun = true
+		_, err := t.Export(c.Context, req)
+		return err
+	}
+	if err := a.exportKeys(c, &req, judge); err != nil {
 		return err
 	}
 	res, err := t.Export(c.Context, req)
@@ -102,8 +107,8 @@ func exported(c *cli.Context, t *tool) ([]string, error) {
 	return names, err
 }
 
-// exportKeys finds out who is to read the bundle.
-func (a *app) exportKeys(c *cli.Context, req *lifecycle.ExportRequest) (err error) {
+// exportKeys finds out who is to read the bundle; judge tells what is wrong with the request otherwise.
+func (a *app) exportKeys(c *cli.Context, req *lifecycle.ExportRequest, judge func(lifecycle.ExportRequest) error) (err error) {
 	if req.Recipients, err = recipientsOf(c); err != nil {
 		return err
 	}
@@ -113,7 +118,12 @@ func (a *app) exportKeys(c *cli.Context, req *lifecycle.ExportRequest) (err erro
 		return usagef("--plain does not go with a recipient or a passphrase")
 	case req.Plain, req.DryRun:
 		return nil
-	case len(req.Recipients) == 0 || c.String("passphrase-file") != "":
+	case len(req.Recipients) == 0 && c.String("passphrase-file") == "":
+		if err := judge(*req); err != nil { // before somebody types
+			return err
+		}
+		req.Passphrase, err = a.passphrase(c, true)
+	case c.String("passphrase-file") != "":
 		req.Passphrase, err = a.passphrase(c, true)
 	}
 	return err

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -77,6 +79,9 @@ func (a *app) bundleSource(path string) (io.ReadCloser, error) {
 		return io.NopCloser(a.Stdin), nil
 	}
 	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("%s: there is no such file", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read bundle: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -81,6 +82,9 @@ func recipientsOf(c *cli.Context) ([]string, error) {
 		return keys, nil
 	}
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("--recipients-file %s: there is no such file", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read recipients: %w", err)
 	}
@@ -109,6 +113,9 @@ func (a *app) passphrase(c *cli.Context, isNew bool) (string, error) {
 		return first, err
 	default:
 		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", usagef("--passphrase-file %s: there is no such file", path)
+		}
 		if err != nil {
 			return "", fmt.Errorf("read passphrase: %w", err)
 		}
@@ -125,9 +132,13 @@ func (a *app) passphrase(c *cli.Context, isNew bool) (string, error) {
 }
 
 func (a *app) typed(c *cli.Context, question string) (string, error) {
+	other := ""
+	if lookup(c.Command.Flags, "recipient") != nil {
+		other = "; or --recipient KEY instead"
+	}
 	secret, err := ui.Secret(c.Context, a.Stdin, a.Stderr, question)
 	if errors.Is(err, io.EOF) || err == nil && secret == "" {
-		return "", usagef("no passphrase was given").hint("give --recipient KEY or --passphrase-file FILE, or type a passphrase when asked")
+		return "", usagef("no passphrase was given").hint("give --passphrase-file FILE, or type a passphrase when asked%s", other)
 	}
 	return secret, err
 }

@@ -110,7 +110,7 @@ func (e *exporting) collect(ctx context.Context) (err error) {
 	var errs []error
 	for _, name := range e.req.Names {
 		if err := e.addLocked(OnMachine(ctx, name), name); err != nil {
-			errs = append(errs, nameError(name, len(e.req.Names), err))
+			errs = append(errs, &MachineError{Machine: name, Err: err})
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
