@@ -35,7 +35,7 @@ type Location struct {
 
 // Is tells whether text is meant as the location of a shared store rather than a folder.
 func Is(text string) bool {
-	return strings.HasPrefix(text, "etcd://") || strings.HasPrefix(text, "etcds://")
+	return strings.HasPrefix(text, "etcd:/") || strings.HasPrefix(text, "etcds:/") // with one slash it is a mistake
 }
 
 // Parse reads a location.

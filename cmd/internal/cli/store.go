@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -46,7 +48,11 @@ func (a *app) storeCopy(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return usagef("store copy takes two stores").hint("%s store copy FROM TO", a.name)
 	}
-	from, err := a.storeAt(c.Context, c.Args().Get(0))
+	source := c.Args().Get(0)
+	if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) && !lifecycle.IsShared(source) {
+		return usagef("%s: there is no such folder to copy from", source)
+	}
+	from, err := a.storeAt(c.Context, source)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/store"
 	"github.com/hostsmith/machine/store/etcd"
 )
@@ -91,7 +92,10 @@ func (s *SharedStore) RemoveRecipients(ctx context.Context, command string, whom
 		for _, one := range whom {
 			is := func(r Recipient) bool { return r.Key == one || r.Name == one }
 			if !slices.ContainsFunc(all, is) {
-				return nil, fmt.Errorf("remove recipient: %w: nobody is called %q, or has this key", ErrUsage, one)
+				return nil, &drivers.HintError{
+					Err:    fmt.Errorf("remove recipient: %w: nobody is called %q, or has this key", ErrUsage, one),
+					Advice: "machine store recipients ls",
+				}
 			}
 			all = slices.DeleteFunc(all, is)
 		}
