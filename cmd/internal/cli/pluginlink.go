@@ -58,7 +58,9 @@ func linkPlugins(table drivers.Table, p linkPlan) ([]link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link plugins: %w", err)
 	}
-	if info, err := os.Stat(dir); err != nil {
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("%s: there is no such folder", p.dir).hint("mkdir -p %s, and see that it is on the PATH of the program that is to use the drivers", p.dir)
+	} else if err != nil {
 		return nil, fmt.Errorf("link plugins: %w", err)
 	} else if !info.IsDir() {
 		return nil, usagef("%s is not a folder", dir)
