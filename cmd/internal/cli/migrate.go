@@ -64,11 +64,12 @@ func (a *app) printMigrated(done []lifecycle.Migrated, asJSON bool) error {
 			version = "?"
 		}
 		notes := d.Error
-		if notes == "" && d.Without != "" {
+		switch {
+		case notes != "":
+		case d.Without != "":
 			notes = "without " + d.Without
-			if d.Action == lifecycle.RestoreRecord || d.Version > 3 {
-				notes = d.Without
-			}
+		default:
+			notes = d.Note
 		}
 		rows = append(rows, []string{d.Machine, version, d.Driver, d.Action, yesNo(d.Done), notes})
 	}

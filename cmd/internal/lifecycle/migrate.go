@@ -34,6 +34,7 @@ type Migrated struct {
 	Action  string `json:"action"`            // migrate, restore or leave
 	Done    bool   `json:"done"`              // the action was taken
 	Without string `json:"without,omitempty"` // what is not possible after it, and why
+	Note    string `json:"note,omitempty"`
 	Error   string `json:"error,omitempty"`
 }
 
@@ -121,14 +122,14 @@ func (m *Manager) migration(name string, undo bool) (Migrated, error) {
 	case undo && p.Backup >= 0 && (p.Version == store.Version || p.Same || err != nil):
 		out.Action = RestoreRecord
 		if rec.Swarm.Name != "" {
-			out.Without = "docker-machine knows nothing of swarm " + rec.Swarm.Name
+			out.Note = "docker-machine knows nothing of swarm " + rec.Swarm.Name
 		}
 		return out, nil
 	case err != nil:
 		out.Error = err.Error()
 		return out, &MachineError{name, err}
 	case undo && p.Version == store.Version:
-		out.Without = "there is no record of docker-machine to go back to"
+		out.Note = "there is no record of docker-machine to go back to"
 		return out, nil
 	case !undo && p.Version < store.Version:
 		out.Action = MigrateRecord
