@@ -145,6 +145,9 @@ func (e *HostKeyError) Unwrap() error { return ErrHostKey }
 
 // Hint tells the way out.
 func (e *HostKeyError) Hint() string {
+	if strings.HasPrefix(e.File, "--") { // an option, where no line could be removed
+		return "someone may be intercepting the connection, or the option is of another host: the host's console tells its key (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
+	}
 	return fmt.Sprintf("someone may be intercepting the connection: compare with the host's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); only if the host was reinstalled, remove its line: ssh-keygen -f %q -R %q", e.File, e.Host)
 }
 

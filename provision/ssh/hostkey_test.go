@@ -304,3 +304,14 @@ func TestCorruptKnownHostsIsNotUnknown(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestHintOfHostKey: a key that an option gave is in no file that a line could be removed from.
+func TestHintOfHostKey(t *testing.T) {
+	t.Parallel()
+	if hint := (&ssh.HostKeyError{Host: "h", File: "--host-key"}).Hint(); strings.Contains(hint, "-R") || !strings.Contains(hint, "console") {
+		t.Errorf("hint %q", hint)
+	}
+	if hint := (&ssh.HostKeyError{Host: "h", File: "known_hosts"}).Hint(); !strings.Contains(hint, `-f "known_hosts" -R "h"`) {
+		t.Errorf("hint %q", hint)
+	}
+}

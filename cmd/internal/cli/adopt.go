@@ -44,6 +44,9 @@ func (a *app) adopt(c *cli.Context) error {
 	if c.NArg() != 2 {
 		return usagef("expected an address and a machine name").hint("%s ssh://USER@HOST[:PORT] NAME", c.Command.HelpName)
 	}
+	if strings.Contains(c.Args().Get(1), "://") {
+		return usagef("the address comes first, then the name").hint("%s %s %s", c.Command.HelpName, c.Args().Get(1), c.Args().Get(0))
+	}
 	req := lifecycle.AdoptRequest{
 		URL: c.Args().Get(0), Name: c.Args().Get(1), Engine: c.String("engine"), Version: c.String("engine-version"), Port: c.Int("engine-port"),
 		SANs: c.StringSlice("tls-san"), KeyFile: c.String("ssh-key"), Jump: c.String("jump-host"), HostKey: c.String("host-key"),

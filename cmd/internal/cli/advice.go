@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	isCommand   = regexp.MustCompile(`\bmachine (active|config|create|credentials|env|gc|inspect|ip|kill|ls|migrate|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|swarm|upgrade|url|COMMAND)\b`)
+	isCommand   = regexp.MustCompile(`\bmachine (active|adopt|config|create|credentials|env|export|gc|image|import|inspect|ip|kill|ls|migrate|plugin|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|store|swarm|upgrade|url|COMMAND)\b`)
 	ofMachine   = regexp.MustCompile(`(\bmachine (?:credentials|provision|rm|ssh|start|status|swarm leave)(?: --[a-z-]+)*) NAME\b`)
 	ofDriver    = regexp.MustCompile(`(\bmachine (?:create|gc)) -d DRIVER\b`)
 	plainDriver = regexp.MustCompile(`^[a-z0-9]+$`)
@@ -26,6 +26,9 @@ func (a *app) advice(text string, err error, several bool) string {
 	}
 	if driver := a.driverIn(err); driver != "" {
 		text = ofDriver.ReplaceAllString(text, "${1} -d "+driver)
+	}
+	if a.inv != nil && a.inv.command() != nil && a.inv.command().HelpName != "" {
+		text = strings.ReplaceAll(text, "machine COMMAND --help", "machine "+strings.TrimPrefix(a.inv.command().HelpName, a.name+" ")+" --help")
 	}
 	return isCommand.ReplaceAllString(text, a.name+" $1")
 }

@@ -25,6 +25,9 @@ func (a *app) createCommand(withFlags bool) *cli.Command {
 	}
 	if withFlags {
 		c.Flags = createFlags()
+		if driver, ok := c.Flags[0].(*cli.StringFlag); ok && a.legacy {
+			driver.Usage = "`DRIVER` to create the host with (default: virtualbox) [$MACHINE_DRIVER]"
+		}
 		c.Flags = append(c.Flags, driverFlags(a.table(), c.Flags)...)
 	}
 	return c

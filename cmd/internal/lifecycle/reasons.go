@@ -135,7 +135,7 @@ func reasons() []row {
 		{is(agefile.ErrKeys), Reason{"BACKUP_KEYS", "The backup or bundle cannot be encrypted for, or read with, what was given.", "Name a public key of age (age1...) with --recipient to write, the identity file with --identity to read, or the passphrase for both.", ExitFailure}},
 		{is(swarmfile.ErrFormat, swarmfile.ErrDamaged), Reason{"BACKUP_UNUSABLE", "The file is no whole backup of a swarm.", "Take another copy of it; machine swarm restore --check FILE verifies one without touching anything.", ExitFailure}},
 		{is(swarmfile.ErrFuture), Reason{"BACKUP_FROM_FUTURE", "The backup was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
-		{is(ErrFileExists), Reason{"FILE_EXISTS", "A file of this name exists, and is not overwritten.", "Choose another name, or repeat with --force.", ExitFailure}},
+		{is(ErrFileExists), Reason{"FILE_EXISTS", "A file of this name exists, and is not overwritten.", "Choose another name, or repeat with --force where the command has it.", ExitFailure}},
 		{is(swarmboot.ErrHealthy), Reason{"SWARM_HEALTHY", "The swarm needs no recovery.", "machine swarm status shows what it has.", ExitFailure}},
 		{is(swarmboot.ErrNetwork), Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp, or the swarm's own data path port, between them, or repeat with --no-preflight.", ExitFailure}},
 		{is(swarmboot.ErrClock), Reason{"SWARM_CLOCK", "The clocks of the hosts are too far apart for certificates and for the managers to agree.", "Set the clocks by NTP on the hosts that the message names: timedatectl set-ntp true, or install chrony.", ExitFailure}},
@@ -179,7 +179,7 @@ func reasons() []row {
 		{is(swarmboot.ErrClassic), Reason{"CLASSIC_SWARM", "The classic swarm cannot be made or run as it is asked for.", "docker logs of the container that the message names tells more.", ExitFailure}},
 		{is(context.DeadlineExceeded), Reason{"TIMED_OUT", "A phase did not end in its time.", "Run the same command again to continue.", ExitFailure}},
 		{is(os.ErrPermission), Reason{"PERMISSION", "A file of this computer cannot be used.", "Check the owner and the mode of the file that the message names.", ExitFailure}},
-		{nil, Reason{"UNKNOWN", "Something that has no name of its own yet.", "The log has all the details; so has the same command with --debug.", ExitFailure}},
+		{nil, Reason{"UNKNOWN", "Something that has no name of its own yet.", "The same command with --debug tells all the details, and so does the log, if one is named.", ExitFailure}},
 	}
 }
 
