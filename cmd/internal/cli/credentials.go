@@ -23,7 +23,7 @@ func (a *app) credentialsCommand(withFlags bool) *cli.Command {
 	}
 	if withFlags {
 		c.Flags = []cli.Flag{&cli.BoolFlag{Name: "forget", Usage: "remove what is stored, and store nothing again"}}
-		for _, f := range driverFlags(a.Drivers, c.Flags) {
+		for _, f := range driverFlags(a.table(), c.Flags) {
 			if o, _ := optionOf(f); o.Secret {
 				c.Flags = append(c.Flags, f)
 			}

@@ -102,7 +102,7 @@ func yesNo(b bool) string {
 
 // anyDriverOption returns a driver's option that was given, if there is one.
 func (a *app) anyDriverOption() string {
-	for _, d := range a.Drivers {
+	for _, d := range a.table() {
 		for _, o := range d.Options() {
 			if len(a.inv.values(a.inv.flags, o.Name)) > 0 {
 				return o.Name

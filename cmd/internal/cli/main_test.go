@@ -77,6 +77,29 @@ func (u byURL) Status(context.Context) (s drivers.Status, err error) {
 
 func testDrivers() drivers.Table { return drivers.Table{urlDriver(), fake.New(nil)} }
 
+// testPlugins finds the driver rock, whose options are not among the built-in ones, where TEST_PLUGIN is set.
+func testPlugins() func(string) (drivers.Factory, error) {
+	if os.Getenv("TEST_PLUGIN") == "" {
+		return nil
+	}
+	type config struct {
+		Token drivers.Secret `option:"token" env:"ROCK_TOKEN" help:"who may have rocks"`
+	}
+	rock := drivers.Define("rock", "rocks", func() config { return config{} },
+		func(config, *drivers.Durable[struct{}], drivers.Env) (drivers.Driver, error) {
+			return byURL("tcp://127.0.0.1:1"), nil
+		})
+	return func(name string) (drivers.Factory, error) {
+		f, err := drivers.Table{rock}.Lookup(name)
+		return loadable{f}, err
+	}
+}
+
+// loadable is a driver whose options are asked for.
+type loadable struct{ drivers.Factory }
+
+func (loadable) Load() error { return nil }
+
 // runProgram is main with drivers that need no provider.
 func runProgram() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -84,7 +107,7 @@ func runProgram() {
 	os.Exit(Run(ctx, os.Args, Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Getenv: os.Getenv, Environ: os.Environ(),
-		Drivers: testDrivers(), Version: "1.2.3", Commit: "abc1234", Now: time.Now,
+		Drivers: testDrivers(), Plugins: testPlugins(), Version: "1.2.3", Commit: "abc1234", Now: time.Now,
 		Caught: func() bool { return ctx.Err() != nil },
 	}))
 }

@@ -144,6 +144,9 @@ func (a *app) pluginsOnPath() []pluginRow {
 	rows := []pluginRow{}
 	seen := map[string]bool{}
 	for _, dir := range filepath.SplitList(a.Getenv("PATH")) {
+		if !filepath.IsAbs(dir) {
+			continue // no plugin is run from there
+		}
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			continue

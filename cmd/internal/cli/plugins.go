@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/store"
 )
 
 // findPlugin looks for the driver that a command line names, if it is not built in: its options are among those of the
@@ -31,6 +33,38 @@ func (a *app) findPlugin(args []string, globals []cli.Flag) error {
 	}
 	a.plugin = f
 	return l.Load()
+}
+
+// findPluginOf looks for the plugin whose machines a command line names that has options not known here, and tells
+// whether there is one. Words are compared with the names of a folder's machines; a shared store is not asked by them:
+// one of them may be a secret.
+func (a *app) findPluginOf(args []string, inv *invocation) bool {
+	if a.Plugins == nil || a.readGlobals(inv) != nil || a.globals.location != "" {
+		return false
+	}
+	s := store.Open(a.globals.root)
+	names, err := s.Names()
+	if err != nil {
+		return false // the command says why
+	}
+	for _, word := range args {
+		if !slices.Contains(names, word) {
+			continue
+		}
+		rec, err := s.Get(word)
+		if err != nil {
+			continue
+		}
+		f, err := a.catalog().Lookup(rec.DriverName)
+		if err != nil {
+			continue
+		}
+		if l, ok := f.(drivers.Loader); ok && l.Load() == nil {
+			a.plugin = f
+			return true
+		}
+	}
+	return false
 }
 
 // wantsDriver tells whether a command has the options of the driver that it is given.

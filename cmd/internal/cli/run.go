@@ -88,11 +88,21 @@ type app struct {
 	plugin  drivers.Factory // that the command line names as its driver; nil: none
 }
 
+func (a *app) parser() *parser {
+	return &parser{app: a.name, legacy: a.legacy, globals: globalFlags(), rawAfter: rawAfter}
+}
+
 func (a *app) run(ctx context.Context, args []string) error {
-	p := &parser{app: a.name, legacy: a.legacy, globals: globalFlags(), rawAfter: rawAfter}
+	p := a.parser()
+	command := firstWord(args, p.globals)
 	perr := a.findPlugin(args, p.globals)
-	p.commands = a.commands(firstWord(args, p.globals))
+	p.commands = a.commands(command)
 	inv, err := p.parse(args)
+	if err != nil && command == "credentials" && a.findPluginOf(args, inv) {
+		p = a.parser()
+		p.commands = a.commands(command)
+		inv, err = p.parse(args)
+	}
 	a.inv = inv
 	if perr != nil && (err != nil || inv.help || !errors.Is(perr, drivers.ErrUnknown)) {
 		return perr
