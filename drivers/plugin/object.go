@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -67,24 +68,44 @@ func (o object) own() (own, rest object) {
 	return own, rest
 }
 
-// texts calls fn with the path of each text in o, objects within objects included, and puts what it returns in its place.
+// texts calls fn with the path of each text in o, those within objects and lists included, and puts what it returns in its place.
 func (o object) texts(fn func(path, text string) string) object {
-	var walk func(prefix string, in map[string]any) map[string]any
-	walk = func(prefix string, in map[string]any) map[string]any {
+	var walk func(at string, v any) any
+	fields := func(prefix string, in map[string]any) map[string]any {
 		out := make(map[string]any, len(in))
 		for key, v := range in {
-			switch v := v.(type) {
-			case string:
-				out[key] = fn(prefix+key, v)
-			case map[string]any:
-				out[key] = walk(prefix+key+".", v)
-			default:
-				out[key] = v
-			}
+			out[key] = walk(prefix+key, v)
 		}
 		return out
 	}
-	return walk("", o)
+	walk = func(at string, v any) any {
+		switch v := v.(type) {
+		case string:
+			return fn(at, v)
+		case map[string]any:
+			return fields(at+".", v)
+		case []any:
+			out := make([]any, len(v))
+			for i, v := range v {
+				out[i] = walk(at+"."+strconv.Itoa(i), v)
+			}
+			return out
+		}
+		return v
+	}
+	return fields("", o)
+}
+
+// fieldOf returns the name of the field that a path leads to; that of a list, if it leads into one.
+func fieldOf(at string) string {
+	for {
+		i := strings.LastIndexByte(at, '.')
+		name := at[i+1:]
+		if _, err := strconv.Atoi(name); err != nil || i < 0 {
+			return name
+		}
+		at = at[:i]
+	}
 }
 
 // hide takes the secrets out of o. names are the fields that hold one and what it is called, known what it is; new ones
@@ -102,7 +123,7 @@ func (o object) hide(names, known map[string]string, learn bool) (object, map[st
 		if name == "" || secrets[name] != text && shares(names, at) {
 			name = secretFor(text, known)
 		}
-		if name == "" && (names[at] != "" || looksSecret(at[strings.LastIndexByte(at, '.')+1:])) && learn {
+		if name == "" && (names[at] != "" || looksSecret(fieldOf(at))) && learn {
 			name = at // by its name, or because it was one that shared its value with others
 		}
 		if name == "" {

@@ -9,6 +9,7 @@ import (
 // FuzzObject demands that what a plugin tells comes back to it as it was, and that no secret stays in the record.
 func FuzzObject(f *testing.F) {
 	f.Add([]byte(`{"AccessToken":"abcd","URL":"abcd","Deep":{"Password":"p","Note":"abcdef"},"Size":12345678901234567890,"L":["abcd"],"Nil":null}`), "abcd")
+	f.Add([]byte(`{"Tokens":["p","q"],"L":[{"Password":"p"},["abcd","x"],3]}`), "abcd")
 	f.Add([]byte(`{"a.b":"x","a":{"b":"y"},"Secret":"","KeyPath":"/k"}`), "xyzz")
 	f.Fuzz(func(t *testing.T, raw []byte, secret string) {
 		o, err := readObject(raw)
@@ -24,7 +25,7 @@ func FuzzObject(f *testing.F) {
 			t.Errorf("%s came back as %s", o.write(), back.write())
 		}
 		hidden.texts(func(at, text string) string {
-			if text != "" && (looksSecret(at[strings.LastIndexByte(at, '.')+1:]) || text == secret && len(secret) > 3) {
+			if text != "" && (looksSecret(fieldOf(at)) || text == secret && len(secret) > 3) {
 				t.Errorf("%s is %q in the record", at, text)
 			}
 			return text
@@ -41,6 +42,22 @@ func ambiguous(o object) bool {
 		return text
 	})
 	return twice
+}
+
+// TestSecretsInLists demands that those are no more in the record than others.
+func TestSecretsInLists(t *testing.T) {
+	t.Parallel()
+	o, err := readObject([]byte(`{"Keys":["tok-1234","other"],"Tokens":["p"],"Nodes":[{"Password":"q","Name":"n"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, fields, secrets := o.hide(nil, map[string]string{"x-token": "tok-1234"}, true)
+	if got, want := string(hidden.write()), `{"Keys":["","other"],"Nodes":[{"Name":"n","Password":""}],"Tokens":[""]}`; got != want {
+		t.Errorf("recorded %s\nwant     %s", got, want)
+	}
+	if got, want := string(hidden.reveal(fields, secrets).write()), string(o.write()); got != want {
+		t.Errorf("came back as %s\nwant         %s", got, want)
+	}
 }
 
 // TestLooksSecret has names of options and fields of drivers that exist.
