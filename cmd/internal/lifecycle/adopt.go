@@ -80,9 +80,14 @@ func (m *Manager) Adopt(ctx context.Context, req AdoptRequest) (res Adoption, er
 		return res, fmt.Errorf("adopt %s: %w", a.address(), res.plan.refused)
 	}
 	if req.TLS {
-		return res, a.secure(ctx, res.plan)
+		err = a.secure(ctx, res.plan)
+	} else {
+		err = a.record(ctx)
 	}
-	return res, a.record(ctx)
+	if err != nil {
+		return res, err
+	}
+	return res, a.recordSwarm(ctx)
 }
 
 // tell shows the plan to who waits.
@@ -110,6 +115,7 @@ type adopting struct {
 	fingerprint string
 	found       AdoptedHost
 	facts       provision.Facts
+	nodeAddr    string // at which the others of its swarm reach it, if that swarm is recorded
 }
 
 func (a *adopting) close() {

@@ -335,6 +335,7 @@ func TestAdoptionPlans(t *testing.T) {
 		"no-root":     with(func(in *adoptionInput) { in.found.User, in.found.Root = "bob", false }),
 		"refused":     with(func(in *adoptionInput) { in.planErr = provision.ErrConfig }),
 		"swarm":       with(func(in *adoptionInput) { in.found.Swarm, in.found.SwarmID, in.found.NodeID = "manager", "c1", "n1" }),
+		"member":      with(func(in *adoptionInput) { in.found.Swarm, in.found.SwarmName, in.found.NodeID = "worker", "prod", "n1" }),
 		"rootless":    with(func(in *adoptionInput) { in.found.Rootless = true }),
 		"ssh":         with(off),
 		"ssh-swarm":   with(func(in *adoptionInput) { off(in); in.found.Swarm = "worker" }),

@@ -41,6 +41,7 @@ type AdoptedHost struct {
 	Swarm      string   `json:"swarm,omitempty"` // state and role in Swarm mode
 	SwarmID    string   `json:"swarmId,omitempty"`
 	NodeID     string   `json:"nodeId,omitempty"`
+	SwarmName  string   `json:"swarmName,omitempty"` // of that swarm, if this store records it
 	DockerCLI  bool     `json:"dockerCli"`
 }
 
@@ -79,7 +80,7 @@ func (h AdoptedHost) Lines() []string {
 		lines = append(lines, fmt.Sprintf("an engine listens with TLS at %s, its certificate %s", h.TLS, whose))
 	}
 	if h.Swarm != "" {
-		lines = append(lines, fmt.Sprintf("it is a %s of swarm %s, node %s", h.Swarm, cmp.Or(h.SwarmID, "(id not known)"), h.NodeID))
+		lines = append(lines, fmt.Sprintf("it is a %s of swarm %s, node %s", h.Swarm, cmp.Or(h.SwarmName, h.SwarmID, "(id not known)"), h.NodeID))
 	}
 	if h.Rootless {
 		lines = append(lines, "an engine runs there without root")
@@ -97,6 +98,7 @@ func (a *adopting) look(ctx context.Context) (res Adoption, err error) {
 			return err
 		}
 		a.find(ctx)
+		a.findSwarm(ctx)
 		return nil
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func planAdoption(in adoptionInput) (p adoptionPlan) {
 	if p.refused = refuseAdoption(in); p.refused != nil {
 		return p
 	}
-	if in.found.Swarm != "" {
+	if in.found.Swarm != "" && in.found.SwarmName == "" {
 		p.warnings = append(p.warnings, fmt.Sprintf("it is a %s of a swarm that this store does not record: swarm commands do not know it, and rm does not take it out of the swarm", in.found.Swarm))
 	}
 	if in.req.TLS {
@@ -45,6 +45,9 @@ func planAdoption(in adoptionInput) (p adoptionPlan) {
 		if !in.found.DockerCLI {
 			p.warnings = append(p.warnings, "the host has no docker command, which docker clients need there to go through SSH; machine itself does without")
 		}
+	}
+	if in.found.SwarmName != "" {
+		p.steps = append(p.steps, fmt.Sprintf("record it as the %s of swarm %s that it is", in.found.Swarm, in.found.SwarmName))
 	}
 	if in.req.DockerContext {
 		p.steps = append(p.steps, "make the docker context "+in.req.Name)
