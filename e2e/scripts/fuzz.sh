@@ -27,6 +27,10 @@ fuzz() {
 git grep --untracked -hoE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' >/dev/null || die "no fuzz target found"
 git grep --untracked -E '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' |
 	sed -E 's/^(.*)\/[^/]*:func (Fuzz[A-Za-z0-9_]+).*/\1 \2/' | sort -u |
-	while read -r package target; do
-		fuzz "$package" "$target" "${1:-30s}"
-	done
+	{
+		failed=0
+		while read -r package target; do
+			fuzz "$package" "$target" "${1:-30s}" || failed=1 # the others run all the same
+		done
+		exit "$failed"
+	}

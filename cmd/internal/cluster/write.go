@@ -59,9 +59,9 @@ func (g Group) mapping() mapping {
 	options := mapping{}
 	for _, o := range g.Options {
 		if len(o.Values) == 1 {
-			options.put(o.Name, escaped(o.Values[0]))
+			options.put(o.Name, o.Values[0])
 		} else {
-			options.put(o.Name, escapedAll(o.Values))
+			options.put(o.Name, o.Values)
 		}
 	}
 	m.put("options", options)
@@ -82,31 +82,23 @@ func (e Engine) mapping() mapping {
 	m := mapping{}
 	m.put("version", e.Version)
 	m.put("source", e.Source)
-	m.put("install-url", escaped(e.InstallURL))
-	m.put("repo-url", escaped(e.RepoURL))
+	m.put("install-url", e.InstallURL)
+	m.put("repo-url", e.RepoURL)
 	m.put("port", e.Port)
-	m.put("opts", escapedAll(Texts(e.Opts)))
-	m.put("labels", escapedAll(Texts(e.Labels)))
-	m.put("env", escapedAll(Texts(e.Env)))
+	m.put("opts", Texts(e.Opts))
+	m.put("labels", Texts(e.Labels))
+	m.put("env", Texts(e.Env))
 	m.put("insecure-registries", e.InsecureRegistries)
-	m.put("registry-mirrors", escapedAll(e.RegistryMirrors))
+	m.put("registry-mirrors", e.RegistryMirrors)
 	m.put("storage-driver", e.StorageDriver)
-	m.put("http-proxy", escaped(e.HTTPProxy))
-	m.put("https-proxy", escaped(e.HTTPSProxy))
+	m.put("http-proxy", e.HTTPProxy)
+	m.put("https-proxy", e.HTTPSProxy)
 	m.put("no-proxy", e.NoProxy)
 	return m
 }
 
 // escaped keeps a dollar sign from beginning a variable.
 func escaped(s string) string { return string(bytes.ReplaceAll([]byte(s), []byte("$"), []byte("$$"))) }
-
-func escapedAll(list []string) []string {
-	var out []string
-	for _, s := range list {
-		out = append(out, escaped(s))
-	}
-	return out
-}
 
 // mapping is a YAML mapping in order; what is empty is not put into it.
 type mapping struct{ content []*yaml.Node }
@@ -123,7 +115,7 @@ func (m *mapping) put(name string, v any) {
 		if x == "" {
 			return
 		}
-		n.SetString(x)
+		n.SetString(escaped(x))
 		n.Tag = "!!str"
 	case []string:
 		if len(x) == 0 {
@@ -132,7 +124,7 @@ func (m *mapping) put(name string, v any) {
 		n.Kind = yaml.SequenceNode
 		for _, s := range x {
 			e := &yaml.Node{}
-			e.SetString(s)
+			e.SetString(escaped(s))
 			n.Content = append(n.Content, e)
 		}
 	case int:
