@@ -77,7 +77,11 @@ func (a *app) legacyText(err error) string {
 			return fmt.Sprintf(`Driver %q not found. Do you have the plugin binary "docker-machine-driver-%s" accessible in your PATH?`, plain, plain)
 		}
 	case errors.Is(err, drivers.ErrOption):
-		return "Error setting machine configuration from flags provided: " + err.Error()
+		text := err.Error()
+		for _, e := range []error{lifecycle.ErrCheck, drivers.ErrOption} {
+			text = strings.Replace(text, e.Error()+": ", "", 1)
+		}
+		return "Error setting machine configuration from flags provided: " + text
 	case errors.Is(err, store.ErrFuture):
 		return "config version is from the future -- you should upgrade your Docker Machine client (" + err.Error() + ")"
 	}

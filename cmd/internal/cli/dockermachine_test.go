@@ -57,6 +57,7 @@ func TestLegacyText(t *testing.T) {
 		{fmt.Errorf("read: %w", store.ErrFuture), "config version is from the future -- you should upgrade your Docker Machine client (read: " + store.ErrFuture.Error() + ")", 1},
 		{store.ErrLocked, store.ErrLocked.Error(), 1},
 		{fmt.Errorf("%w: no processor", lifecycle.ErrCheck), `Error with pre-create check: "no processor"`, 3},
+		{fmt.Errorf("%w: %w: there is no such kind", lifecycle.ErrCheck, drivers.ErrOption), "Error setting machine configuration from flags provided: there is no such kind", 1},
 		{errors.New("anything"), "anything", 1},
 		{context.Canceled, context.Canceled.Error(), 130},
 		{nil, "", 0},

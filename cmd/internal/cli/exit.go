@@ -66,7 +66,11 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 		return exitOK
 	}
 	if a.legacy {
-		return legacyCode(a.code(ctx, err))
+		code := a.code(ctx, err)
+		if code == lifecycle.ExitCheck && errors.Is(err, drivers.ErrOption) {
+			return lifecycle.ExitFailure // it took the options before it checked
+		}
+		return legacyCode(code)
 	}
 	return a.code(ctx, err)
 }
