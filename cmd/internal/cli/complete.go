@@ -99,7 +99,13 @@ func (a *app) valuesOf(f cli.Flag) []string {
 	case "image":
 		return a.imageNames(false)
 	case "driver":
-		return a.driverNames("")
+		names := a.driverNames("")
+		for _, p := range a.pluginsOnPath() {
+			if !p.Own && !slices.Contains(names, p.Driver) {
+				names = append(names, p.Driver)
+			}
+		}
+		return names
 	case "output":
 		return []string{"text", "json"}
 	case "progress":
@@ -110,6 +116,10 @@ func (a *app) valuesOf(f cli.Flag) []string {
 		return append(a.driverNames("driver="), "driver=", "state=", "swarm=", "name=", "label=")
 	case "engine-source":
 		return []string{"repo", "distro", "script", "keep"}
+	case "tls":
+		return []string{"on", "off"}
+	case "engine":
+		return []string{"keep", "install", "upgrade"}
 	case "role":
 		return []string{"manager", "worker"}
 	case "swarm-availability", "availability":
@@ -141,7 +151,12 @@ func (a *app) driverNames(prefix string) []string {
 
 // argsOf are the words that may stand next.
 func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
+	if len(inv.path) > 1 && (inv.path[0].Name == "store" || inv.path[0].Name == "plugin") {
+		return a.argsOfTool(cmd.Name, len(inv.args))
+	}
 	switch cmd.Name {
+	case "import", "adopt": // a file, a host
+		return nil
 	case "create", "bake", "up", "down", "ls", "active", "gc", "docs", "__complete":
 		return nil
 	case "describe":
@@ -193,6 +208,18 @@ func (a *app) argsOf(cmd *cli.Command, inv *invocation, last string) []string {
 	}
 	names := a.machineNames()
 	return slices.DeleteFunc(names, func(n string) bool { return n != last && slices.Contains(inv.args, n) })
+}
+
+// argsOfTool are the words that may stand next in a command of store or plugin; most are files and keys.
+func (a *app) argsOfTool(command string, before int) []string {
+	if command == "link" && before > 0 {
+		var names []string
+		for _, d := range a.Drivers {
+			names = append(names, d.Name())
+		}
+		return names
+	}
+	return nil
 }
 
 // machineNames are those of the store; one that cannot be read has none to offer.

@@ -51,6 +51,17 @@ func TestComplete(t *testing.T) {
 		{"env --shell f", "fish"},
 		{"ssh a", "alpha"},
 		{"ssh alpha l", ""},
+		{"import ", ""},
+		{"adopt ", ""},
+		{"adopt --tls ", "on off"},
+		{"adopt --engine i", "install"},
+		{"export --re", "--recipient --recipients-file --reference"},
+		{"migrate ", "alpha beta"},
+		{"store copy ", ""},
+		{"store recipients rm ", ""},
+		{"plugin list ", ""},
+		{"plugin link ", ""},
+		{"plugin link dir f", "fake"},
 		{"bogus ", ""},
 	} {
 		words := strings.Split(tt.line, " ")
