@@ -66,6 +66,9 @@ func (a *app) adopt(c *cli.Context) error {
 	}
 	t := a.worker(c)
 	res, err := t.Adopt(c.Context, req)
+	if err == nil && !req.TLS && !req.DryRun {
+		t.Note(c.Context, fmt.Sprintf("docker clients start ssh themselves; if your own keys and known_hosts do not let them in: %s ssh-config %s >> ~/.ssh/config", a.name, res.Machine))
+	}
 	t.progress.Close()
 	switch {
 	case err != nil:
