@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
@@ -95,8 +96,9 @@ func TestDeprovision(t *testing.T) {
 	h.set(func(h *host) { h.files["/etc/docker/daemon.json"] = "{\"debug\": true}\n" })
 	w.create(req)
 	h.set(func(h *host) { h.up = false; h.sshd.DropAll() })
-	m.Wait.SSH = 200 * 1e6
-	if _, err := m.Remove(ctx, RemoveRequest{Names: req.Names}); !errors.Is(err, ssh.ErrNotReady) {
+	away := w.manager() // waits for no host that is away
+	away.Wait.SSH = 200 * time.Millisecond
+	if _, err := away.Remove(ctx, RemoveRequest{Names: req.Names}); !errors.Is(err, ssh.ErrNotReady) {
 		t.Errorf("rm of a host that is away: %v", err)
 	}
 	if rec := w.record("own"); rec.Phase != store.Removing {

@@ -345,7 +345,7 @@ func TestSilentEngine(t *testing.T) {
 	w.create(CreateRequest{Names: []string{"m1"}})
 	w.hosts["m1"].set(func(h *host) { h.enabled = false }) // it does not come with the host
 	m := w.manager()
-	m.Wait.Engine = 300 * time.Millisecond
+	m.Wait.Engine = 3 * time.Second
 	err := m.Restart(t.Context(), []string{"m1"})
 	var silent *EngineError
 	if !errors.As(err, &silent) || !errors.Is(err, ErrTLS) || !strings.Contains(strings.Join(DetailsOf(err), "\n"), "fake evidence of m1") {

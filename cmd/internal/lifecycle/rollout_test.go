@@ -272,7 +272,7 @@ func TestSwarmUpgradeWaitsForServices(t *testing.T) {
 	e.AddService("web", swarmboottest.ServiceOptions{Replicas: 3})
 	e.Break("web", true)
 	m := w.manager()
-	m.Wait.Drain = time.Second
+	m.Wait.Drain = 3 * time.Second
 	starts := w.hosts["w1"].starts
 	_, err := m.SwarmUpgrade(t.Context(), SwarmUpgradeRequest{})
 	if !errors.Is(err, swarmboot.ErrReplicas) || ReasonOf(err).ID != "SWARM_SERVICES" || !strings.Contains(err.Error(), "web runs 2 of 3 tasks, waiting: web.") {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
@@ -139,7 +140,7 @@ func TestRotationMeetsAMachineThatIsAway(t *testing.T) {
 			return nil
 		})
 		m := w.manager()
-		m.Wait.SSH = 200 * 1e6
+		m.Wait.SSH = 3 * time.Second // time enough for who is there
 		err = m.RegenerateCerts(t.Context(), CertsRequest{RotateCA: true})
 		w.hooks(nil, nil)
 		if !errors.Is(err, ssh.ErrNotReady) || !strings.Contains(err.Error(), "b: ") {

@@ -44,7 +44,7 @@ func TestSwarmRotateCA(t *testing.T) {
 
 	// A node that is down holds it up; meanwhile other long work is refused, and the same command goes on.
 	w.hosts["w1"].setEngine(false)
-	m.Wait.Swarm = 300 * time.Millisecond
+	m.Wait.Swarm = 3 * time.Second
 	_, _, err = m.SwarmRotateCA(t.Context(), RotateCARequest{})
 	if !errors.Is(err, swarmboot.ErrRotation) || !strings.Contains(err.Error(), "3 of 4 nodes have a new certificate; waiting for w1 (down)") || ReasonOf(err).ID != "SWARM_ROTATION" {
 		t.Fatalf("got %v", err)

@@ -90,6 +90,15 @@ func (s *Server) config(conn net.Conn) *gossh.ServerConfig {
 			}
 			return nil, errors.New("unknown key")
 		},
+		// Counted before the client is told, so that who has logged in is counted.
+		AuthLogCallback: func(_ gossh.ConnMetadata, _ string, err error) {
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.logins++
+		},
 	}
 	if s.opts.Booting != "" {
 		words := s.opts.Booting
@@ -123,9 +132,6 @@ func (s *Server) serve(conn net.Conn) {
 		return
 	}
 	defer raw.Close() //nolint:errcheck // nothing is to be done about it
-	s.mu.Lock()
-	s.logins++
-	s.mu.Unlock()
 	s.running.Go(func() {
 		for r := range requests {
 			if r.WantReply {

@@ -200,7 +200,7 @@ func (s *Server) Open() int {
 	return len(s.conns)
 }
 
-// Logins returns how many connections logged in.
+// Logins returns how many connections logged in; one is counted before its client is told.
 func (s *Server) Logins() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
