@@ -80,8 +80,10 @@ func TestRegenerateCerts(t *testing.T) {
 					return f.dockerCommand(ctx, env, "version", "--format", "{{.Server.Version}}").CombinedOutput()
 				}
 				out, err := ask()
+				// The client opens certificate and key one after the other, which no writer of two files can
+				// be at one moment for. They change once, at once after each other: the next look fits.
 				if bytes.Contains(out, []byte("private key does not match public key")) {
-					out, err = ask() // it read one file of a pair before, the other after they were replaced
+					out, err = ask()
 				}
 				// An Engine reads its certificates when it starts, so it restarts; a client
 				// that greets it before does not learn how old it is.

@@ -12,13 +12,39 @@ import (
 // do not see them; who takes the lock of their owner removes them.
 const tmpPrefix = ".tmp-"
 
-// replaceFile makes data the content of dir/name, or changes nothing: readers see
-// the old file or the new one, and after a crash one of the two is there. dir must
-// exist. Only the holder of the lock that covers dir/name may call it.
-func replaceFile(dir, name string, data []byte) (err error) {
-	tmp, err := os.CreateTemp(dir, tmpPrefix+name+"-*") // mode 0600
+// replaceFiles makes data the content of files in dir, or changes nothing: readers see
+// the old file or the new one, and after a crash one of the two is there. Several files
+// are all on disk before the first takes its name, so that a reader of two of them meets
+// a new one beside an old one for the moment between two renames only. dir must exist.
+// Only the holder of the lock that covers the files may call it.
+func replaceFiles(dir string, files ...File) (err error) {
+	var staged []string // what has not taken its name
+	defer func() {
+		for _, tmp := range staged {
+			_ = os.Remove(tmp)
+		}
+	}()
+	for _, f := range files {
+		tmp, err := stage(dir, f)
+		if err != nil {
+			return err
+		}
+		staged = append(staged, tmp)
+	}
+	for _, f := range files {
+		if err := rename(staged[0], filepath.Join(dir, f.Name)); err != nil {
+			return err
+		}
+		staged = staged[1:]
+	}
+	return syncDir(dir)
+}
+
+// stage writes a file beside its place and returns its path.
+func stage(dir string, f File) (_ string, err error) {
+	tmp, err := os.CreateTemp(dir, tmpPrefix+f.Name+"-*") // mode 0600
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() {
 		if err != nil {
@@ -26,22 +52,16 @@ func replaceFile(dir, name string, data []byte) (err error) {
 			_ = os.Remove(tmp.Name())
 		}
 	}()
-	if _, err := tmp.Write(data); err != nil {
-		return err
+	if _, err := tmp.Write(f.Data); err != nil {
+		return "", err
 	}
 	// The content must be on disk before the name is: a rename that survives a
 	// power cut over data that does not is an empty file.
 	if err := tmp.Sync(); err != nil {
-		return err
+		return "", err
 	}
 	// Windows does not rename an open file.
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	if err := rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return tmp.Name(), tmp.Close()
 }
 
 // removeFile removes dir/name for good; absent is no error.

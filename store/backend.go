@@ -29,6 +29,13 @@ type Lock interface {
 	// Replace makes data the content of a file, and the folders above it.
 	Replace(path string, data []byte) error
 
+	// ReplaceAll makes several files of the folder dir what they are to be, as near to at once
+	// as can be had: what can fail is done before the first of them changes. Elsewhere they
+	// change in one step. In a folder they take their names one after the other, in this
+	// order and at once after each other: a reader of two of them, or a kill, can still come
+	// between.
+	ReplaceAll(dir string, files ...File) error
+
 	// Remove removes a file; absent is no error.
 	Remove(path string) error
 
@@ -46,6 +53,12 @@ type Lock interface {
 
 	// Release gives the lock back. With gone, nothing is left that the lock protects.
 	Release(gone bool)
+}
+
+// File is a file of a folder of the store, named within that folder.
+type File struct {
+	Name string
+	Data []byte
 }
 
 // recent is how old an answer may be where one that is much used did not change since

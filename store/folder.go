@@ -56,11 +56,19 @@ func (f *Folder) path(path string) string { return filepath.Join(f.root, filepat
 // lock that covers the file may call it, as all that follows.
 func (f *Folder) Replace(path string, data []byte) error {
 	dir, file := filepath.Split(f.path(path))
-	dir = filepath.Clean(dir)
+	return replaceInDir(filepath.Clean(dir), File{file, data})
+}
+
+// ReplaceAll replaces files of one folder. All of them are written and on disk before the first takes its name.
+func (f *Folder) ReplaceAll(dir string, files ...File) error {
+	return replaceInDir(f.path(dir), files...)
+}
+
+func replaceInDir(dir string, files ...File) error {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	return replaceFile(dir, file, data)
+	return replaceFiles(dir, files...)
 }
 
 // Remove removes a file for good; absent is no error.
@@ -85,7 +93,7 @@ func (f *Folder) Found(path string, files map[string][]byte) (err error) {
 		}
 	}()
 	for name, data := range files {
-		if err := replaceFile(tmp, name, data); err != nil {
+		if err := replaceFiles(tmp, File{name, data}); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,6 +48,20 @@ func playPut(ctx context.Context, s *Store, name string, message int) (err error
 	return txn.Put(r)
 }
 
+// playFiles writes a file that there is space for together with one that there is none for.
+func playFiles(ctx context.Context, s *Store) error {
+	txn, err := s.Lock(ctx, "m1", "machine test")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = txn.Close() }()
+	err = txn.WriteFiles(File{Name: "key.pem"}, File{Name: "cert.pem", Data: make([]byte, 60_000)})
+	if _, rerr := txn.ReadFile("key.pem"); !errors.Is(rerr, fs.ErrNotExist) {
+		return fmt.Errorf("the first of two files changed, the second did not: %w", rerr)
+	}
+	return err
+}
+
 // playFullDisk goes through what happens on a disk that fills up.
 func playFullDisk(ctx context.Context, root string) error {
 	if err := mount(root, "size=512k,mode=700"); err != nil {
@@ -70,6 +85,7 @@ func playFullDisk(ctx context.Context, root string) error {
 		{"put certificate", playCert(ctx, s)},
 		{"put swarm", playCluster(ctx, s)},
 		{"put secrets", playSecrets(ctx, s)},
+		{"put files", playFiles(ctx, s)},
 	} {
 		if !errors.Is(step.err, ErrFull) || !strings.Contains(step.err.Error(), root) {
 			return fmt.Errorf("%s on a full disk: got %w", step.name, step.err)

@@ -91,6 +91,19 @@ func (t *SharedTxn) WriteCert(name string, data []byte) error {
 	})
 }
 
+// WriteCerts replaces files of the certs folder that belong together, such as a key and its
+// certificate, as Lock.ReplaceAll says it.
+func (t *SharedTxn) WriteCerts(files ...File) error {
+	for _, f := range files {
+		if err := fileName(f.Name); err != nil {
+			return err
+		}
+	}
+	return t.do(func() error {
+		return writeError("write "+fileNames(files), t.lock.ReplaceAll(certsDir, files...))
+	})
+}
+
 // RemoveCert removes a file of the certs folder; absent is no error.
 func (t *SharedTxn) RemoveCert(name string) error {
 	if err := fileName(name); err != nil {

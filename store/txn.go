@@ -217,6 +217,26 @@ func (t *Txn) WriteFile(name string, data []byte) error {
 	return t.do(func() error { return t.write(name, data) })
 }
 
+// WriteFiles replaces files of the machine's folder that belong together, such as a key and its
+// certificate, as Lock.ReplaceAll says it. Otherwise as WriteFile.
+func (t *Txn) WriteFiles(files ...File) error {
+	for _, f := range files {
+		if err := ownFile(f.Name); err != nil {
+			return err
+		}
+	}
+	return t.do(func() error { return t.failed(fileNames(files), t.lock.ReplaceAll(machinePath(t.Name), files...)) })
+}
+
+// fileNames names files in an error.
+func fileNames(files []File) string {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Name
+	}
+	return strings.Join(names, " and ")
+}
+
 // RemoveFile removes a file of the machine's folder; absent is no error.
 func (t *Txn) RemoveFile(name string) error {
 	if err := ownFile(name); err != nil {

@@ -357,16 +357,18 @@ func (b *Backend) applyDir(seen *sight, dir string) (older bool, err error) {
 		return false, nil
 	}
 	now := revisions{Store: seen.revision, Files: map[string]int64{}}
+	var files []store.File
 	for _, name := range inOrder(seen.files[dir]) {
 		p := path.Join(dir, name)
 		if data, ok := seen.data[p]; ok {
-			if err := b.put(dir, name, data); err != nil {
-				return false, err
-			}
+			files = append(files, store.File{Name: name, Data: data})
 			now.Files[name] = seen.got[p]
 		} else if have.Files[name] == seen.files[dir][name] {
 			now.Files[name] = have.Files[name]
 		}
+	}
+	if err := b.put(dir, files); err != nil {
+		return false, err
 	}
 	for name := range have.Files {
 		if _, ok := now.Files[name]; !ok {
@@ -378,8 +380,7 @@ func (b *Backend) applyDir(seen *sight, dir string) (older bool, err error) {
 	return false, b.putRevisions(dir, now)
 }
 
-// inOrder puts the record first, with which a machine's folder comes to be, and keys before
-// certificates.
+// inOrder puts the record first, and keys before certificates.
 func inOrder(files map[string]int64) []string {
 	rank := func(name string) int {
 		switch {
@@ -398,12 +399,19 @@ func inOrder(files map[string]int64) []string {
 	})
 }
 
-// put writes a file of the copy; a folder appears with its first file in it.
-func (b *Backend) put(dir, name string, data []byte) error {
-	if parent(dir) == machines && !b.exists(dir) {
-		return b.copy.Found(dir, map[string][]byte{name: data})
+// put writes files of a folder of the copy together; a machine's folder appears with them in it.
+func (b *Backend) put(dir string, files []store.File) error {
+	if len(files) == 0 {
+		return nil
 	}
-	return b.copy.Replace(path.Join(dir, name), data)
+	if parent(dir) != machines || b.exists(dir) {
+		return b.copy.ReplaceAll(dir, files...)
+	}
+	all := map[string][]byte{}
+	for _, f := range files {
+		all[f.Name] = f.Data
+	}
+	return b.copy.Found(dir, all)
 }
 
 func (b *Backend) putRevisions(dir string, r revisions) error {
@@ -446,23 +454,14 @@ func (b *Backend) drop(dir string) error {
 }
 
 // changed records that files of a folder of the copy are what was written at a revision.
-func (b *Backend) changed(dir string, files map[string][]byte, revision int64) error {
+func (b *Backend) changed(dir string, files []store.File, revision int64) error {
 	return b.locked(func() error {
 		r := b.revisions(dir)
-		found := parent(dir) == machines && !b.exists(dir)
-		if found {
-			if err := b.copy.Found(dir, files); err != nil {
-				return err
-			}
+		if err := b.put(dir, files); err != nil {
+			return err
 		}
-		for name, data := range files {
-			r.Files[name] = revision
-			if found {
-				continue
-			}
-			if err := b.copy.Replace(path.Join(dir, name), data); err != nil {
-				return err
-			}
+		for _, f := range files {
+			r.Files[f.Name] = revision
 		}
 		r.Store = max(r.Store, revision)
 		return b.putRevisions(dir, r)

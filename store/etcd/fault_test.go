@@ -118,8 +118,10 @@ func TestLostLockIsFenced(t *testing.T) {
 		"put":     func() error { return txn.Put(late) },
 		"secrets": func() error { return txn.PutSecrets(json.RawMessage(`{}`)) },
 		"file":    func() error { return txn.WriteFile("key.pem", []byte("x")) },
+		"files":   func() error { return txn.WriteFiles(store.File{Name: "key.pem"}, store.File{Name: "cert.pem"}) },
 		"remove":  func() error { return txn.RemoveFile("key.pem") },
 		"delete":  txn.Delete,
+		"certs":   func() error { return shared.WriteCerts(store.File{Name: "key.pem"}, store.File{Name: "cert.pem"}) },
 		"cert":    func() error { return shared.WriteCert("ca.pem", []byte("x")) },
 		"id":      func() error { _, err := shared.EnsureID(); return err },
 	} {
@@ -143,6 +145,33 @@ func admin(t *testing.T, s *server) *clientv3.Client {
 	ok(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// A pair of files is one change of etcd's, so that no copy is made of half of it.
+func TestFilesChangeAtOneRevision(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	location := s.location()
+	b := operator(t, location, identity(t, location))
+	txn, err := store.OpenBackend(b).Lock(t.Context(), "m1", "x")
+	ok(t, err)
+	ok(t, txn.Put(record("m1")))
+	admin := admin(t, s)
+	for range 2 { // as new files, and over others
+		ok(t, txn.WriteFiles(store.File{Name: "key.pem", Data: []byte("k")}, store.File{Name: "cert.pem", Data: []byte("c")}))
+		var at []int64
+		for _, name := range []string{"key.pem", "cert.pem"} {
+			got, err := admin.Get(t.Context(), b.key("machines/m1/"+name))
+			ok(t, err)
+			if len(got.Kvs) != 1 {
+				t.Fatalf("%s is not there", name)
+			}
+			at = append(at, got.Kvs[0].ModRevision)
+		}
+		if at[0] != at[1] {
+			t.Errorf("Changed at revisions %v", at)
+		}
+	}
 }
 
 func TestRestartedServer(t *testing.T) {

@@ -215,25 +215,29 @@ func (l *lock) Sweep(dir, file string) {
 
 // Replace implements store.Lock.
 func (l *lock) Replace(p string, data []byte) error {
-	return l.put(parent(p), map[string][]byte{path.Base(p): data}, path.Base(p))
+	return l.ReplaceAll(parent(p), store.File{Name: path.Base(p), Data: data})
 }
 
-// Found implements store.Lock: all keys of a machine are there at one revision.
-func (l *lock) Found(dir string, files map[string][]byte) error {
-	names := slices.Sorted(maps.Keys(files))
-	if len(names) == 0 {
+// ReplaceAll implements store.Lock: all keys change at one revision.
+func (l *lock) ReplaceAll(dir string, files ...store.File) error {
+	if len(files) == 0 {
 		return nil
 	}
-	return l.put(dir, files, names[0])
-}
-
-// put writes files of a folder together; one of them tells whether it was done.
-func (l *lock) put(dir string, files map[string][]byte, sign string) error {
+	sign := files[0].Name
 	revision, err := l.commit(path.Join(dir, sign), func() (change, error) { return l.sealed(dir, files, sign) })
 	if err != nil {
 		return err
 	}
 	return l.b.changed(dir, files, revision)
+}
+
+// Found implements store.Lock: all keys of a machine are there at one revision.
+func (l *lock) Found(dir string, files map[string][]byte) error {
+	var all []store.File
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		all = append(all, store.File{Name: name, Data: files[name]})
+	}
+	return l.ReplaceAll(dir, all...)
 }
 
 // Remove implements store.Lock.
@@ -263,19 +267,20 @@ type change struct {
 	also  []clientv3.Cmp // what must be true besides
 }
 
-// sealed is the change that writes files, encrypted where they are secrets.
-func (l *lock) sealed(dir string, files map[string][]byte, sign string) (change, error) {
+// sealed is the change that writes files, encrypted where they are secrets. That the one called sign
+// has its new value tells that all have.
+func (l *lock) sealed(dir string, files []store.File, sign string) (change, error) {
 	c := change{}
 	size := 0
-	for name, data := range files {
-		p := path.Join(dir, name)
-		value := append([]byte{}, data...) // not nil
-		if secret(p, data) {
+	for _, f := range files {
+		p := path.Join(dir, f.Name)
+		value := append([]byte{}, f.Data...) // not nil
+		if secret(p, f.Data) {
 			team, recipients, err := l.b.recipients()
 			if err != nil {
 				return c, fmt.Errorf("encrypt %s: %w", p, err)
 			}
-			if value, err = seal(data, recipients); err != nil {
+			if value, err = seal(f.Data, recipients); err != nil {
 				return c, err
 			}
 			c.also = append(c.also, clientv3.Compare(clientv3.ModRevision(l.b.key(recipientsFile)), "=", team.revision))
@@ -283,7 +288,7 @@ func (l *lock) sealed(dir string, files map[string][]byte, sign string) (change,
 		if size += len(value); size > maxValue {
 			return c, fmt.Errorf("write %s: %d bytes are more than etcd takes at once", p, size)
 		}
-		if name == sign {
+		if f.Name == sign {
 			c.value = value
 		}
 		c.ops = append(c.ops, clientv3.OpPut(l.b.key(p), string(value)))

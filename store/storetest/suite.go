@@ -37,6 +37,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Place) {
 		{"Secrets", secrets},
 		{"Files", files},
 		{"Certs", certFiles},
+		{"FilesTogether", filesTogether},
 		{"ID", identity},
 		{"Clusters", clusters},
 		{"Delete", deletes},
@@ -288,6 +289,36 @@ func certFiles(t *testing.T, open Place) {
 	txn = shared(t, a)
 	_, err = txn.ReadCert("ca.pem")
 	wantErr(t, err, fs.ErrNotExist)
+}
+
+// Files that belong together change together, or none of them does.
+func filesTogether(t *testing.T, open Place) {
+	a, b := open(), open()
+	txn, certs := lock(t, a, "m1"), shared(t, a)
+	ok(t, txn.Put(record("m1")))
+	for _, data := range []string{"one", "", "another"} {
+		pair := []store.File{{Name: "key.pem", Data: []byte(data + " key")}, {Name: "cert.pem", Data: []byte(data)}}
+		ok(t, txn.WriteFiles(pair...))
+		ok(t, certs.WriteCerts(pair...))
+		_, err := b.Get("m1")
+		ok(t, err)
+		for _, dir := range []string{a.MachineDir("m1"), b.MachineDir("m1"), a.CertsDir(), filepath.Join(b.Root(), "certs")} {
+			for _, f := range pair {
+				got, err := os.ReadFile(filepath.Join(dir, f.Name))
+				ok(t, err)
+				want(t, string(got), string(f.Data))
+			}
+		}
+	}
+	before := content(t, b)
+	for _, bad := range []string{"../x", "config.json", ""} {
+		wantErr(t, txn.WriteFiles(store.File{Name: "key.pem"}, store.File{Name: bad}), store.ErrName)
+	}
+	wantErr(t, certs.WriteCerts(store.File{Name: "key.pem"}, store.File{Name: "../x"}), store.ErrName)
+	want(t, content(t, b), before)
+	ok(t, errors.Join(txn.Close(), certs.Close()))
+	wantErr(t, txn.WriteFiles(store.File{Name: "key.pem"}), store.ErrClosed)
+	wantErr(t, certs.WriteCerts(store.File{Name: "key.pem"}), store.ErrClosed)
 }
 
 func identity(t *testing.T, open Place) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/hostsmith/machine/certs"
+	"github.com/hostsmith/machine/store"
 )
 
 // Names of files in the certs folder and, for the first three, in a machine's folder.
@@ -57,6 +58,7 @@ func (m *Manager) ended(a authority) bool {
 type certFolder interface {
 	ReadCert(name string) ([]byte, error)
 	WriteCert(name string, data []byte) error
+	WriteCerts(files ...store.File) error
 	RemoveCert(name string) error
 }
 
@@ -141,7 +143,7 @@ func (m *Manager) handOutAll(ctx context.Context, a authority) {
 			if x.foreign(a) {
 				return nil // its engine would not let in the pair
 			}
-			if err := x.keep(file{keyFile, a.client.Key}, file{certFile, a.client.Cert}); err != nil {
+			if err := x.keepPair(certFile, keyFile, a.client); err != nil {
 				return err
 			}
 			m.refreshContext(ctx, x)
@@ -220,12 +222,10 @@ func (m *Manager) organisation() string {
 	return "unknown"
 }
 
-// writePair writes the key first: a certificate is never without its key.
+// writePair writes both together, and the key first where they cannot change at one moment: a
+// certificate is never without its key.
 func writePair(txn certFolder, cert, key string, p certs.Pair) error {
-	if err := txn.WriteCert(key, p.Key); err != nil {
-		return err
-	}
-	return txn.WriteCert(cert, p.Cert)
+	return txn.WriteCerts(store.File{Name: key, Data: p.Key}, store.File{Name: cert, Data: p.Cert})
 }
 
 func readPair(cert, key string) (p certs.Pair, err error) {

@@ -152,6 +152,15 @@ func (f *memFolder) WriteCert(name string, data []byte) error {
 	return nil
 }
 
+func (f *memFolder) WriteCerts(files ...store.File) error {
+	for _, one := range files {
+		if err := f.WriteCert(one.Name, one.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *memFolder) RemoveCert(name string) error {
 	if err := f.spend(); err != nil {
 		return err

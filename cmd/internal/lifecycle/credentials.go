@@ -137,7 +137,7 @@ func (x *machine) putClientPair(ctx context.Context) error {
 		return x.errForeignCert(errors.New("the client certificate does not fit its key"))
 	}
 	x.m.Log.Info("client certificate is written again", "machine", x.rec.Name)
-	if err := x.keep(file{keyFile, a.client.Key}, file{certFile, a.client.Cert}); err != nil {
+	if err := x.keepPair(certFile, keyFile, a.client); err != nil {
 		return err
 	}
 	x.m.refreshContext(ctx, x)

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,28 +134,29 @@ func (x *machine) serverPair(a authority, hosts []string, renew bool) (certs.Pai
 // callsEngines: the manager of a classic swarm calls the nodes' engines with the certificate of its own engine.
 func (x *machine) callsEngines() bool { return classicMaster(x.rec.HostOptions.SwarmOptions) }
 
-// file is one of a machine's folder.
-type file struct {
-	name string
-	data []byte
-}
-
-// keep writes files that are not what they should be.
-func (x *machine) keep(files ...file) error {
+// keep writes files that are not what they should be, all of them together: a client that reads a key
+// beside a certificate finds them as they belong to each other.
+func (x *machine) keep(files ...store.File) error {
+	var differ []store.File
 	for _, f := range files {
-		if old, err := x.txn.ReadFile(f.name); err == nil && string(old) == string(f.data) {
-			continue
-		}
-		if err := x.txn.WriteFile(f.name, f.data); err != nil {
-			return err
+		if old, err := x.txn.ReadFile(f.Name); err != nil || !bytes.Equal(old, f.Data) {
+			differ = append(differ, f)
 		}
 	}
-	return nil
+	if len(differ) == 0 {
+		return nil
+	}
+	return x.txn.WriteFiles(differ...)
+}
+
+// keepPair writes a key and its certificate.
+func (x *machine) keepPair(cert, key string, p certs.Pair) error {
+	return x.keep(store.File{Name: key, Data: p.Key}, store.File{Name: cert, Data: p.Cert})
 }
 
 // handOut puts what a client needs into the machine's folder.
 func (x *machine) handOut(trust []byte, client certs.Pair) error {
-	return x.keep(file{caFile, trust}, file{keyFile, client.Key}, file{certFile, client.Cert})
+	return x.keep(store.File{Name: caFile, Data: trust}, store.File{Name: keyFile, Data: client.Key}, store.File{Name: certFile, Data: client.Cert})
 }
 
 // wanted is the engine asked for, in provision's words.
@@ -219,7 +221,7 @@ func (x *machine) provision(ctx context.Context, conn *ssh.Client, a authority, 
 		return fmt.Errorf("provision %s: %w", facts.Pretty, err)
 	}
 	// The copy here is of what the engine has: expiry and addresses are judged by it.
-	if err := x.keep(file{serverKeyFile, tls.Key}, file{serverFile, tls.Cert}); err != nil {
+	if err := x.keepPair(serverFile, serverKeyFile, certs.Pair{Cert: tls.Cert, Key: tls.Key}); err != nil {
 		return err
 	}
 	x.rec.Installed.OS = facts.Pretty

@@ -17,6 +17,7 @@ type (
 		PutSecrets(json.RawMessage) error
 		ReadFile(name string) ([]byte, error)
 		WriteFile(name string, data []byte) error
+		WriteFiles(files ...store.File) error
 		RemoveFile(name string) error
 		Restore() error
 		DropBackup() error

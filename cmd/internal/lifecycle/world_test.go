@@ -345,6 +345,16 @@ func (x eventMachine) WriteFile(name string, data []byte) error {
 	return after(x.w.event("write "+name), func() error { return x.machineTxn.WriteFile(name, data) })
 }
 
+// WriteFiles is ended between any two of the files, as a kill between their renames ends it.
+func (x eventMachine) WriteFiles(files ...store.File) error {
+	for _, f := range files {
+		if err := x.WriteFile(f.Name, f.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (x eventMachine) RemoveFile(name string) error {
 	return after(x.w.event("remove "+name), func() error { return x.machineTxn.RemoveFile(name) })
 }
@@ -383,6 +393,15 @@ type eventShared struct {
 
 func (x eventShared) WriteCert(name string, data []byte) error {
 	return after(x.w.event("write certs/"+name), func() error { return x.sharedTxn.WriteCert(name, data) })
+}
+
+func (x eventShared) WriteCerts(files ...store.File) error {
+	for _, f := range files {
+		if err := x.WriteCert(f.Name, f.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (x eventShared) RemoveCert(name string) error {
