@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +24,8 @@ func (a *app) adoptCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "engine", Value: lifecycle.EngineKeep, Usage: "what becomes of the `ENGINE`: keep, install or upgrade"},
 			&cli.StringFlag{Name: "engine-version", Usage: "`VERSION` to install or upgrade to, exact or a prefix such as 28.5"},
+			&cli.StringFlag{Name: "engine-source", Usage: "`SOURCE` of an engine to install: repo (Docker's packages) or distro (default: repo where Docker has packages for the host)"},
+			&cli.StringFlag{Name: "engine-repo-url", Usage: "`URL` of a mirror of Docker's package repository, to install from"},
 			&cli.IntFlag{Name: "engine-port", Usage: "`PORT` that the engine listens on for TLS clients (default: 2376)"},
 			&cli.StringFlag{Name: "tls", Value: "off", Usage: "`on` or off: whether the engine gets TLS; without, docker clients go through SSH"},
 			&cli.StringSliceFlag{Name: "tls-san", Usage: "further name or `ADDRESS` that the engine's certificate is good for; may be repeated"},
@@ -49,7 +52,7 @@ func (a *app) adopt(c *cli.Context) error {
 	}
 	req := lifecycle.AdoptRequest{
 		URL: c.Args().Get(0), Name: c.Args().Get(1), Engine: c.String("engine"), Version: c.String("engine-version"), Port: c.Int("engine-port"),
-		SANs: c.StringSlice("tls-san"), KeyFile: c.String("ssh-key"), Jump: c.String("jump-host"), HostKey: c.String("host-key"),
+		Source: c.String("engine-source"), RepoURL: c.String("engine-repo-url"), SANs: c.StringSlice("tls-san"), KeyFile: c.String("ssh-key"), Jump: c.String("jump-host"), HostKey: c.String("host-key"),
 		DockerContext: c.Bool("docker-context"), DryRun: c.Bool("dry-run"), Confirm: a.confirmHostKey,
 	}
 	switch tls := c.String("tls"); tls {
@@ -57,6 +60,9 @@ func (a *app) adopt(c *cli.Context) error {
 		req.TLS = tls == "on"
 	default:
 		return usagef("--tls %s: want on or off", tls)
+	}
+	if !slices.Contains([]string{"", "repo", "distro"}, req.Source) {
+		return usagef("--engine-source %s: want repo or distro", req.Source)
 	}
 	if req.Port < 0 || req.Port > 65535 {
 		return usagef("--engine-port %d: no such port", req.Port)

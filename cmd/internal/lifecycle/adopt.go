@@ -32,6 +32,8 @@ type AdoptRequest struct {
 	URL     string // ssh://user@host[:port]
 	Engine  string // keep, install or upgrade
 	Version string // of the engine, to install or upgrade to
+	Source  string // of an engine to install: repo or distro; empty: decided by what the host has
+	RepoURL string // mirror of Docker's package repository, to install from; empty: Docker's own
 	TLS     bool   // the engine listens with TLS for clients; else they go through SSH, and nothing is changed
 	Port    int    // of the engine; 0: the usual one
 	SANs    []string
@@ -142,6 +144,9 @@ func (m *Manager) newAdopting(req AdoptRequest) (*adopting, error) {
 	}
 	if a.req.Engine == EngineKeep && req.Version != "" {
 		return nil, fmt.Errorf("%w: an engine that is kept has the version that it has", ErrUsage)
+	}
+	if a.req.Engine != EngineInstall && (req.Source != "" || req.RepoURL != "") {
+		return nil, fmt.Errorf("%w: only an engine that is installed has a source to choose", ErrUsage)
 	}
 	if err := a.readURL(); err != nil {
 		return nil, err
@@ -310,7 +315,7 @@ func (a *adopting) secure(ctx context.Context, plan adoptionPlan) error {
 	}
 	engine := store.EngineOptions{TLSVerify: true, Port: a.req.Port, Source: string(provision.SourceKeep)}
 	if a.req.Engine == EngineInstall {
-		engine.Source, engine.Version = "", a.req.Version
+		engine.Source, engine.Version, engine.RepoURL = a.req.Source, a.req.Version, a.req.RepoURL
 	}
 	results, err := a.m.Create(ctx, CreateRequest{
 		Names: []string{a.req.Name}, Driver: genericDriver, Options: a.values, Engine: engine, SANs: a.req.SANs,

@@ -223,6 +223,8 @@ func TestAdoptRefusals(t *testing.T) {
 		"an option":          {func(r *AdoptRequest) { r.URL = "ssh://-oProxyCommand=x@127.0.0.1" }, drivers.ErrOption},
 		"install, no TLS":    {func(r *AdoptRequest) { r.Engine = EngineInstall }, ErrUsage},
 		"version of what is": {func(r *AdoptRequest) { r.Version = "28" }, ErrUsage},
+		"source of what is":  {func(r *AdoptRequest) { r.Source = "distro" }, ErrUsage},
+		"mirror, no install": {func(r *AdoptRequest) { r.TLS, r.Engine, r.RepoURL = true, EngineUpgrade, "https://mirror" }, ErrUsage},
 		"no such thing":      {func(r *AdoptRequest) { r.Engine = "mend" }, ErrUsage},
 		"name":               {func(r *AdoptRequest) { r.Name = "../x" }, store.ErrName},
 		"key file":           {func(r *AdoptRequest) { r.KeyFile = "/nonexistent" }, ErrCheck},

@@ -133,7 +133,7 @@ func (a *adopting) provisioning() ([]provision.Step, error) {
 	}
 	want := a.x.wanted()
 	if a.req.Engine == EngineInstall {
-		want.Source, want.Version = provision.SourceAuto, a.req.Version
+		want.Source, want.Version, want.RepoURL = provision.Source(a.req.Source), a.req.Version, a.req.RepoURL
 	}
 	return provision.Plan(a.facts, want, provision.TLS{CA: ca.Pair().Cert, Cert: pair.Cert, Key: pair.Key})
 }
