@@ -20,8 +20,9 @@ func (a *app) rmCommand() *cli.Command {
 		Name: "rm", Usage: "remove machines", ArgsUsage: "NAME...",
 		Description: "Releases at the provider exactly what create made there, then removes the record. A member of a\n" +
 			"swarm is drained and taken out of it first; what would cost the swarm its quorum is refused.\n\n" +
-			"Another command at work on a machine gets a minute to end. --force ends in any case: of a provider that does\n" +
-			"not answer within five minutes it takes no notice any more, and says so.",
+			"Another command at work on a machine gets a minute to end, and with --force one at work on its swarm too; then\n" +
+			"the machine stays and the exit code is 4. --force takes no notice any more of a provider that does not answer\n" +
+			"within five minutes, and says so.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask, go on despite errors of the provider and despite the quorum"},
 			&cli.BoolFlag{Name: "y", Usage: "do not ask"},

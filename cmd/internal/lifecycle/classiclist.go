@@ -33,7 +33,7 @@ func (m *Manager) syncList(ctx context.Context, discovery string, conns map[stri
 	if !ok {
 		return 0, nil
 	}
-	txn, err := m.waitCluster(ctx, path.Base(file))
+	txn, err := m.waitCluster(ctx, path.Base(file), lockDeadline)
 	if err != nil {
 		return 0, []error{err}
 	}

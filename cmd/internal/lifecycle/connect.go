@@ -31,7 +31,7 @@ const (
 	versionDeadline     = 20 * time.Second // of a single question to an engine
 	leaveDeadline       = 3 * time.Minute  // for the managers to let a node go, its tasks aside
 	lockDeadline        = 30 * time.Minute // for another command on the same swarm, which may upgrade it
-	removalLockDeadline = time.Minute      // for another command on a machine that is to go
+	removalLockDeadline = time.Minute      // for another command on a machine that is to go, by force on its swarm too
 	removalDeadline     = 30 * time.Minute // for a provider to release a host
 	forcedDeadline      = 5 * time.Minute  // the same by force; then the record goes all the same
 	heedDeadline        = 5 * time.Second  // for a call to see that its time is over

@@ -11,12 +11,17 @@ import (
 	"github.com/hostsmith/machine/swarmboot"
 )
 
-// leaveSwarm takes a machine out of its swarm in good order. Unless forced, what would lose the quorum is refused.
+// leaveSwarm takes a machine out of its swarm in good order. Unless forced, what would lose the quorum is refused. By force it
+// does not wait for long until another command is done with the swarm.
 func (m *Manager) leaveSwarm(ctx context.Context, x *machine, force bool) (err error) {
 	if x.rec.Swarm.Name == "" {
 		return nil
 	}
-	txn, cluster, err := m.lockCluster(ctx, x.rec.Swarm.Name)
+	lock := m.lockCluster
+	if force {
+		lock = m.lockClusterByForce
+	}
+	txn, cluster, err := lock(ctx, x.rec.Swarm.Name)
 	if err != nil {
 		return err
 	}
@@ -58,7 +63,7 @@ func (m *Manager) forget(ctx context.Context, name string) error {
 		if _, ok := c.Members[name]; !ok {
 			continue
 		}
-		txn, cluster, err := m.lockCluster(ctx, c.Name)
+		txn, cluster, err := m.lockClusterByForce(ctx, c.Name)
 		if err != nil {
 			return err
 		}

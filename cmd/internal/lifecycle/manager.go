@@ -49,7 +49,7 @@ type Deadlines struct {
 	Engine time.Duration // until the engine answers over TLS: 1 min
 	Swarm  time.Duration // for a node to be ready in its swarm: 2 min
 	Drain  time.Duration // for a node's tasks to end: 2 min
-	Lock   time.Duration // for another command on a machine that is to be removed: 1 min
+	Lock   time.Duration // for another command on a machine that is to be removed, and by force on its swarm: 1 min
 	Remove time.Duration // for the provider to release a host: 30 min, by force 5 min
 }
 

@@ -120,7 +120,13 @@ func (m *Manager) removeLocked(ctx context.Context, x *machine, force bool) erro
 		return err
 	}
 	if x.classic() {
-		m.unlist(ctx, x)
+		err := x.bounded(ctx, force, "take the machine off the lists of members", func(ctx context.Context) error {
+			m.unlist(ctx, x)
+			return nil
+		})
+		if err != nil {
+			m.Note(ctx, "a list of members may still have the machine: "+err.Error())
+		}
 	}
 	if a, ok := x.drv.(drivers.Adopter); ok && a.Deprovision() {
 		if err := x.bounded(ctx, force, "deprovision the host", x.deprovision); err != nil {

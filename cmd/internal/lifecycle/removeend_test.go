@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,5 +156,67 @@ func TestRemovalWaitsForAnotherCommand(t *testing.T) {
 				t.Errorf("left: %q, %v", locks, err)
 			}
 		})
+	}
+}
+
+// TestForceDoesNotWaitForTheSwarm has another command hold the lock of a swarm: by force a member's removal ends all the
+// same, and the machine stays as it was until the other one is done.
+func TestForceDoesNotWaitForTheSwarm(t *testing.T) {
+	t.Parallel()
+	for what, prepare := range map[string]func(t *testing.T, w *world){
+		"a member": func(*testing.T, *world) {},
+		"one whose record cannot be read": func(t *testing.T, w *world) {
+			if err := os.WriteFile(filepath.Join(w.dir, "machines", "w1", "config.json"), []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "m1", "w1")
+			w.swarm([]string{"m1"}, []string{"w1"})
+			prepare(t, w)
+			m := w.manager()
+			m.Wait.Lock = 50 * time.Millisecond
+			held, err := m.Store.LockCluster(t.Context(), "m1", "machine upgrade m1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			removed, err := m.Remove(t.Context(), RemoveRequest{Names: []string{"w1"}, Force: true})
+			if len(removed) > 0 || !errors.Is(err, store.ErrLocked) || ReasonOf(err).Exit != ExitLocked || !strings.Contains(err.Error(), "machine upgrade m1") {
+				t.Errorf("removed %v, %v", removed, err)
+			}
+			if c, err := m.Store.Cluster("m1"); err != nil || c.Members["w1"].NodeID == "" {
+				t.Errorf("cluster %+v, %v", c, err)
+			}
+			if err := held.Close(); err != nil {
+				t.Fatal(err)
+			}
+			removed, err = w.manager().Remove(t.Context(), RemoveRequest{Names: []string{"w1"}, Force: true})
+			if len(removed) != 1 || err != nil {
+				t.Errorf("afterwards: removed %v, %v", removed, err)
+			}
+		})
+	}
+}
+
+// TestForceDoesNotWaitForAList has another command hold the lock of a classic swarm's list: it stays as it is.
+func TestForceDoesNotWaitForAList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "w1")
+	w.classic(SwarmOptions{Name: "prod"}, "m1", "w1")
+	m := w.manager()
+	m.Wait.Remove = 50 * time.Millisecond
+	held, err := m.Store.LockCluster(t.Context(), "prod", "machine swarm join w2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	removed, err := m.Remove(t.Context(), RemoveRequest{Names: []string{"w1"}, Force: true})
+	if len(removed) != 1 || err != nil || !w.noted("a list of members still has the machine: another command is at work: machine swarm join w2") {
+		t.Errorf("removed %v, %v, %q", removed, err, w.notes.text)
+	}
+	if got := w.hosts["m1"].members(prodList); !slices.Equal(got, []string{"m1", "w1"}) {
+		t.Errorf("listed %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,16 @@ func (m *Manager) findCluster(name string) (store.Cluster, error) {
 }
 
 func (m *Manager) lockCluster(ctx context.Context, name string) (clusterTxn, store.Cluster, error) {
-	txn, err := m.waitCluster(ctx, name)
+	return m.lockClusterWithin(ctx, name, lockDeadline)
+}
+
+// lockClusterByForce is lockCluster for what must end soon, whatever another command does with the swarm.
+func (m *Manager) lockClusterByForce(ctx context.Context, name string) (clusterTxn, store.Cluster, error) {
+	return m.lockClusterWithin(ctx, name, cmp.Or(m.Wait.Lock, removalLockDeadline))
+}
+
+func (m *Manager) lockClusterWithin(ctx context.Context, name string, limit time.Duration) (clusterTxn, store.Cluster, error) {
+	txn, err := m.waitCluster(ctx, name, limit)
 	if err != nil {
 		return nil, store.Cluster{}, err
 	}
@@ -80,15 +90,15 @@ func (m *Manager) lockCluster(ctx context.Context, name string) (clusterTxn, sto
 }
 
 // waitCluster waits for the lock of a swarm, and says so when it takes long.
-func (m *Manager) waitCluster(ctx context.Context, name string) (clusterTxn, error) {
-	soon, cancel := within(ctx, 0, 2*time.Second, "lock swarm "+name)
+func (m *Manager) waitCluster(ctx context.Context, name string, limit time.Duration) (clusterTxn, error) {
+	soon, cancel := within(ctx, 0, min(2*time.Second, limit), "lock swarm "+name)
 	txn, err := m.locks().cluster(soon, name)
 	cancel()
 	if err == nil || context.Cause(ctx) != nil || !errors.Is(err, store.ErrLocked) && !errors.Is(err, context.DeadlineExceeded) {
 		return txn, err
 	}
 	m.Note(ctx, "waiting: "+err.Error())
-	ctx, cancel = within(ctx, 0, lockDeadline, "wait for another command on swarm "+name)
+	ctx, cancel = within(ctx, 0, limit, "wait for another command on swarm "+name)
 	defer cancel()
 	return m.locks().cluster(ctx, name)
 }
