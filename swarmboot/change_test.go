@@ -95,6 +95,7 @@ func TestPlanChanges(t *testing.T) {
 		"leave":                    {fleetOf(3, 2), wishes(swarmboot.VerbLeave, "m1", "w2")},
 		"leave-all":                {fleetOf(3, 1), wishes(swarmboot.VerbLeave, "m1", "m2", "m3", "w1")},
 		"leave-managers":           {fleetOf(3, 1), wishes(swarmboot.VerbLeave, "m1", "m2", "m3")},
+		"leave-all-one-down":       {fleetOf(3, 0, "m3"), wishes(swarmboot.VerbLeave, "m1", "m2", "m3")},
 		"leave-together-no-quorum": {fleetOf(5, 0, "m5"), wishes(swarmboot.VerbLeave, "m1", "m2", "m3")},
 		"leave-unlisted":           {fleetOf(1, 1), wishes(swarmboot.VerbLeave, "w9")},
 		"strike":                   {fleetOf(3, 2, "m3", "w2"), wishes(swarmboot.VerbStrike, "m3", "w2")},

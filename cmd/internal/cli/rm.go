@@ -19,7 +19,8 @@ func (a *app) rmCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rm", Usage: "remove machines", ArgsUsage: "NAME...",
 		Description: "Releases at the provider exactly what create made there, then removes the record. A member of a\n" +
-			"swarm is drained and taken out of it first; what would cost the swarm its quorum is refused.\n\n" +
+			"swarm is drained and taken out of it first; what would cost the swarm its quorum is refused.\n" +
+			"All members that are named are judged together before the first is touched.\n\n" +
 			"Another command at work on a machine gets a minute to end, and with --force one at work on its swarm too; then\n" +
 			"the machine stays and the exit code is 4. --force takes no notice any more of a provider that does not answer\n" +
 			"within five minutes, and says so.",

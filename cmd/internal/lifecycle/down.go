@@ -22,7 +22,7 @@ type DownRequest struct {
 }
 
 // Down removes the machines of a project, and its stacks before them. Where a swarm goes as a whole its quorum is no
-// obstacle; what others are in keeps it.
+// obstacle; one that others are in loses nobody if it cannot do without all of them.
 func (m *Manager) Down(ctx context.Context, req DownRequest) (cluster.Steps, error) {
 	steps := cluster.Steps{Project: req.Project}
 	recs, err := m.projectRecords(&cluster.Spec{Name: req.Project})

@@ -233,49 +233,64 @@ func (m *Manager) swarmOf(names []string) string {
 	return rec.Swarm.Name
 }
 
-// planLeave judges whether a swarm can let machines go. By force it does so anyhow; without a manager that answers nobody can
-// tell, and each is asked in its turn.
+// planLeave judges whether a swarm can let machines go. By force it does so anyhow.
 func (m *Manager) planLeave(ctx context.Context, names []string, force bool) (swarmboot.ChangePlan, error) {
-	var plan swarmboot.ChangePlan
-	var wishes []swarmboot.Wish
-	swarm := ""
-	for _, name := range names {
-		rec, err := m.Store.Get(name)
-		if err != nil {
-			return plan, err
-		}
-		if swarm = rec.Swarm.Name; swarm == "" {
-			return plan, fmt.Errorf("%w: %q is not in a swarm", ErrNoSwarm, name)
-		}
-		w := swarmboot.Wish{Verb: swarmboot.VerbLeave, Name: name, ID: rec.Swarm.NodeID}
-		wishes = append(wishes, w)
-		plan.Changes = append(plan.Changes, swarmboot.Change{Wish: w, Was: swarmboot.Member{Role: swarmboot.Role(rec.Swarm.Role)}})
-	}
-	cluster, err := m.clusterOrNew(swarm)
+	cluster, plan, err := m.parting(names)
 	if err == nil {
 		err = settled(cluster)
 	}
 	if err != nil {
 		return plan, err
 	}
-	eng, _, err := m.aManager(ctx, cluster, "")
-	if err != nil {
-		return plan, nil
-	}
-	defer eng.close()
-	ctx, cancel := within(ctx, 0, askDeadline, "ask a manager for the nodes of swarm "+swarm)
-	defer cancel()
-	members, err := swarmboot.Members(ctx, eng)
-	if err != nil {
-		return plan, nil
-	}
-	judged, err := swarmboot.PlanChanges(wishes, members)
-	if err != nil && !force {
-		return plan, fmt.Errorf("leave swarm %q: %w", swarm, err)
-	}
-	if err != nil {
+	judged, err := m.judgeParting(ctx, cluster, plan)
+	if err != nil && force {
 		m.Note(ctx, "warning: by force: "+err.Error())
 		return plan, nil
+	}
+	return judged, err
+}
+
+// parting is how members of one swarm leave it, in the order of names and not judged yet, and the swarm.
+func (m *Manager) parting(names []string) (cluster store.Cluster, plan swarmboot.ChangePlan, err error) {
+	swarm := ""
+	for _, name := range names {
+		rec, err := m.Store.Get(name)
+		if err != nil {
+			return cluster, plan, err
+		}
+		if swarm = rec.Swarm.Name; swarm == "" {
+			return cluster, plan, fmt.Errorf("%w: %q is not in a swarm", ErrNoSwarm, name)
+		}
+		plan.Changes = append(plan.Changes, swarmboot.Change{
+			Wish: swarmboot.Wish{Verb: swarmboot.VerbLeave, Name: name, ID: rec.Swarm.NodeID},
+			Was:  swarmboot.Member{Role: swarmboot.Role(rec.Swarm.Role)},
+		})
+	}
+	cluster, err = m.clusterOrNew(swarm)
+	return cluster, plan, err
+}
+
+// judgeParting has a manager tell whether the swarm can let all go that a plan is about, and returns the plan in the order in
+// which it can. Without a manager that answers nobody can tell: the plan stays as it is, and each is judged in its turn.
+func (m *Manager) judgeParting(ctx context.Context, cluster store.Cluster, plan swarmboot.ChangePlan) (swarmboot.ChangePlan, error) {
+	eng, _, err := m.aManager(ctx, cluster, "")
+	if err != nil {
+		return plan, context.Cause(ctx)
+	}
+	defer eng.close()
+	asking, cancel := within(ctx, 0, askDeadline, "ask a manager for the nodes of swarm "+cluster.Name)
+	defer cancel()
+	members, err := swarmboot.Members(asking, eng)
+	if err != nil {
+		return plan, context.Cause(ctx)
+	}
+	wishes := make([]swarmboot.Wish, len(plan.Changes))
+	for i, c := range plan.Changes {
+		wishes[i] = c.Wish
+	}
+	judged, err := swarmboot.PlanChanges(wishes, members)
+	if err != nil {
+		return plan, fmt.Errorf("leave swarm %q: %w", cluster.Name, err)
 	}
 	return judged, nil
 }

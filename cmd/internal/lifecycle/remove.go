@@ -14,8 +14,9 @@ import (
 	"github.com/hostsmith/machine/swarmboot"
 )
 
-// Remove removes machines. removed has the names that are gone. Members of swarms leave them first,
-// one after another, workers before managers; everything else goes at once.
+// Remove removes machines. removed has the names that are gone. Members of a swarm are judged together before the first goes:
+// unless forced, all of them stay if the swarm cannot do without them. Then they leave it one after another, in SwarmLeave's
+// order; everything else goes at once.
 func (m *Manager) Remove(ctx context.Context, req RemoveRequest) (removed []string, err error) {
 	var names []string
 	var errs []error
@@ -28,12 +29,16 @@ func (m *Manager) Remove(ctx context.Context, req RemoveRequest) (removed []stri
 			names = append(names, name)
 		}
 	}
-	groups := m.swarmGroups(m.workersFirst(names))
-	leads := make([]string, len(groups))
+	var leads []string
 	byLead := map[string][]string{}
-	for i, g := range groups {
-		leads[i] = g[0]
-		byLead[g[0]] = g
+	for _, group := range m.swarmGroups(m.workersFirst(names)) {
+		group, err := m.partingOrder(ctx, group, req.Force)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		leads = append(leads, group[0])
+		byLead[group[0]] = group
 	}
 	gone := make(chan string, len(names))
 	err = m.each(ctx, leads, func(ctx context.Context, lead string) error {
@@ -56,6 +61,26 @@ func (m *Manager) Remove(ctx context.Context, req RemoveRequest) (removed []stri
 	}
 	slices.SortFunc(removed, func(a, b string) int { return slices.Index(req.Names, a) - slices.Index(req.Names, b) })
 	return removed, errors.Join(append(errs, err)...)
+}
+
+// partingOrder is the order in which members of a swarm are removed, or why the swarm cannot do without them. One alone is
+// judged when it leaves, as are those of whom nothing is known together; by force nobody is.
+func (m *Manager) partingOrder(ctx context.Context, group []string, force bool) ([]string, error) {
+	if force || len(group) == 1 {
+		return group, nil
+	}
+	cluster, plan, err := m.parting(group)
+	if err != nil {
+		return group, nil // another command has taken one out since
+	}
+	if plan, err = m.judgeParting(ctx, cluster, plan); err != nil {
+		return nil, err
+	}
+	order := make([]string, len(plan.Changes))
+	for i, c := range plan.Changes {
+		order[i] = c.Name
+	}
+	return order, nil
 }
 
 func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err error) {

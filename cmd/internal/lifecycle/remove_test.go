@@ -25,7 +25,7 @@ func TestRemoveAllMembersOfASwarm(t *testing.T) {
 	if err != nil || !slices.Equal(removed, []string{"m1", "w1", "m2", "m3", "w2"}) {
 		t.Errorf("removed %v, %v", removed, err)
 	}
-	want := []string{"w1: remove the host", "w2: remove the host", "m1: remove the host", "m2: remove the host", "m3: remove the host"}
+	want := []string{"w1: remove the host", "w2: remove the host", "m2: remove the host", "m3: remove the host", "m1: remove the host"} // the leader last
 	if got := w.takeSteps("remove the host"); !slices.Equal(got, want) {
 		t.Errorf("in the order %q", got)
 	}
@@ -97,6 +97,39 @@ func TestQuorumGuard(t *testing.T) {
 	if hosts, _ := w.made(); hosts != 1 {
 		t.Errorf("%d hosts are left, want that of w1", hosts)
 	}
+}
+
+// TestRemovalIsJudgedAsAWhole has managers go of whom each one could, and all together cannot: none is touched, nor a worker
+// that goes with them; a machine besides is removed all the same.
+func TestRemovalIsJudgedAsAWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3", "w1", "w2", "alone")
+	w.swarm([]string{"m1", "m2", "m3"}, []string{"w1", "w2"})
+	w.create(CreateRequest{Names: []string{"alone"}})
+	m := w.manager()
+	w.takeSteps("")
+	removed, err := m.Remove(t.Context(), RemoveRequest{Names: []string{"m1", "m2", "m3", "w1", "alone"}})
+	if !errors.Is(err, swarmboot.ErrQuorum) || !strings.Contains(err.Error(), `leave swarm "m1": m1: `) || !slices.Equal(removed, []string{"alone"}) {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	if got := w.takeSteps(""); slices.ContainsFunc(got, func(s string) bool { return !strings.HasPrefix(s, "alone: ") }) {
+		t.Errorf("steps %q", got)
+	}
+	if st := w.status("m1"); st.Managers != 3 || st.Reachable != 3 || len(st.Nodes) != 5 || len(st.Problems) > 0 {
+		t.Errorf("status %+v", st)
+	}
+	// With the other worker they may go: the one that is down first, though it is named last.
+	w.hosts["m3"].setEngine(false)
+	w.takeSteps("")
+	removed, err = m.Remove(t.Context(), RemoveRequest{Names: []string{"m1", "m2", "m3", "w1", "w2"}})
+	if len(removed) != 5 || err != nil {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	want := []string{"w1: remove the host", "w2: remove the host", "m3: remove the host", "m2: remove the host", "m1: remove the host"}
+	if got := w.takeSteps("remove the host"); !slices.Equal(got, want) {
+		t.Errorf("in the order %q", got)
+	}
+	w.removes(t)
 }
 
 func TestForceRemovesWithoutAnyManager(t *testing.T) {
