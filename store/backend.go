@@ -14,7 +14,8 @@ type Backend interface {
 
 	// Refresh brings what the folder has below path up to date, unless that was done
 	// less than age ago. What is below "machines" is all machines. It returns why the
-	// folder may be out of date.
+	// folder may be out of date; an *UnreadError if that is so of single files alone, which
+	// the folder then lacks.
 	Refresh(path string, age time.Duration) error
 
 	// Acquire takes the lock called key. If wait is false and another command holds it,

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -57,6 +60,49 @@ func (e *HintError) Unwrap() error { return e.Err }
 
 // Hint returns the advice.
 func (e *HintError) Hint() string { return e.Advice }
+
+// UnreadError is the error of files of a shared store that cannot be read here, because they
+// are encrypted for others or not what they should be. All else could be read.
+type UnreadError struct {
+	Files map[string]error // by path: machines/m1/key.pem
+}
+
+func (e *UnreadError) first() error { return e.Files[slices.Min(slices.Collect(maps.Keys(e.Files)))] }
+
+// Error is that of the first file, and how many more there are.
+func (e *UnreadError) Error() string {
+	text := e.first().Error()
+	if n := len(e.Files) - 1; n > 0 {
+		text += fmt.Sprintf(", and %d more", n)
+	}
+	return text
+}
+
+// Unwrap returns all errors.
+func (e *UnreadError) Unwrap() []error { return slices.Collect(maps.Values(e.Files)) }
+
+// Hint is that of the first file.
+func (e *UnreadError) Hint() string {
+	var h interface{ Hint() string }
+	if errors.As(e.first(), &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+// below returns the error of files in a folder; nil if there is none.
+func (e *UnreadError) below(dir string) error {
+	some := &UnreadError{Files: map[string]error{}}
+	for p, err := range e.Files {
+		if path.Dir(p) == dir {
+			some.Files[p] = err
+		}
+	}
+	if len(some.Files) == 0 {
+		return nil
+	}
+	return some
+}
 
 // Holder is the command that holds a lock.
 type Holder struct {

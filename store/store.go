@@ -76,7 +76,8 @@ func (s *Store) CertsDir() string {
 
 func (s *Store) machinesDir() string { return filepath.Join(s.root, machinesDir) }
 
-// Entry is a machine as a list shows it: a record, or why it cannot be read.
+// Entry is a machine as a list shows it: a record, or why it cannot be read. Of a machine whose
+// record alone can be read there are both.
 type Entry struct {
 	Name   string
 	Record Record
@@ -86,9 +87,32 @@ type Entry struct {
 // Names returns the names of all machines in natural order, case folded: the
 // folders under machines/ that are not hidden, whatever is in them.
 func (s *Store) Names() ([]string, error) {
-	if err := s.backend.Refresh(machinesDir, 0); err != nil {
-		return nil, fmt.Errorf("list machines: %w", err)
+	names, _, err := s.names()
+	return names, err
+}
+
+// refreshMachines brings all machines up to date, and returns of which files that could not be done.
+func (s *Store) refreshMachines() (*UnreadError, error) {
+	err := s.backend.Refresh(machinesDir, 0)
+	unread := &UnreadError{}
+	if err == nil || errors.As(err, &unread) {
+		return unread, nil
 	}
+	return nil, fmt.Errorf("list machines: %w", err)
+}
+
+// names is Names, and says what of the machines cannot be read.
+func (s *Store) names() ([]string, *UnreadError, error) {
+	unread, err := s.refreshMachines()
+	if err != nil {
+		return nil, nil, err
+	}
+	names, err := s.folders()
+	return names, unread, err
+}
+
+// folders are the machines of the folder as it is.
+func (s *Store) folders() ([]string, error) {
 	folder, err := os.Open(s.machinesDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -127,7 +151,7 @@ func naturally(a, b string) int {
 // is an Entry with Err; the error is for the store as a whole. A machine that is
 // removed meanwhile is left out.
 func (s *Store) List() ([]Entry, error) {
-	names, err := s.Names()
+	names, unread, err := s.names()
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +160,9 @@ func (s *Store) List() ([]Entry, error) {
 		record, err := s.get(name)
 		if errors.Is(err, ErrNotExist) {
 			continue
+		}
+		if cause := unread.below(machinePath(name)); cause != nil {
+			err = fmt.Errorf("read files of %q: %w", name, cause)
 		}
 		entries = append(entries, Entry{Name: name, Record: record, Err: err})
 	}

@@ -85,14 +85,15 @@ func (s *Store) prepareMachine(name string) error {
 	if err := makeDir(s.machinesDir()); err != nil {
 		return writeError("make the folder of machines", err)
 	}
-	if err := s.backend.Refresh(machinePath(name), 0); err != nil {
+	// A machine that cannot be read can be removed; Get says why nothing else can be done with it.
+	if err := s.backend.Refresh(machinePath(name), 0); err != nil && !errors.As(err, new(*UnreadError)) {
 		return fmt.Errorf("read the folder of %q: %w", name, err)
 	}
 	if isDir(s.MachineDir(name)) {
 		return nil
 	}
-	if err := s.backend.Refresh(machinesDir, 0); err != nil {
-		return fmt.Errorf("list machines: %w", err)
+	if _, err := s.refreshMachines(); err != nil {
+		return err
 	}
 	return onlyCase(s.machinesDir(), name)
 }

@@ -12,13 +12,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/hostsmith/machine/store"
 )
@@ -35,223 +31,13 @@ const (
 
 	// leftDir is where goes what a machine that is gone has on this computer besides: disks.
 	leftDir = "left"
-
-	// batch is how many questions etcd takes at once.
-	batch = 100
 )
 
 // revisions is the state of a folder of the copy.
 type revisions struct {
-	Store int64            // revision of etcd that the folder was last made equal to
-	Files map[string]int64 // by name: revision of the last change
-}
-
-// freshness remembers when what was last brought up to date.
-type freshness struct {
-	mu     sync.Mutex
-	times  map[string]time.Time
-	failed time.Time // the last time that nobody answered
-	why    error
-}
-
-func (f *freshness) younger(path string, age time.Duration) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for ; ; path = parent(path) {
-		if t, ok := f.times[path]; ok && time.Since(t) < age {
-			return true
-		}
-		if path == "" {
-			return false
-		}
-	}
-}
-
-// parent returns the folder of a path; that of the whole is empty.
-func parent(p string) string {
-	if dir := path.Dir(p); dir != "." {
-		return dir
-	}
-	return ""
-}
-
-// lately returns why nobody answered since less than age.
-func (f *freshness) lately(age time.Duration) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if time.Since(f.failed) < age {
-		return f.why
-	}
-	return nil
-}
-
-func (f *freshness) note(paths []string, at time.Time, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if errors.Is(err, store.ErrUnreachable) {
-		f.failed, f.why = time.Now(), err
-	}
-	if err != nil {
-		return
-	}
-	f.failed = time.Time{}
-	if f.times == nil {
-		f.times = map[string]time.Time{}
-	}
-	for _, p := range paths {
-		f.times[p] = at
-	}
-}
-
-// Refresh brings the copy up to date: one question tells what changed, and only that is
-// fetched. The authority's folder and the id are looked at with every question.
-func (b *Backend) Refresh(p string, age time.Duration) error {
-	again := time.Second // a command asks several things one after the other: it waits once
-	if age > 0 {
-		if b.fresh.younger(p, age) {
-			return nil
-		}
-		again = 3 * time.Second // who asks like this can do with what is there
-	}
-	if err := b.fresh.lately(again); err != nil {
-		return err
-	}
-	scope := p
-	if parent(p) == swarms {
-		scope = swarms
-	}
-	at := time.Now()
-	err := b.bring(scope)
-	b.fresh.note([]string{scope, certs, idFile}, at, err)
-	return err
-}
-
-func (b *Backend) bring(scope string) error {
-	for try := 0; ; try++ {
-		seen, err := b.look(scope)
-		if err != nil {
-			return err
-		}
-		if err := b.fetch(seen); err != nil {
-			return err
-		}
-		older, err := b.apply(seen)
-		if err != nil {
-			return fmt.Errorf("write the copy of the shared store: %w", err)
-		}
-		if !older || try == 5 {
-			return nil
-		}
-	}
-}
-
-// sight is what etcd has at a revision.
-type sight struct {
-	scope    string
-	revision int64
-	files    map[string]map[string]int64 // revision of the last change, by folder and name
-	data     map[string][]byte           // what the copy lacks, by path
-	got      map[string]int64            // and of which revision that is
-}
-
-// look asks for names and revisions.
-func (b *Backend) look(scope string) (*sight, error) {
-	ops := []clientv3.Op{
-		clientv3.OpGet(b.key(idFile), clientv3.WithKeysOnly()),
-		clientv3.OpGet(b.key(certs)+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly()),
-	}
-	if scope != certs && scope != idFile {
-		ops = append(ops, clientv3.OpGet(b.key(scope)+"/", clientv3.WithPrefix(), clientv3.WithKeysOnly()))
-	}
-	resp, err := b.read("read the shared store", ops...)
-	if err != nil {
-		return nil, err
-	}
-	seen := &sight{scope: scope, revision: resp.Header.Revision, files: map[string]map[string]int64{"": {}, certs: {}}}
-	if scope == swarms {
-		seen.files[swarms] = map[string]int64{}
-	}
-	if parent(scope) == machines {
-		seen.files[scope] = map[string]int64{}
-	}
-	for _, kv := range keyValues(resp) {
-		p := b.path(kv.Key)
-		dir := parent(p)
-		if !known(p) {
-			continue
-		}
-		if seen.files[dir] == nil {
-			seen.files[dir] = map[string]int64{}
-		}
-		seen.files[dir][path.Base(p)] = kv.ModRevision
-	}
-	return seen, nil
-}
-
-func keyValues(resp *clientv3.TxnResponse) []*mvccpb.KeyValue {
-	var all []*mvccpb.KeyValue
-	for _, r := range resp.Responses {
-		if r, ok := r.Response.(*etcdserverpb.ResponseOp_ResponseRange); ok {
-			all = append(all, r.ResponseRange.Kvs...)
-		}
-	}
-	return all
-}
-
-// known tells whether a key is one that can be a file of the copy: nobody who can write to
-// etcd can have files written elsewhere.
-func known(p string) bool {
-	parts := strings.Split(p, "/")
-	for _, part := range parts {
-		if part == "" || part[0] == '.' || !filepath.IsLocal(part) || strings.ContainsAny(part, `\:`) {
-			return false
-		}
-	}
-	switch parts[0] {
-	case idFile:
-		return len(parts) == 1
-	case certs, swarms:
-		return len(parts) == 2
-	case machines:
-		return len(parts) == 3
-	}
-	return false
-}
-
-// fetch gets what the copy lacks, and decrypts it.
-func (b *Backend) fetch(seen *sight) error {
-	var want []string
-	for dir, files := range seen.files {
-		have := b.revisions(dir)
-		for name, revision := range files {
-			p := path.Join(dir, name)
-			if have.Files[name] == revision && b.exists(p) {
-				continue
-			}
-			want = append(want, p)
-		}
-	}
-	slices.Sort(want)
-	seen.data, seen.got = map[string][]byte{}, map[string]int64{}
-	for some := range slices.Chunk(want, batch) {
-		var ops []clientv3.Op
-		for _, p := range some {
-			ops = append(ops, clientv3.OpGet(b.key(p)))
-		}
-		resp, err := b.read("read the shared store", ops...)
-		if err != nil {
-			return err
-		}
-		for _, kv := range keyValues(resp) {
-			p := b.path(kv.Key)
-			data, err := b.open(p, kv.Value)
-			if err != nil {
-				return err
-			}
-			seen.data[p], seen.got[p] = data, kv.ModRevision
-		}
-	}
-	return nil
+	Store  int64            // revision of etcd that the folder was last made equal to
+	Files  map[string]int64 // by name: revision of the last change
+	Unread map[string]int64 `json:",omitempty"` // of files that the copy lacks, because they could not be decrypted
 }
 
 func (b *Backend) exists(p string) bool {
@@ -320,7 +106,10 @@ func (b *Backend) stale(seen *sight) bool {
 		return true
 	}
 	for dir, files := range seen.files {
-		if !maps.Equal(b.revisions(dir).Files, files) {
+		have := b.revisions(dir)
+		all := maps.Clone(have.Files)
+		maps.Copy(all, have.Unread)
+		if !maps.Equal(all, files) {
 			return true
 		}
 	}
@@ -356,11 +145,13 @@ func (b *Backend) applyDir(seen *sight, dir string) (older bool, err error) {
 	if len(seen.files[dir]) == 0 && len(have.Files) == 0 {
 		return false, nil
 	}
-	now := revisions{Store: seen.revision, Files: map[string]int64{}}
+	now := revisions{Store: seen.revision, Files: map[string]int64{}, Unread: map[string]int64{}}
 	var files []store.File
 	for _, name := range inOrder(seen.files[dir]) {
 		p := path.Join(dir, name)
-		if data, ok := seen.data[p]; ok {
+		if seen.unread[p] != nil {
+			now.Unread[name] = seen.files[dir][name]
+		} else if data, ok := seen.data[p]; ok {
 			files = append(files, store.File{Name: name, Data: data})
 			now.Files[name] = seen.got[p]
 		} else if have.Files[name] == seen.files[dir][name] {
@@ -369,6 +160,12 @@ func (b *Backend) applyDir(seen *sight, dir string) (older bool, err error) {
 	}
 	if err := b.put(dir, files); err != nil {
 		return false, err
+	}
+	if len(files) == 0 && len(now.Unread) > 0 {
+		// A machine is there also for who can read nothing of it.
+		if err := os.MkdirAll(filepath.Join(b.Dir(), filepath.FromSlash(dir)), 0o700); err != nil {
+			return false, err
+		}
 	}
 	for name := range have.Files {
 		if _, ok := now.Files[name]; !ok {
@@ -462,6 +259,7 @@ func (b *Backend) changed(dir string, files []store.File, revision int64) error 
 		}
 		for _, f := range files {
 			r.Files[f.Name] = revision
+			delete(r.Unread, f.Name)
 		}
 		r.Store = max(r.Store, revision)
 		return b.putRevisions(dir, r)
@@ -474,6 +272,7 @@ func (b *Backend) removed(p string, revision int64) error {
 		dir, name := parent(p), path.Base(p)
 		r := b.revisions(dir)
 		delete(r.Files, name)
+		delete(r.Unread, name)
 		if err := b.copy.Remove(p); err != nil {
 			return err
 		}

@@ -195,7 +195,7 @@ func (m *Manager) row(ctx context.Context, e store.Entry, classic map[string]cla
 	}
 	if err != nil {
 		row.State, row.DriverName, row.Error = drivers.Error, "not found", oneLine(err.Error())
-		if e.Err == nil {
+		if rec.DriverName != "" {
 			row.DriverName = rec.DriverName
 		}
 		return row

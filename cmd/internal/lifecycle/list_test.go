@@ -258,3 +258,14 @@ func TestDefaultDriver(t *testing.T) {
 		}
 	}
 }
+
+// Of a machine whose record alone can be read, the list shows what is in it, and the error.
+func TestRowOfMachineWithUnreadFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1")
+	e := store.Entry{Name: "m1", Record: store.Record{Name: "m1", DriverName: "amazonec2", Swarm: store.Swarm{Name: "prod"}}, Err: store.ErrSealed}
+	row := w.manager().row(t.Context(), e, nil, true, "")
+	if row.State != drivers.Error || row.DriverName != "amazonec2" || row.Swarm != "prod" || row.Error != store.ErrSealed.Error() {
+		t.Errorf("Got %+v", row)
+	}
+}
