@@ -237,6 +237,9 @@ func setup(e *testscript.Env) error {
 		"FAKE_STATE_DIR":          filepath.Join(e.WorkDir, "provider"),
 		"RECORD":                  filepath.Join(e.WorkDir, "record"),
 		"STORE":                   store,
+		// Where the race detector is in: a race ends a program at once, which fails the script, and none stays for a
+		// second after its end, as it would by default.
+		"GORACE": "atexit_sleep_ms=0 halt_on_error=1",
 	} {
 		e.Setenv(name, value)
 	}
