@@ -24,6 +24,13 @@ type Backend interface {
 	Acquire(ctx context.Context, key, command string, wait bool) (Lock, error)
 }
 
+// Sealer is a Backend that encrypts secrets.
+type Sealer interface {
+	// CanSeal returns why no secret can be written; the error wraps ErrNoRecipients if there
+	// is nobody to encrypt for.
+	CanSeal() error
+}
+
 // Lock is a lock that is held, and the right to write the files that it covers. A write
 // is done as a whole or not at all, and is durable when it returns.
 type Lock interface {

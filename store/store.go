@@ -56,6 +56,19 @@ func (s *Store) Shared() bool {
 	return !folder
 }
 
+// CanSeal returns why the user can keep no secrets in the store: of a shared one, because there
+// is nobody to encrypt for or because the authority is encrypted for others.
+func (s *Store) CanSeal() error {
+	sealer, ok := s.backend.(Sealer)
+	if !ok {
+		return nil
+	}
+	if err := sealer.CanSeal(); err != nil {
+		return err
+	}
+	return s.backend.Refresh(certsDir, 0)
+}
+
 // Root returns the store's folder on this computer, absolute.
 func (s *Store) Root() string { return s.root }
 

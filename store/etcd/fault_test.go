@@ -275,6 +275,7 @@ func TestSecretsAreSealed(t *testing.T) {
 	txn, err := nobody.Lock(t.Context(), "m1", "x")
 	ok(t, err)
 	ok(t, txn.Put(record("m1")))
+	wantErr(t, nobody.CanSeal(), store.ErrNoRecipients)
 	wantErr(t, txn.PutSecrets(json.RawMessage(`{"a":"hush"}`)), store.ErrNoRecipients)
 	ok(t, txn.Close())
 

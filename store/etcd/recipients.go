@@ -48,6 +48,12 @@ func (b *Backend) Recipients() (all []Recipient, pending bool, err error) {
 	return t.Keys, t.Pending, err
 }
 
+// CanSeal implements store.Sealer.
+func (b *Backend) CanSeal() error {
+	_, _, err := b.recipients()
+	return err
+}
+
 // OwnRecipient returns the public key of the user's identity. With create, one is made if
 // there is none.
 func (b *Backend) OwnRecipient(create bool) (string, error) {

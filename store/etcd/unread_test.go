@@ -111,6 +111,7 @@ func TestStrangerLists(t *testing.T) {
 	if !errors.As(err, &hint) || !strings.Contains(hint.Hint(), key) {
 		t.Errorf("It is not said how to become a recipient: %v", err)
 	}
+	wantErr(t, st.CanSeal(), store.ErrSealed)
 	_, err = st.LockShared(t.Context(), "x")
 	wantErr(t, err, store.ErrSealed)
 	_, err = store.Copy(t.Context(), st, store.Open(t.TempDir()), store.CopyRequest{Command: "copy"})
@@ -120,4 +121,5 @@ func TestStrangerLists(t *testing.T) {
 	})
 	ok(t, err)
 	checkList(t, st, nil)
+	ok(t, st.CanSeal())
 }

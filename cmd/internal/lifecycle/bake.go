@@ -161,7 +161,7 @@ func (x *machine) basedOn() (cloudimage.Image, bool) {
 
 // asked is the image that the driver's option names.
 func (x *machine) asked() cloudimage.Image {
-	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	f, err := x.m.driver(x.rec.DriverName)
 	if err != nil {
 		return cloudimage.Image{}
 	}

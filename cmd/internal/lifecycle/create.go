@@ -59,7 +59,7 @@ func (m *Manager) Create(ctx context.Context, req CreateRequest) ([]Created, err
 	results := make([]Created, len(req.Names))
 	for i, name := range req.Names {
 		results[i] = Created{Name: name, Driver: req.Driver}
-		if f, err := m.Drivers.Lookup(req.Driver); err == nil {
+		if f, err := m.driver(req.Driver); err == nil {
 			results[i].Driver = f.Name()
 		}
 	}

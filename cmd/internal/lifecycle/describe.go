@@ -190,7 +190,7 @@ func cut(list []string) []cluster.Pair {
 
 // describeOptions are the options of a driver that are not what they are by default.
 func (m *Manager) describeOptions(rec store.Record) ([]cluster.Option, error) {
-	f, err := m.Drivers.Lookup(rec.DriverName)
+	f, err := m.driver(rec.DriverName)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (m *Manager) describeOptions(rec store.Record) ([]cluster.Option, error) {
 }
 
 func (m *Manager) secretOptions(driver string) []string {
-	f, err := m.Drivers.Lookup(driver)
+	f, err := m.driver(driver)
 	if err != nil {
 		return nil
 	}

@@ -44,6 +44,9 @@ func (x *machine) needsDriver(what string) error {
 // missing is the error of all that only the driver could do.
 func (d *driverless) missing() error {
 	err := fmt.Errorf("%w: %w", ErrDriverless, d.cause)
+	if byPath(d.rec.DriverName) {
+		return &drivers.HintError{Err: err, Advice: HintOf(d.cause)}
+	}
 	advice := fmt.Sprintf("put docker-machine-driver-%s, as its makers offer it for docker-machine, on PATH. What needs no provider works without it: ls, ip, url, env, config, ssh, scp, provision, upgrade, regenerate-certs, swarm; machine rm --force %s removes the record only, and tells what stays at the provider", d.rec.DriverName, d.rec.Name)
 	return &drivers.HintError{Err: err, Advice: advice}
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostsmith/machine/certs"
@@ -198,7 +197,7 @@ func (x *machine) ready(req ExportRequest, secrets json.RawMessage) (json.RawMes
 		return nil, withAdvice(fmt.Errorf("%w: its driver %s is a program of this computer", ErrStays, x.rec.DriverName),
 			"--reference takes how to reach the host, without its driver")
 	}
-	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	f, err := x.m.driver(x.rec.DriverName)
 	switch {
 	case err == nil:
 		if x.rec.NoStoredSecrets {
@@ -246,9 +245,6 @@ func homebound(driver string) string {
 	}
 	return ""
 }
-
-// byPath tells whether a driver is named by the path of its program, which a file from elsewhere must not choose.
-func byPath(driver string) bool { return strings.ContainsAny(driver, `/\`) }
 
 // becomeReference makes the record that of a host which is only reached.
 func (x *machine) becomeReference() error {

@@ -259,7 +259,7 @@ func (i *importing) writeGuest(ctx context.Context, g *guest) (err error) {
 	if g.lone != "" {
 		i.m.Note(ctx, fmt.Sprintf("it is a node of swarm %s, of which the bundle has no record: swarm commands do not know it here", g.lone))
 	}
-	if _, err := i.m.Drivers.Lookup(g.rec.DriverName); err != nil {
+	if _, err := i.m.driver(g.rec.DriverName); err != nil {
 		i.m.Note(ctx, err.Error()+": what needs the provider does not work until its plugin is installed")
 	}
 	return nil
@@ -314,7 +314,7 @@ func (i *importing) results() []Imported {
 
 // openReading makes the driver of a record that is in no store yet.
 func (x *machine) openReading() error {
-	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	f, err := x.m.driver(x.rec.DriverName)
 	if err != nil {
 		return err
 	}

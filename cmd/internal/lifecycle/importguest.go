@@ -51,9 +51,8 @@ func (i *importing) guest(from, name string) (*guest, error) {
 	if err := g.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", bundle.ErrFormat, err)
 	}
-	if byPath(g.rec.DriverName) {
-		return nil, withAdvice(fmt.Errorf("%w: its driver %.80q is a program of another computer", ErrStays, g.rec.DriverName),
-			"export it again where it comes from with --reference, or with the driver on PATH under its name")
+	if err := chosenElsewhere(g.rec.DriverName); err != nil {
+		return nil, withAdvice(fmt.Errorf("%w: %w", ErrStays, err), "export it again where it comes from with --reference, or with the driver on PATH under its name")
 	}
 	if what := homebound(g.rec.DriverName); what != "" {
 		return nil, fmt.Errorf("%w: %s is on another computer", ErrStays, what)

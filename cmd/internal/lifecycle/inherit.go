@@ -66,7 +66,7 @@ func (x *machine) heritage(f drivers.Factory) (h drivers.Heritage, ok bool, err 
 
 // inheritRecord is inherit for commands that do not open the driver with what is stored.
 func (x *machine) inheritRecord() error {
-	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	f, err := x.m.driver(x.rec.DriverName)
 	if err != nil {
 		return nil // it is said where the driver is needed
 	}

@@ -68,7 +68,7 @@ func (m *Manager) lock(ctx context.Context, name string) (*machine, error) {
 
 // open makes the driver from the record.
 func (x *machine) open() error {
-	factory, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	factory, err := x.m.driver(x.rec.DriverName)
 	if errors.Is(err, drivers.ErrUnknown) {
 		x.drv = &driverless{x.rec, err, (&net.Dialer{}).DialContext}
 		return nil

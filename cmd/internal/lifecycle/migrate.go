@@ -134,7 +134,7 @@ func (m *Manager) migration(name string, undo bool) (Migrated, error) {
 	case !undo && p.Version < store.Version:
 		out.Action = MigrateRecord
 	}
-	if _, err := m.Drivers.Lookup(rec.DriverName); errors.Is(err, drivers.ErrUnknown) {
+	if _, err := m.driver(rec.DriverName); errors.Is(err, drivers.ErrUnknown) {
 		out.Without = "start, stop and rm: docker-machine-driver-" + rec.DriverName + " is not on PATH"
 	}
 	return out, nil

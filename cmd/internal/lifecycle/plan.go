@@ -122,7 +122,7 @@ func (x *making) steps(i int) []string {
 
 // chosen are the options that the driver is used with, also those that it has chosen itself, as they would be given.
 func (x *making) chosen() string {
-	f, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	f, err := x.m.driver(x.rec.DriverName)
 	if err != nil {
 		return ""
 	}

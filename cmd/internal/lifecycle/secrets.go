@@ -65,7 +65,7 @@ func (m *Manager) Credentials(ctx context.Context, req CredentialsRequest) error
 }
 
 func (x *machine) replaceSecrets(ctx context.Context, options drivers.Values) error {
-	factory, err := x.m.Drivers.Lookup(x.rec.DriverName)
+	factory, err := x.m.driver(x.rec.DriverName)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (x *machine) advise(err error) error {
 	if !errors.Is(err, drivers.ErrCredentials) || x.rec.Name == "" {
 		return err
 	}
-	f, ferr := x.m.Drivers.Lookup(x.rec.DriverName)
+	f, ferr := x.m.driver(x.rec.DriverName)
 	if ferr != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 	}
 	s := &spec{req: req, names: req.Names}
 	var err error
-	if s.factory, err = m.Drivers.Lookup(req.Driver); err != nil {
+	if s.factory, err = m.driver(req.Driver); err != nil {
 		return nil, err
 	}
 	if s.config, s.secrets, err = s.factory.Configure(req.Options); err != nil {
@@ -64,6 +64,10 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 	}
 	s.options.EngineOptions.TLSVerify = true
 	if err := m.checkUserData(s); err != nil {
+		return nil, err
+	}
+	// Before anything is recorded: without its secrets a machine could be made by halves only.
+	if err := m.Store.CanSeal(); err != nil {
 		return nil, err
 	}
 	if req.Classic {

@@ -28,7 +28,7 @@ type wanted struct {
 // want makes of a group what records are compared with. Of machines that are all ready the secrets are not asked for: they
 // are stored with them, or are the user's to give.
 func (m *Manager) want(s *cluster.Spec, g cluster.Group, ready bool) (w wanted, err error) {
-	if w.factory, err = m.Drivers.Lookup(g.Driver); err != nil {
+	if w.factory, err = m.driver(g.Driver); err != nil {
 		return w, s.At(g.Pos, err)
 	}
 	if w.values, err = m.optionValues(s, g, w.factory); err != nil {
