@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -90,15 +89,10 @@ func (a *app) adopt(c *cli.Context) error {
 
 // confirmHostKey asks a person at a terminal; nobody else can know.
 func (a *app) confirmHostKey(ctx context.Context, host, fingerprint string) (bool, error) {
-	refused := usagef("the host key of %s is not known: %s", host, fingerprint).hint("compare it over another way, then repeat with --host-key %s", fingerprint)
 	if in, ok := a.Stdin.(io.Writer); !ok || !ui.NewTerminal(in, a.Getenv).Is() {
-		return false, refused
+		return false, io.EOF
 	}
-	yes, err := ui.Confirm(ctx, a.Stdin, a.Stderr, fmt.Sprintf("%s presents the host key %s\nIs it the right one? (y/n): ", host, fingerprint))
-	if errors.Is(err, io.EOF) {
-		return false, refused
-	}
-	return yes, err
+	return ui.Confirm(ctx, a.Stdin, a.Stderr, fmt.Sprintf("%s presents the host key %s\nIs it the right one? (y/n): ", host, fingerprint))
 }
 
 func (a *app) printAdoption(res lifecycle.Adoption) error {
@@ -115,6 +109,9 @@ func (a *app) printAdoption(res lifecycle.Adoption) error {
 	}
 	if res.Refused != "" {
 		fmt.Fprintf(&b, "  refused: %s\n", res.Refused)
+		if res.Hint != "" {
+			fmt.Fprintf(&b, "  hint: %s\n", res.Hint)
+		}
 	}
 	_, err := fmt.Fprint(a.Stdout, b.String())
 	return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -47,7 +48,7 @@ type AdoptRequest struct {
 	DryRun        bool
 }
 
-// ConfirmFunc asks a person whether a host key is the right one; nil: there is nobody to ask.
+// ConfirmFunc asks a person whether a host key is the right one; nil, or the error io.EOF: there is nobody to ask.
 type ConfirmFunc = func(ctx context.Context, host, fingerprint string) (bool, error)
 
 // Adoption is what was found on a host and what is done with it.
@@ -58,6 +59,7 @@ type Adoption struct {
 	Steps    []string     `json:"steps"`
 	Warnings []string     `json:"warnings,omitempty"`
 	Refused  string       `json:"refused,omitempty"` // why it is not done
+	Hint     string       `json:"hint,omitempty"`    // what can be done about that
 	HostKey  string       `json:"hostKey"`
 	plan     adoptionPlan // what comes of it
 }
@@ -245,21 +247,36 @@ func (a *adopting) accept(ctx context.Context, line, fingerprint string, known b
 			return &ssh.HostKeyError{Host: host, Want: a.req.HostKey, Got: fingerprint, File: "--host-key"}
 		}
 	case known:
-	case a.req.Confirm == nil:
-		return withAdvice(fmt.Errorf("%w: %s presents %s", ssh.ErrUnknownKey, host, fingerprint), "compare the fingerprint over another way, then repeat with --host-key "+fingerprint)
 	default:
-		yes, err := a.req.Confirm(ctx, host, fingerprint)
-		if err != nil {
+		if err := a.confirm(ctx, host, fingerprint, isTarget); err != nil {
 			return err
-		}
-		if !yes {
-			return fmt.Errorf("%w: the host key %s was not confirmed", ssh.ErrUnknownKey, fingerprint)
 		}
 	}
 	if isTarget {
 		a.fingerprint = fingerprint
 	}
 	a.known = append(a.known, line)
+	return nil
+}
+
+// confirm asks whether a host key that nothing vouches for is the right one.
+func (a *adopting) confirm(ctx context.Context, host, fingerprint string, isTarget bool) error {
+	yes, err := false, io.EOF
+	if a.req.Confirm != nil {
+		yes, err = a.req.Confirm(ctx, host, fingerprint)
+	}
+	advice := "compare the fingerprint over another way, then repeat with --host-key " + fingerprint
+	if !isTarget {
+		advice = "compare the fingerprint over another way, then log in there once with ssh, which asks and remembers it"
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return withAdvice(fmt.Errorf("%w: it presents %s", ssh.ErrUnknownKey, fingerprint), advice)
+	case err != nil:
+		return err
+	case !yes:
+		return withAdvice(fmt.Errorf("%w: %s was not confirmed", ssh.ErrUnknownKey, fingerprint), advice)
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,8 +154,13 @@ func TestAdoptHostKey(t *testing.T) {
 	ask := req.Confirm
 	home := t.TempDir()
 	w.setenv("HOME", home)
-	req.DryRun, req.Confirm = true, nil
+	req.DryRun, req.Confirm = true, func(context.Context, string, string) (bool, error) { return false, io.EOF }
 	_, err := m.Adopt(t.Context(), req)
+	if !errors.Is(err, ssh.ErrUnknownKey) || !strings.Contains(HintOf(err), "--host-key SHA256:") {
+		t.Fatalf("nobody answers: got %v, hint %q", err, HintOf(err))
+	}
+	req.Confirm = nil
+	_, err = m.Adopt(t.Context(), req)
 	if !errors.Is(err, ssh.ErrUnknownKey) || !strings.Contains(HintOf(err), "--host-key SHA256:") {
 		t.Fatalf("nobody to ask: got %v, hint %q", err, HintOf(err))
 	}
@@ -238,7 +244,7 @@ func TestAdoptRefusals(t *testing.T) {
 	}
 	w.hosts["h1"].set(func(h *host) { h.noSocket = true })
 	res, err := w.manager().Adopt(t.Context(), good)
-	if !errors.Is(err, ErrRefused) || res.Refused == "" || ReasonOf(err).Exit != ExitCheck {
+	if !errors.Is(err, ErrRefused) || res.Refused == "" || res.Hint == "" || ReasonOf(err).Exit != ExitCheck {
 		t.Errorf("no right to the socket: got %+v, %v", res, err)
 	}
 	if len(w.files()) > 0 {

@@ -114,7 +114,7 @@ func (a *adopting) look(ctx context.Context) (res Adoption, err error) {
 		Machine: a.req.Name, URL: a.x.engineURL(), Found: a.found, Steps: plan.steps, Warnings: plan.warnings, HostKey: a.fingerprint, plan: plan,
 	}
 	if plan.refused != nil {
-		res.Refused = plan.refused.Error()
+		res.Refused, res.Hint = plan.refused.Error(), HintOf(plan.refused)
 	}
 	return res, nil
 }
