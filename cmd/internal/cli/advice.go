@@ -12,7 +12,7 @@ import (
 
 var (
 	isCommand   = regexp.MustCompile(`\bmachine (active|adopt|config|create|credentials|env|export|gc|image|import|inspect|ip|kill|ls|migrate|plugin|provision|regenerate-certs|restart|rm|scp|ssh|start|status|stop|store|swarm|upgrade|url|COMMAND)\b`)
-	ofMachine   = regexp.MustCompile(`(\bmachine (?:credentials|provision|rm|ssh|start|status|swarm leave)(?: --[a-z-]+)*) NAME\b`)
+	ofMachine   = regexp.MustCompile(`(\bmachine (?:credentials|provision|regenerate-certs|rm|ssh|start|status|swarm leave)(?: --[a-z-]+)*) NAME\b`)
 	ofDriver    = regexp.MustCompile(`(\bmachine (?:create|gc)) -d DRIVER\b`)
 	plainDriver = regexp.MustCompile(`^[a-z0-9]+$`)
 )

@@ -1,10 +1,15 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"io"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 	"github.com/hostsmith/machine/cmd/internal/ui"
+	"github.com/hostsmith/machine/drivers"
 )
 
 func (a *app) regenerateCertsCommand() *cli.Command {
@@ -22,6 +27,9 @@ func (a *app) regenerateCertsCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			if !c.Bool("force") {
 				yes, err := ui.Confirm(c.Context, a.Stdin, a.Stderr, "Regenerate TLS machine certs?  Warning: this is irreversible. (y/n): ")
+				if errors.Is(err, io.EOF) {
+					return a.unanswered(err)
+				}
 				if err != nil || !yes {
 					return err
 				}
@@ -39,4 +47,13 @@ func (a *app) regenerateCertsCommand() *cli.Command {
 			})
 		},
 	}
+}
+
+// unanswered is the error of a question that there was nobody to answer; to docker-machine's callers it is EOF alone.
+func (a *app) unanswered(eof error) error {
+	err := &drivers.HintError{Err: fmt.Errorf("%w: %w", lifecycle.ErrDeclined, eof), Advice: "answer y when asked, or give -f"}
+	if a.legacy {
+		return &textError{eof.Error(), err}
+	}
+	return err
 }

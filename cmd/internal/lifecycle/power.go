@@ -302,13 +302,17 @@ func (m *Manager) Provision(ctx context.Context, req ProvisionRequest) error {
 
 // reprovision provisions a machine that exists and runs.
 func (x *machine) reprovision(ctx context.Context, r refit, drain bool) error {
-	if err := x.managed("provision"); err != nil {
+	what := "provision"
+	if r.renew {
+		what = "regenerate-certs"
+	}
+	if err := x.managed(what); err != nil {
 		return err
 	}
-	if err := x.hasEngine("provision"); err != nil {
+	if err := x.hasEngine(what); err != nil {
 		return err
 	}
-	if err := x.secured("provision"); err != nil {
+	if err := x.secured(what); err != nil {
 		return err
 	}
 	a, err := x.m.ensureAuthority(ctx)
