@@ -42,19 +42,23 @@ func (a *app) migrate(c *cli.Context) error {
 	t := a.worker(c)
 	done, err := t.Migrate(c.Context, req)
 	t.progress.Close()
-	if perr := a.printMigrated(done, asJSON); perr != nil {
+	var perr error
+	switch {
+	case asJSON && done == nil:
+		perr = a.printJSON([]lifecycle.Migrated{})
+	case asJSON:
+		perr = a.printJSON(done)
+	case req.Check || a.globals.mode != ui.Quiet:
+		perr = a.printMigrated(done)
+	}
+	if perr != nil {
 		return perr
 	}
 	return err
 }
 
-func (a *app) printMigrated(done []lifecycle.Migrated, asJSON bool) error {
-	switch {
-	case asJSON && done == nil:
-		return a.printJSON([]lifecycle.Migrated{})
-	case asJSON:
-		return a.printJSON(done)
-	case len(done) == 0 || a.globals.mode == ui.Quiet:
+func (a *app) printMigrated(done []lifecycle.Migrated) error {
+	if len(done) == 0 {
 		return nil
 	}
 	rows := [][]string{{"MACHINE", "VERSION", "DRIVER", "ACTION", "DONE", "NOTES"}}
