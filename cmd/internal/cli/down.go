@@ -12,7 +12,7 @@ func (a *app) downCommand() *cli.Command {
 		Name: "down", Usage: "remove all machines of a cluster file's project", ArgsUsage: " ",
 		Description: "Removes the project's stacks, its workers and its managers: what up recorded as the project's, whatever the\n" +
 			"file says now. Where all members of a swarm go, its quorum is no obstacle. With -p no file is read.",
-		Flags:  append(fileFlags(), &cli.BoolFlag{Name: "y", Usage: "do not ask"}, dryRunFlag(), parallelFlag(), outputFlag()),
+		Flags:  append(fileFlags(), yesFlag(), dryRunFlag(), parallelFlag(), outputFlag()),
 		Action: a.down,
 	}
 }

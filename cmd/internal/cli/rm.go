@@ -15,6 +15,11 @@ import (
 	"github.com/hostsmith/machine/store"
 )
 
+// yesFlag is -y, as docker-machine has it.
+func yesFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "y", Aliases: []string{"yes"}, Usage: "do not ask"}
+}
+
 func (a *app) rmCommand() *cli.Command {
 	return &cli.Command{
 		Name: "rm", Usage: "remove machines", ArgsUsage: "NAME...",
@@ -26,7 +31,7 @@ func (a *app) rmCommand() *cli.Command {
 			"within five minutes, and says so.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "do not ask, go on despite errors of the provider and despite the quorum"},
-			&cli.BoolFlag{Name: "y", Usage: "do not ask"},
+			yesFlag(),
 			parallelFlag(),
 		},
 		Action: a.rm,

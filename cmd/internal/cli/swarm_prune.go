@@ -23,7 +23,7 @@ func (a *app) swarmPruneCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all-images", Usage: "all images that no container uses, not those without a name only"},
 			&cli.BoolFlag{Name: "volumes", Usage: "volumes without a name that no container uses; of engines before release 23 those with names too"},
-			&cli.BoolFlag{Name: "y", Usage: "do not ask"},
+			yesFlag(),
 			parallelFlag(), dryRunFlag(), outputFlag(),
 		},
 		Action: a.swarmPrune,

@@ -25,7 +25,7 @@ func (a *app) swarmRecoverCommand() *cli.Command {
 			&cli.StringFlag{Name: "via", Usage: "go on with manager `NAME`, whatever its log"},
 			&cli.StringSliceFlag{Name: "promote", Usage: "make worker `NAME` a manager in place of one that is lost, once the swarm is back; may be repeated"},
 			unlockKeyFlag(),
-			&cli.BoolFlag{Name: "y", Usage: "do not ask"},
+			yesFlag(),
 			dryRunFlag(), outputFlag(),
 		},
 		Action: a.swarmRecover,

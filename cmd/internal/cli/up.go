@@ -28,7 +28,7 @@ func fileFlags() []cli.Flag {
 
 func (a *app) upCommand() *cli.Command {
 	flags := append(fileFlags(),
-		&cli.BoolFlag{Name: "y", Usage: "do not ask"},
+		yesFlag(),
 		dryRunFlag(),
 		&cli.BoolFlag{Name: "check", Usage: "do nothing: exit with 0 if all is as the file says, with 2 if something differs, with 1 if that cannot be told"},
 		&cli.BoolFlag{Name: "allow-replace", Usage: "replace machines where nothing else makes them what the file says"},
