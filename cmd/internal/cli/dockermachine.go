@@ -74,7 +74,8 @@ func (a *app) legacyText(err error) string {
 		name := unknownDriver.FindStringSubmatch(err.Error())
 		if name != nil {
 			plain := strings.Trim(name[1], `"`)
-			return fmt.Sprintf(`Driver %q not found. Do you have the plugin binary "docker-machine-driver-%s" accessible in your PATH?`, plain, plain)
+			text := fmt.Sprintf(`Driver %q not found. Do you have the plugin binary "docker-machine-driver-%s" accessible in your PATH?`, plain, plain)
+			return withoutDriver(text, err)
 		}
 	case errors.Is(err, drivers.ErrOption):
 		text := err.Error()
@@ -112,6 +113,20 @@ func notLoaded(err error) bool {
 	}
 	return false
 }
+
+// withoutDriver adds to text what a machine's driver, which is not here, was needed for.
+func withoutDriver(text string, err error) string {
+	what, _, ok := strings.Cut(err.Error(), ": "+lifecycle.ErrDriverless.Error())
+	switch m := removing.FindString(what); {
+	case m != "":
+		return m + ": " + text
+	case ok:
+		return text + " (" + what + ")"
+	}
+	return text
+}
+
+var removing = regexp.MustCompile(`Error removing host "[^"]*"`)
 
 // unknownDriver is a driver that does not exist, wherever that is said.
 var unknownDriver = regexp.MustCompile(regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)

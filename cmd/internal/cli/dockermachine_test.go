@@ -55,6 +55,14 @@ func TestLegacyText(t *testing.T) {
 		{of(fmt.Errorf("upgrade: %w", lifecycle.ErrNotRunning)), "m1: upgrade: Host is not running", 1},
 		{fmt.Errorf("machine %q: %w", "m1", lifecycle.ErrNotRunning), "Host is not running", 1},
 		{fmt.Errorf("read: %w", store.ErrFuture), "config version is from the future -- you should upgrade your Docker Machine client (read: " + store.ErrFuture.Error() + ")", 1},
+		{
+			fmt.Errorf("neither SSH nor the engine answers at h: %w: %w \"x\"", lifecycle.ErrDriverless, drivers.ErrUnknown),
+			`Driver "x" not found. Do you have the plugin binary "docker-machine-driver-x" accessible in your PATH? (neither SSH nor the engine answers at h)`, 1,
+		},
+		{
+			of(fmt.Errorf("Error removing host \"m1\": remove host: %w: %w \"x\"", lifecycle.ErrDriverless, drivers.ErrUnknown)),
+			`Error removing host "m1": Driver "x" not found. Do you have the plugin binary "docker-machine-driver-x" accessible in your PATH?`, 1,
+		},
 		{store.ErrLocked, store.ErrLocked.Error(), 1},
 		{fmt.Errorf("%w: no processor", lifecycle.ErrCheck), `Error with pre-create check: "no processor"`, 3},
 		{fmt.Errorf("%w: %w: there is no such kind", lifecycle.ErrCheck, drivers.ErrOption), "Error setting machine configuration from flags provided: there is no such kind", 1},

@@ -44,7 +44,7 @@ func lsRows(rows []lifecycle.Row) []lsRow {
 // connecting says what env and config say of an engine that does not answer. docker-machine took each such error for
 // one of certificates, and scripts match that.
 func (a *app) connecting(words, machine string, err error) error {
-	if a.legacy && (errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrName)) {
+	if errors.Is(err, store.ErrNotExist) || errors.Is(err, store.ErrName) {
 		return err // it had not come that far
 	}
 	if a.legacy && errors.Is(err, lifecycle.ErrNoSwarm) {
