@@ -120,7 +120,7 @@ func withoutDriver(text string, err error) string {
 	switch m := removing.FindString(what); {
 	case m != "":
 		return m + ": " + text
-	case ok:
+	case ok && strings.Contains(what, " "): // more than the command
 		return text + " (" + what + ")"
 	}
 	return text
