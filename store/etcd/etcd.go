@@ -210,7 +210,7 @@ func (b *Backend) failed(op string, err error) error {
 		return fmt.Errorf("%s at %s: it is larger than etcd takes: %w", op, where, err)
 	}
 	return &store.HintError{
-		Err:    fmt.Errorf("%s at %s: %w: %w", op, where, store.ErrUnreachable, err),
+		Err:    fmt.Errorf("%s at %s: %w: %w", op, where, store.ErrUnreachable, &silence{err}),
 		Advice: "see that etcd runs there, and that it is reached from here: etcdctl --endpoints " + where + " endpoint health",
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
@@ -204,9 +205,21 @@ func (a *app) wantsJSON() bool {
 	return len(v) > 0 && v[len(v)-1] == "json"
 }
 
+// rawOf is what a library said that the error has plain words for; empty: the error is as it came.
+func rawOf(err error) string {
+	var e interface{ Raw() string }
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return e.Raw()
+}
+
 // problem is what is said of an error; several tells whether there are others.
 func (a *app) problem(err error, several bool) problem {
 	p := problem{Error: a.text(err), Reason: reasonOf(err).ID, Details: lifecycle.DetailsOf(err)}
+	if raw := rawOf(err); raw != "" && a.globals.debug {
+		p.Details = append(slices.Clip(p.Details), raw)
+	}
 	var named *lifecycle.MachineError
 	if errors.As(err, &named) {
 		p.Machine = named.Machine

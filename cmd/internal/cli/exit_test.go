@@ -161,3 +161,20 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
+
+// plainError is an error in plain words for what a library said.
+type plainError struct{ error }
+
+func (e plainError) Unwrap() error { return e.error }
+func (plainError) Raw() string     { return "rpc error: code = 14" }
+
+func TestRawTextIsForDebugging(t *testing.T) {
+	t.Parallel()
+	err := named("m1", fmt.Errorf("list: %w", plainError{store.ErrUnreachable}))
+	for debug, want := range map[bool][]string{false: nil, true: {"rpc error: code = 14"}} {
+		a := &app{globals: globals{debug: debug}}
+		if got := a.problem(err, false); !cmp.Equal(got.Details, want) || got.Error != err.Error() || got.Reason != "STORE_UNREACHABLE" {
+			t.Errorf("debug %v: %+v", debug, got)
+		}
+	}
+}

@@ -123,6 +123,9 @@ func (t *tool) closeLog(err error) string {
 	}
 	if err != nil {
 		t.Log.Error("ended", "err", err, "reason", reasonOf(err).ID)
+		if raw := rawOf(err); raw != "" {
+			t.Log.Error("cause", "raw", raw)
+		}
 	} else {
 		t.Log.Info("ended")
 	}
