@@ -26,6 +26,9 @@ var (
 
 	// ErrLocation is the error of a location that no shared store can be at.
 	ErrLocation = errors.New("location of a shared store")
+	// ErrRecipient is the error of what should be the public key of somebody who can read secrets.
+	ErrRecipient = errors.New("not a public key of age or OpenSSH")
+
 	// ErrUnreachable is the error of a shared store that does not answer.
 	ErrUnreachable = errors.New("shared store does not answer")
 	// ErrRefused is the error of a shared store that does not let the user in.

@@ -247,7 +247,7 @@ func (l *lock) replaceSeen(p string, seen int64, value []byte) error {
 	}
 }
 
-// ParseRecipient reads a public key of age's or of OpenSSH's, with a name behind it.
+// ParseRecipient reads a public key of age's or of OpenSSH's, with a name behind it; else the error is ErrRecipient.
 func ParseRecipient(text string) (Recipient, error) {
 	fields := strings.Fields(text)
 	var r Recipient
@@ -259,7 +259,7 @@ func ParseRecipient(text string) (Recipient, error) {
 	}
 	if _, err := parseRecipient(r.Key); err != nil {
 		return r, &store.HintError{
-			Err:    fmt.Errorf("recipient %q: %w", text, err),
+			Err:    store.ErrRecipient, // without the text, which may be a secret key
 			Advice: "give a public key: age1... of age-keygen, or ssh-ed25519 ...",
 		}
 	}

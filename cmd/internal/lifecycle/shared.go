@@ -72,12 +72,16 @@ func (s *SharedStore) AddRecipients(ctx context.Context, command, user string, k
 		}
 		keys = []string{own + " " + user}
 	}
+	added := make([]Recipient, len(keys))
+	for i, key := range keys {
+		r, err := etcd.ParseRecipient(key)
+		if err != nil {
+			return Recipients{}, fmt.Errorf("add recipient %d: %w", i+1, err)
+		}
+		added[i] = r
+	}
 	return s.change(ctx, command, func(all []Recipient) ([]Recipient, error) {
-		for _, key := range keys {
-			r, err := etcd.ParseRecipient(key)
-			if err != nil {
-				return nil, err
-			}
+		for _, r := range added {
 			if !slices.ContainsFunc(all, func(o Recipient) bool { return o.Key == r.Key }) {
 				all = append(all, r)
 			}
