@@ -75,7 +75,7 @@ func (m *Manager) Export(ctx context.Context, req ExportRequest) (res Exported, 
 	if req.DryRun {
 		return res, nil
 	}
-	out, err := newBackupFile(req.File, req.Out, req.Force)
+	out, err := newOutFile(req.File, req.Out, req.Force)
 	if err != nil {
 		return res, fmt.Errorf("export: %w", err)
 	}
@@ -83,8 +83,10 @@ func (m *Manager) Export(ctx context.Context, req ExportRequest) (res Exported, 
 	if err := bundle.Write(out, to, e.b); err != nil {
 		return res, fmt.Errorf("export: %w", err)
 	}
-	res.Bytes, res.SHA256, err = out.finish()
-	return res, err
+	if res.Bytes, res.SHA256, err = out.finish(); err != nil {
+		return res, fmt.Errorf("export: %w", err)
+	}
+	return res, nil
 }
 
 // exporting is one export at work.

@@ -137,6 +137,7 @@ func reasons() []row {
 		{is(swarmfile.ErrFormat, swarmfile.ErrDamaged), Reason{"BACKUP_UNUSABLE", "The file is no whole backup of a swarm.", "Take another copy of it; machine swarm restore --check FILE verifies one without touching anything.", ExitFailure}},
 		{is(swarmfile.ErrFuture), Reason{"BACKUP_FROM_FUTURE", "The backup was written by a newer version of machine.", "Use that version or a later one.", ExitFailure}},
 		{is(ErrFileExists), Reason{"FILE_EXISTS", "A file of this name exists, and is not overwritten.", "Choose another name, or repeat with --force where the command has it.", ExitFailure}},
+		{is(ErrNoFolder), Reason{"FOLDER_MISSING", "The folder of a file that is to be written does not exist.", "Make the folder first, or name another file.", ExitFailure}},
 		{is(swarmboot.ErrHealthy), Reason{"SWARM_HEALTHY", "The swarm needs no recovery.", "machine swarm status shows what it has.", ExitFailure}},
 		{is(swarmboot.ErrNetwork), Reason{"SWARM_NETWORK", "Hosts of the swarm do not reach each other.", "Open 2377/tcp, 7946/tcp, 7946/udp and 4789/udp, or the swarm's own data path port, between them, or repeat with --no-preflight.", ExitFailure}},
 		{is(swarmboot.ErrClock), Reason{"SWARM_CLOCK", "The clocks of the hosts are too far apart for certificates and for the managers to agree.", "Set the clocks by NTP on the hosts that the message names: timedatectl set-ntp true, or install chrony.", ExitFailure}},

@@ -70,7 +70,7 @@ func (m *Manager) backup(ctx context.Context, cluster store.Cluster, req BackupR
 	if req.DryRun {
 		return res, []Planned{{Machine: b.x.rec.Name, Steps: b.steps()}}, nil
 	}
-	out, err := newBackupFile(req.File, req.Out, req.Force)
+	out, err := newOutFile(req.File, req.Out, req.Force)
 	if err != nil {
 		return res, nil, fmt.Errorf("back up swarm %q: %w", cluster.Name, err)
 	}
