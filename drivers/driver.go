@@ -127,6 +127,14 @@ type Local interface {
 	Local() bool
 }
 
+// Rekeyer is implemented by drivers whose secrets are not all stored by the names of options.
+type Rekeyer interface {
+	// Rekey returns the secrets and the state, both as Open takes them, that the machine has with others in the place of
+	// those of its options; an empty one is none. Nothing is saved, and the provider is not asked. The error wraps
+	// ErrUnsupported if the machine has no use for one of them.
+	Rekey(ctx context.Context, given map[string]string) (secrets map[string]string, state []byte, err error)
+}
+
 // Orphans is implemented by drivers that tag all they make, and so find it again
 // without a record.
 type Orphans interface {

@@ -161,6 +161,16 @@ func (k *kept) named(name string) *kept {
 	return &other
 }
 
+// inherit is a machine that docker-machine recorded.
+func (q *quarry) inherit(record string) *kept {
+	q.t.Helper()
+	h, ok, err := q.factory.(drivers.Heir).Inherit(json.RawMessage(record))
+	if err != nil || !ok {
+		q.t.Fatalf("%s: inherited %v, %v", record, ok, err)
+	}
+	return &kept{q: q, config: h.Config, secrets: h.Secrets, env: q.env}
+}
+
 func (k *kept) open() drivers.Driver {
 	k.q.t.Helper()
 	env := k.env

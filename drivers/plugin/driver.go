@@ -168,20 +168,10 @@ func (d *driver) put(raw object, fields, secrets map[string]string, stage string
 			return fmt.Errorf("save secrets of the plugin: %w", err)
 		}
 	}
-	state := maps.Clone(raw)
-	if state == nil {
-		state = object{}
-	}
-	if len(fields) > 0 {
-		state[secretsKey] = fields
-	}
-	if stage != "" {
-		state[createKey] = stage
-	}
 	if d.save == nil {
 		return errors.New("save driver state: machine was opened for reading only")
 	}
-	if err := d.save(state.write()); err != nil {
+	if err := d.save(raw.stored(fields, stage)); err != nil {
 		return fmt.Errorf("save driver state: %w", err)
 	}
 	d.mu.Lock()

@@ -68,6 +68,21 @@ func (o object) own() (own, rest object) {
 	return own, rest
 }
 
+// stored is o, whose secrets are fields, as a record has it of a machine whose create came to stage.
+func (o object) stored(fields map[string]string, stage string) []byte {
+	state := maps.Clone(o)
+	if state == nil {
+		state = object{}
+	}
+	if len(fields) > 0 {
+		state[secretsKey] = fields
+	}
+	if stage != "" {
+		state[createKey] = stage
+	}
+	return state.write()
+}
+
 // texts calls fn with the path of each text in o, those within objects and lists included, and puts what it returns in its place.
 func (o object) texts(fn func(path, text string) string) object {
 	var walk func(at string, v any) any

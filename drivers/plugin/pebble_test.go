@@ -118,6 +118,7 @@ func (s *service) GetConfigRaw(_ *none, reply *[]byte) (err error) {
 }
 
 func (s *service) SetConfigFromFlags(flags *any, _ *none) error {
+	fault("SetConfigFromFlags")
 	v := (*flags).(*wireFlags).Values
 	s.d.Token, s.d.Size, s.d.Tags = v["pebble-token"].(string), v["pebble-size"].(int), v["pebble-tag"].([]string)
 	s.d.SwarmHost = fmt.Sprint(v["swarm-host"])

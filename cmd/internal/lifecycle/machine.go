@@ -132,15 +132,24 @@ func (x *machine) saveState(state json.RawMessage) error {
 	if x.givenUp != nil && x.givenUp.Load() {
 		return fmt.Errorf("save state of %q: %w", x.rec.Name, store.ErrClosed)
 	}
-	x.rec.DriverState = state
-	if x.merger != nil {
-		config, err := x.merger.Merge(x.rec.Driver, state)
-		if err != nil {
-			return fmt.Errorf("save state of %q: %w", x.rec.Name, err)
-		}
-		x.rec.Driver, x.rec.DriverState = config, nil
+	if err := x.setState(state); err != nil {
+		return fmt.Errorf("save state of %q: %w", x.rec.Name, err)
 	}
 	return x.put()
+}
+
+// setState has the record hold a state of the driver.
+func (x *machine) setState(state json.RawMessage) error {
+	if x.merger == nil {
+		x.rec.DriverState = state
+		return nil
+	}
+	config, err := x.merger.Merge(x.rec.Driver, state)
+	if err != nil {
+		return err
+	}
+	x.rec.Driver, x.rec.DriverState = config, nil
+	return nil
 }
 
 // keepSecrets stores what the driver has found out, if such may be stored.

@@ -81,7 +81,7 @@ func (x *machine) replaceSecrets(ctx context.Context, options drivers.Values) er
 		x.m.Note(ctx, err.Error()+": all of it is replaced")
 		stored = nil
 	}
-	secrets, err := mergeSecrets(stored, given)
+	secrets, err := x.rekey(ctx, factory, stored, given)
 	if err != nil {
 		return err
 	}
@@ -93,6 +93,30 @@ func (x *machine) replaceSecrets(ctx context.Context, options drivers.Values) er
 	}
 	x.rec.NoStoredSecrets = false
 	return x.put()
+}
+
+// rekey returns the stored secrets with given ones in the place of those of their options. The record, which is not
+// stored yet, then tells the driver where they are.
+func (x *machine) rekey(ctx context.Context, f drivers.Factory, stored json.RawMessage, given map[string]string) (json.RawMessage, error) {
+	merged, err := mergeSecrets(stored, given)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.openWith(f, stored); err != nil {
+		return nil, err
+	}
+	r, ok := x.drv.(drivers.Rekeyer)
+	if !ok {
+		return merged, nil
+	}
+	secrets, state, err := r.Rekey(ctx, given)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.setState(state); err != nil {
+		return nil, err
+	}
+	return mergeSecrets(nil, secrets)
 }
 
 // tryWith returns why the provider does not take secrets. That it cannot be asked is only said.

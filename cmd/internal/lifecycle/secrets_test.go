@@ -198,3 +198,48 @@ func TestKilledForget(t *testing.T) {
 		t.Errorf("what was to be forgotten still serves: %v", err)
 	}
 }
+
+// vault is a driver whose record tells what the secret of its option is stored as.
+type vault struct{ cloud }
+
+func (vault) Rekey(_ context.Context, given map[string]string) (map[string]string, []byte, error) {
+	if given["vault-key"] == "of no use" {
+		return nil, nil, drivers.ErrUnsupported
+	}
+	return map[string]string{"vault-key": given["vault-key"], "old": ""}, []byte(`{"ID":"i-1"}`), nil
+}
+
+// TestCredentialsByTheDriver demands that secrets go where the driver says, record and all, and that nothing is changed
+// by secrets that are refused or of no use.
+func TestCredentialsByTheDriver(t *testing.T) {
+	t.Parallel()
+	w, m, host := oldMachine(t)
+	m.Drivers = drivers.Table{drivers.Define("vault", "a vault", func() cloudConfig { return cloudConfig{} },
+		func(c cloudConfig, s *drivers.Durable[cloudState], _ drivers.Env) (drivers.Driver, error) {
+			return vault{cloud{c.Key, s, host}}, nil
+		})}
+	for name, text := range map[string]string{
+		"config.json":  `{"ConfigVersion":3,"DriverName":"vault","Name":"old","Driver":{"Region":"r1"},"DriverState":{"ID":"i-0"},"HostOptions":{}}`,
+		"secrets.json": `{"vault-key":"before"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(w.dir, "machines", "old", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.files()
+	for value, want := range map[string]error{"wrong": drivers.ErrCredentials, "of no use": drivers.ErrUnsupported} {
+		err := m.Credentials(t.Context(), CredentialsRequest{Names: []string{"old"}, Options: drivers.Values{"vault-key": {value}}})
+		if after := w.files(); !errors.Is(err, want) || after["machines/old/config.json"] != before["machines/old/config.json"] || after["machines/old/secrets.json"] != before["machines/old/secrets.json"] {
+			t.Errorf("%s: got %v, wrote %v", value, err, after)
+		}
+	}
+	if err := m.Credentials(t.Context(), CredentialsRequest{Names: []string{"old"}, Options: drivers.Values{"vault-key": {hush}}}); err != nil {
+		t.Fatal(err)
+	}
+	if rec := w.record("old"); string(rec.DriverState) != `{"ID":"i-1"}` {
+		t.Errorf("state %s", rec.DriverState)
+	}
+	if got := strings.TrimSpace(w.files()["machines/old/secrets.json"]); got != `{"vault-key":"`+hush+`"}` {
+		t.Errorf("secrets %s", got)
+	}
+}
