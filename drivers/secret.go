@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 )
 
 // Secret is a string that prints, formats, logs and marshals as "REDACTED",
@@ -39,16 +40,18 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue returns "REDACTED".
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// OverlaySecrets returns stored secrets with others put over them. Its error holds none.
+// OverlaySecrets returns stored secrets with others put over them; an empty one is none, and nil is no secrets. Its
+// error holds none.
 func OverlaySecrets(secrets, over json.RawMessage) (json.RawMessage, error) {
-	if absent(secrets) {
-		return over, nil
-	}
 	all := map[string]string{}
 	for _, part := range []json.RawMessage{secrets, over} {
 		if !absent(part) && json.Unmarshal(part, &all) != nil {
 			return nil, errors.New("not a JSON object of strings")
 		}
+	}
+	maps.DeleteFunc(all, func(_, secret string) bool { return secret == "" })
+	if len(all) == 0 {
+		return nil, nil
 	}
 	return json.Marshal(all)
 }

@@ -93,3 +93,24 @@ func TestSecretStaysOutOfConfig(t *testing.T) {
 		t.Errorf("opened with %q, want the secret", got)
 	}
 }
+
+func TestOverlaySecrets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ stored, over, want string }{
+		{``, ``, ``}, {`null`, `{}`, ``},
+		{`{"a":"1","b":"2"}`, `{"b":"3","c":"4"}`, `{"a":"1","b":"3","c":"4"}`},
+		{`{"a":"1","b":"2"}`, `{"a":""}`, `{"b":"2"}`},
+		{`{"a":"1"}`, `{"a":""}`, ``}, {``, `{"a":"","b":"2"}`, `{"b":"2"}`},
+	} {
+		if got, err := drivers.OverlaySecrets(json.RawMessage(c.stored), json.RawMessage(c.over)); err != nil || string(got) != c.want {
+			t.Errorf("%s over %s: got %s, %v; want %s", c.over, c.stored, got, err, c.want)
+		}
+	}
+	for _, bad := range []string{`{"a":["hush"]}`, `"hush"`, `{"hush`} {
+		for _, parts := range [][2]string{{bad, `{}`}, {``, bad}} {
+			if _, err := drivers.OverlaySecrets(json.RawMessage(parts[0]), json.RawMessage(parts[1])); err == nil || strings.Contains(err.Error(), "hush") {
+				t.Errorf("%q: got %v", parts, err)
+			}
+		}
+	}
+}

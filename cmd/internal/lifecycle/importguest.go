@@ -40,7 +40,7 @@ func (i *importing) guest(from, name string) (*guest, error) {
 		return nil, err
 	}
 	if secrets := files[bundle.SecretsFile]; secrets != nil {
-		if _, err := secretMap(secrets); err != nil {
+		if _, err := overlaySecrets(nil, secrets); err != nil {
 			return nil, err
 		}
 		g.secrets = secrets

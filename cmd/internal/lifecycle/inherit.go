@@ -21,11 +21,7 @@ func (x *machine) inherit(f drivers.Factory, secrets json.RawMessage) (json.RawM
 		return secrets, err
 	}
 	if !x.rec.NoStoredSecrets {
-		over, err := secretMap(secrets)
-		if err != nil {
-			return nil, err
-		}
-		if secrets, err = mergeSecrets(h.Secrets, over); err != nil {
+		if secrets, err = overlaySecrets(h.Secrets, secrets); err != nil {
 			return nil, err
 		}
 	}

@@ -160,7 +160,7 @@ func (x *machine) keepSecrets(secrets map[string]string) error {
 	if x.rec.NoStoredSecrets {
 		return nil
 	}
-	data, err := mergeSecrets(nil, secrets)
+	data, err := writeSecrets(secrets)
 	if err != nil {
 		return err
 	}

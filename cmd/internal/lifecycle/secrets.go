@@ -98,7 +98,11 @@ func (x *machine) replaceSecrets(ctx context.Context, options drivers.Values) er
 // rekey returns the stored secrets with given ones in the place of those of their options. The record, which is not
 // stored yet, then tells the driver where they are.
 func (x *machine) rekey(ctx context.Context, f drivers.Factory, stored json.RawMessage, given map[string]string) (json.RawMessage, error) {
-	merged, err := mergeSecrets(stored, given)
+	over, err := json.Marshal(given)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := overlaySecrets(stored, over)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +120,7 @@ func (x *machine) rekey(ctx context.Context, f drivers.Factory, stored json.RawM
 	if err := x.setState(state); err != nil {
 		return nil, err
 	}
-	return mergeSecrets(nil, secrets)
+	return writeSecrets(secrets)
 }
 
 // tryWith returns why the provider does not take secrets. That it cannot be asked is only said.
@@ -136,32 +140,22 @@ func (x *machine) tryWith(ctx context.Context, f drivers.Factory, secrets json.R
 	return nil
 }
 
-// mergeSecrets returns stored secrets with others put over them, by option name; an empty one is none.
-func mergeSecrets(stored json.RawMessage, over map[string]string) (json.RawMessage, error) {
-	all, err := secretMap(stored)
+// overlaySecrets is drivers.OverlaySecrets of what the store has.
+func overlaySecrets(stored, over json.RawMessage) (json.RawMessage, error) {
+	all, err := drivers.OverlaySecrets(stored, over)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the secrets are %w", store.ErrCorrupt, err)
+	}
+	return all, nil
+}
+
+// writeSecrets returns secrets as they are stored.
+func writeSecrets(secrets map[string]string) (json.RawMessage, error) {
+	data, err := json.Marshal(secrets)
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range over {
-		if all[name] = value; value == "" {
-			delete(all, name)
-		}
-	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	return json.Marshal(all)
-}
-
-func secretMap(secrets json.RawMessage) (map[string]string, error) {
-	all := map[string]string{}
-	if len(secrets) > 0 && json.Unmarshal(secrets, &all) != nil { // its error may hold a part of them
-		return nil, fmt.Errorf("%w: the secrets are not a JSON object of strings", store.ErrCorrupt)
-	}
-	if all == nil { // null
-		all = map[string]string{}
-	}
-	return all, nil
+	return overlaySecrets(nil, data)
 }
 
 // secrets returns what the machine's driver is opened with, if the command says nothing of it: what is stored, or,
@@ -180,11 +174,7 @@ func (s *spec) secretsFor(m *Manager, name string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	given, err := secretMap(s.secrets)
-	if err != nil {
-		return nil, err
-	}
-	return mergeSecrets(stored, given)
+	return overlaySecrets(stored, s.secrets)
 }
 
 func secretOptions(f drivers.Factory) []drivers.Option {
