@@ -130,8 +130,8 @@ func TestSharedStore(t *testing.T) {
 	ann.ok("create", "-d", "docker", d1)
 	bothUse(t, ann, bob, d1)
 	restarted(t, etcd, ann, bob, d1)
-	copies(t, etcd, ann, bob)
-	holdersGone(t, ann, bob)
+	copies(t, etcd, ann, bob, d1)
+	holdersGone(t, etcd, ann, bob)
 	partitioned(t, etcd, bob)
 	bob.ok("rm", "-y", d1)
 	if got := ann.ok("ls", "-q"); strings.Contains(got, d1) {
@@ -238,7 +238,7 @@ func restarted(t *testing.T, etcd *etcdServer, ann, bob *fleet, m string) {
 }
 
 // copies has the fleet go to a folder and back.
-func copies(t *testing.T, etcd *etcdServer, ann, bob *fleet) {
+func copies(t *testing.T, etcd *etcdServer, ann, bob *fleet, m string) {
 	t.Helper()
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
@@ -253,7 +253,13 @@ func copies(t *testing.T, etcd *etcdServer, ann, bob *fleet) {
 	if a, b := ann.ok("ls", "-q"), ann.ok("--storage-path", two, "ls", "-q"); a != b {
 		t.Errorf("The store has %q, its copy %q", a, b)
 	}
-	r := bob.fails(1, "--storage-path", elsewhere, "ls")
+	if got := bob.ok("--storage-path", elsewhere, "ls", "-q"); got != ann.ok("ls", "-q") {
+		t.Errorf("Bob, who is no recipient, sees %q", got)
+	}
+	if got := bob.ok("--storage-path", elsewhere, "ls"); !strings.Contains(got, "encrypted for others") {
+		t.Errorf("It is not said why bob cannot use what he sees: %s", got)
+	}
+	r := bob.fails(1, "--storage-path", elsewhere, "ssh", m, "true")
 	if !strings.Contains(r.stderr, "STORE_SEALED") {
 		t.Errorf("%s", r)
 	}
@@ -261,7 +267,7 @@ func copies(t *testing.T, etcd *etcdServer, ann, bob *fleet) {
 
 // holdersGone kills one command that holds a lock and stops another. Others go on when the lease
 // is over, and what was stopped writes nothing when it wakes up.
-func holdersGone(t *testing.T, ann, bob *fleet) {
+func holdersGone(t *testing.T, etcd *etcdServer, ann, bob *fleet) {
 	t.Helper()
 	killed, stopped := ann.name("d2"), ann.name("d3")
 	dead := ann.start(t.Context(), "create", "-d", "docker", killed)
@@ -292,9 +298,35 @@ func holdersGone(t *testing.T, ann, bob *fleet) {
 	} else if !strings.Contains(r.stderr, "LOCK_LOST") {
 		t.Errorf("It does not say why it ended: %s", r)
 	}
+	ann.endsWithItsLock(etcd)
 	if got := bob.ok("ls", "-q"); strings.Contains(got, killed) || strings.Contains(got, stopped) {
 		t.Errorf("What was removed is there again: %q", got)
 	}
+}
+
+// endsWithItsLock takes the lock from a command that would wait for long, and never write meanwhile.
+func (f *fleet) endsWithItsLock(etcd *etcdServer) {
+	f.t.Helper()
+	m := f.name("g1")
+	// Nobody answers at this address, which SSH is waited for on.
+	waiting := f.start(f.t.Context(), "create", "-d", "generic", "--generic-ip-address", "192.0.2.1", m)
+	key := "/team/locks/machine-" + strings.ToLower(m)
+	eventually(f.t, time.Minute, func() error {
+		out, err := etcd.ctl("get", "--keys-only", "/team/machines/"+m+"/config.json")
+		if err == nil && out == "" {
+			err = fmt.Errorf("%s is not recorded yet", m)
+		}
+		return err
+	})
+	var got struct{ KVs []struct{ Lease int64 } }
+	if err := json.Unmarshal([]byte(etcd.mustCtl("get", key, "-w", "json")), &got); err != nil || len(got.KVs) != 1 {
+		f.t.Fatalf("Got %+v, %v", got, err)
+	}
+	etcd.mustCtl("lease", "revoke", fmt.Sprintf("%x", got.KVs[0].Lease))
+	if r := waiting.wait(); r.code != 1 || !strings.Contains(r.stderr, "LOCK_LOST") {
+		f.t.Errorf("%s", r)
+	}
+	f.ok("rm", "-y", "--force", m)
 }
 
 // partitioned stops etcd: commands end in bounded time and say why, and work when it is back.

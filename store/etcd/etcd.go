@@ -44,6 +44,11 @@ type Config struct {
 	CACert, Cert, Key      string // files; one of them switches TLS on
 	Plain                  bool   // reach other computers without TLS
 
+	// Lost is told, with an error that wraps store.ErrLockLost, that a lock went to others, or could
+	// have. What its holder writes is refused from then on, and what else it does is better ended.
+	// nil: nobody is told.
+	Lost func(error)
+
 	Patience time.Duration // with a store that does not answer; 0: 10 s
 }
 

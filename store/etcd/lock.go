@@ -34,7 +34,11 @@ type lock struct {
 	key   string
 	made  int64 // revision of etcd at which the key was made
 	lease clientv3.LeaseID
+	alive context.Context    // ends with the lock
 	stop  context.CancelFunc // ends keeping the lease alive
+
+	client  *clientv3.Client
+	answers <-chan *clientv3.LeaseKeepAliveResponse
 }
 
 // held is the value of a lock's key.
@@ -95,6 +99,8 @@ func (l *lock) try(value []byte) (other *mvccpb.KeyValue, err error) {
 	other, err = l.claim(value)
 	if err != nil || other != nil {
 		l.giveUp()
+	} else {
+		go l.attend()
 	}
 	return other, err
 }
@@ -117,17 +123,12 @@ func (l *lock) grant() error {
 			return err
 		}
 	}
-	alive, end := context.WithCancel(l.b.base)
-	l.stop = end
-	answers, err := client.KeepAlive(alive, l.lease)
-	if err != nil {
-		end()
+	l.client = client
+	l.alive, l.stop = context.WithCancel(l.b.base)
+	if l.answers, err = client.KeepAlive(l.alive, l.lease); err != nil {
+		l.stop()
 		return l.b.failed("keep a lease", err)
 	}
-	go func() {
-		for range answers { //nolint:revive // they have to be taken; a write finds out by itself
-		}
-	}()
 	return nil
 }
 
@@ -354,14 +355,6 @@ func (l *lock) commit(p string, prepare func() (change, error)) (int64, error) {
 		if err := context.Cause(ctx); err != nil {
 			return 0, l.b.failed("write", err)
 		}
-	}
-}
-
-func (l *lock) lost() error {
-	return &store.HintError{
-		Err: fmt.Errorf("%w: nothing was heard of this command for more than %v, so that others may go on; nothing is written any more",
-			store.ErrLockLost, l.b.config.Location.Lease),
-		Advice: "see what the others did, with machine ls, then run the command again: it goes on from what is recorded",
 	}
 }
 

@@ -100,7 +100,7 @@ func (a *app) code(ctx context.Context, err error) int {
 
 // interrupted tells whether err is there because a signal ended ctx.
 func (a *app) interrupted(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && a.Caught != nil && a.Caught() || errors.Is(err, context.Canceled)
+	return ctx.Err() != nil && a.Caught != nil && a.Caught() || errors.Is(err, context.Canceled) && !errors.Is(err, store.ErrLockLost)
 }
 
 // reasonOf knows the errors of this package too.

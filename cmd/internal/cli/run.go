@@ -85,7 +85,8 @@ type app struct {
 	tool    *tool                  // made when a command needs it
 	shared  *lifecycle.SharedStore // nil: the store is a folder
 	opened  []*lifecycle.SharedStore
-	plugin  drivers.Factory // that the command line names as its driver; nil: none
+	lost    context.CancelCauseFunc // ends a command that lost a lock of a shared store
+	plugin  drivers.Factory         // that the command line names as its driver; nil: none
 }
 
 func (a *app) parser() *parser {
@@ -123,6 +124,9 @@ func (a *app) run(ctx context.Context, args []string) error {
 		}
 		return usagef("%s: no subcommand given", inv.command().Name)
 	}
+	ctx, lost := context.WithCancelCause(ctx)
+	defer lost(nil)
+	a.lost = lost
 	if a.globals.location != "" {
 		a.globals.rootErr = a.openShared(ctx, inv)
 	}
@@ -138,7 +142,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		ExitErrHandler:            func(*cli.Context, error) {}, // codes are decided in one place
 		OnUsageError:              a.wrongValue,
 	}
-	return u.RunContext(ctx, inv.line(a.name))
+	return endedByLoss(ctx, u.RunContext(ctx, inv.line(a.name)))
 }
 
 // needsStore tells whether a command does anything without one.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -41,6 +42,7 @@ func (a *app) openShared(ctx context.Context, inv *invocation) error {
 // sharedAt opens the shared store at a location.
 func (a *app) sharedAt(ctx context.Context, location string) (*lifecycle.SharedStore, error) {
 	c := a.globals.shared
+	c.Lost = a.lost
 	home := a.home()
 	if home == "" {
 		return nil, usagef("the folder of a shared store's copy is not known: HOME is not set").hint("set HOME")
@@ -76,6 +78,16 @@ func (a *app) storeAt(ctx context.Context, location string) (*store.Store, error
 		return nil, err
 	}
 	return store.Open(root), nil
+}
+
+// endedByLoss says why a command did not finish that was ended because it had lost a lock: what it answers itself
+// may be no more than that it was ended.
+func endedByLoss(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || !errors.Is(cause, store.ErrLockLost) || errors.Is(err, store.ErrLockLost) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", cause, err)
 }
 
 func (a *app) closeStores() {

@@ -53,6 +53,7 @@ func is(errs ...error) []error { return errs }
 // fits an error is its reason, so a cause stands before what merely passes it on.
 func reasons() []row {
 	return []row{
+		{is(store.ErrLockLost), Reason{"LOCK_LOST", "Nothing was heard of the command for longer than its lease on a shared store, so that others may have gone on. It wrote nothing any more.", "machine ls tells what there is; then run the same command again, which goes on from what is recorded.", ExitFailure}},
 		{is(context.Canceled), Reason{"INTERRUPTED", "The command was interrupted. What it had recorded is kept.", "Run the same command again to continue, or machine rm NAME to remove what there is.", ExitInterrupted}},
 		{is(store.ErrLocked), Reason{"MACHINE_LOCKED", "Another command is at work on this machine.", "Wait for it to end, or end it; a lock never outlives its process, or in a shared store only for the time of its lease.", ExitLocked}},
 		{is(store.ErrName), Reason{"NAME_INVALID", "The name cannot be a machine's or a swarm's name.", "Use letters, digits, dots and dashes, beginning with a letter or digit, 63 characters at most.", ExitUsage}},
@@ -63,7 +64,6 @@ func reasons() []row {
 		{is(store.ErrCorrupt), Reason{"RECORD_CORRUPT", "The machine's record cannot be read.", "Restore config.json from a backup. Without one, machine rm --force NAME removes the record only, and machine gc -d DRIVER finds what a cloud holds by its tag.", ExitFailure}},
 		{is(store.ErrNoBackup), Reason{"NO_BACKUP", "There is no record of docker-machine to go back to: the machine was made by this program, or its backup was removed.", "Go on with this program; the machine's host, keys and certificates are as they were.", ExitFailure}},
 		{is(ErrDue), Reason{"MIGRATION_DUE", "Records of docker-machine are read as they are; the check found some that the program would write anew.", "machine migrate writes all of them; nothing has to be done.", ExitFailure}},
-		{is(store.ErrLockLost), Reason{"LOCK_LOST", "Nothing was heard of the command for longer than its lease on a shared store, so that others may have gone on. It wrote nothing any more.", "machine ls tells what there is; then run the same command again, which goes on from what is recorded.", ExitFailure}},
 		{is(store.ErrSealed), Reason{"STORE_SEALED", "A secret of the shared store is encrypted for others, or your age identity is not where it is looked for.", "Give your identity with --age-identity; if you never had access, somebody of the team runs machine store recipients add YOUR_PUBLIC_KEY.", ExitFailure}},
 		{is(store.ErrNoRecipients), Reason{"STORE_NO_RECIPIENTS", "The shared store does not know whom to encrypt secrets for.", "machine store recipients add makes you the first.", ExitFailure}},
 		{is(store.ErrRecipient), Reason{"STORE_RECIPIENT", "What should be the public key of somebody who can read the shared store's secrets is none.", "Give age1... of age-keygen, or the line of an SSH public key; never a secret key.", ExitUsage}},
