@@ -2,15 +2,12 @@ package etcd
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,9 +25,6 @@ const (
 	// revisionsFile says of which revision each file of a folder of the copy is. No file
 	// of a store begins with a dot.
 	revisionsFile = ".revisions.json"
-
-	// leftDir is where goes what a machine that is gone has on this computer besides: disks.
-	leftDir = "left"
 )
 
 // revisions is the state of a folder of the copy.
@@ -220,34 +214,6 @@ func (b *Backend) putRevisions(dir string, r revisions) error {
 		return err
 	}
 	return b.copy.Replace(path.Join(dir, revisionsFile), data)
-}
-
-// drop removes a machine from the copy. What its driver keeps on this computer besides is
-// set aside, not removed: another operator may not know of it.
-func (b *Backend) drop(dir string) error {
-	var own []string
-	entries, err := os.ReadDir(filepath.Join(b.Dir(), filepath.FromSlash(dir)))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	have := b.revisions(dir)
-	for _, entry := range entries {
-		if _, ok := have.Files[entry.Name()]; !ok && entry.Name()[0] != '.' {
-			own = append(own, entry.Name())
-		}
-	}
-	if len(own) > 0 {
-		to := filepath.Join(b.Dir(), leftDir, path.Base(dir)+"."+strconv.FormatInt(time.Now().UnixNano(), 36))
-		if err := os.MkdirAll(to, 0o700); err != nil {
-			return err
-		}
-		for _, name := range own {
-			if err := os.Rename(filepath.Join(b.Dir(), filepath.FromSlash(dir), name), filepath.Join(to, name)); err != nil {
-				return err
-			}
-		}
-	}
-	return b.copy.RemoveAll(dir, "config.json")
 }
 
 // changed records that files of a folder of the copy are what was written at a revision.
