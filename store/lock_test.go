@@ -89,63 +89,6 @@ func TestLockCancelled(t *testing.T) {
 	}
 }
 
-// Waiting ends when the holder leaves, and says whom it waited for when it may not wait on.
-func TestLockSharedWaits(t *testing.T) {
-	t.Parallel()
-	s := Open(t.TempDir())
-	first, err := s.LockShared(t.Context(), "machine first")
-	if err != nil {
-		t.Fatal(err)
-	}
-	why := errors.New("waited long enough")
-	ctx, stop := context.WithTimeoutCause(t.Context(), time.Second, why)
-	defer stop()
-	_, err = s.LockShared(ctx, "machine second")
-	if !errors.Is(err, ErrLocked) || !errors.Is(err, why) || !strings.Contains(err.Error(), "machine first") {
-		t.Errorf("Got %v", err)
-	}
-	got := make(chan error, 1)
-	go func() {
-		second, err := s.LockShared(t.Context(), "machine second")
-		if err == nil {
-			err = second.Close()
-		}
-		got <- err
-	}()
-	select {
-	case err := <-got:
-		t.Fatalf("Did not wait: %v", err)
-	case <-time.After(20 * time.Millisecond):
-	}
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-got; err != nil {
-		t.Error(err)
-	}
-}
-
-// Locks of different things do not meet.
-func TestLocksAreApart(t *testing.T) {
-	t.Parallel()
-	s := Open(t.TempDir())
-	lockMachine(t, s, "m1")
-	lockMachine(t, s, "m2")
-	lockMachine(t, s, "m1.json")
-	lockMachine(t, s, "shared")
-	shared, err := s.LockShared(t.Context(), "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	swarm, err := s.LockCluster(t.Context(), "m1", "x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(shared.Close(), swarm.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestGoroutinesExclude(t *testing.T) {
 	t.Parallel()
 	s := Open(t.TempDir())

@@ -429,6 +429,7 @@ func locksAreTheirOwn(t *testing.T, open Place) {
 	s := open()
 	lock(t, s, "m1")
 	lock(t, s, "m2")
+	lock(t, s, "m1.json")
 	lock(t, s, "shared")
 	shared(t, s)
 	_, err := s.LockCluster(t.Context(), "m1", "x")
