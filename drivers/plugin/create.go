@@ -10,6 +10,12 @@ import (
 )
 
 // keepEvery is how often a plugin is asked what it has recorded while it creates.
+//
+// Plugins marshal their configuration without a lock against their own create, so an answer may hold a text that is
+// half another; the next one, or that after the create, puts it right. A plugin that fills a map just then would crash:
+// an answer takes microseconds of these seconds, most have no map, and what it had recorded by then is kept. Without
+// asking, whoever is killed in the minutes of a create would leave a host that costs money and that nobody knows of.
+// That something was recorded is no reason to stop: keys and networks are, long before the host's id.
 const keepEvery = 5 * time.Second
 
 func (d *driver) Check(ctx context.Context) error {
@@ -163,6 +169,9 @@ func (d *driver) resume(ctx context.Context) (there bool, err error) {
 			return d.settle(ctx, p, state)
 		case stage == "" && err != nil && !errors.Is(err, drivers.ErrNotFound):
 			return err // it was made, and the provider cannot be asked
+		case stage == "" && err == nil: // it was made, and may be only on its way
+			return wrong(ErrHostState, "Look at the host at its provider: the same command goes on once it runs or is stopped, and machine rm "+
+				d.env.Machine+" releases it.", "%s is %s", d.env.Machine, stateText(state))
 		}
 		if stage == begun {
 			d.env.Note(ctx, fmt.Sprintf("the plugin does not know what became of the create that was interrupted: look for a second %q at the provider", d.env.Machine))
@@ -191,4 +200,12 @@ func (d *driver) settle(ctx context.Context, p *process, state drivers.State) er
 		}
 	}
 	return d.keep(ctx, p, "")
+}
+
+// stateText is a state in words, also the one that docker-machine's lists leave empty.
+func stateText(s drivers.State) string {
+	if s == drivers.None {
+		return "in no state that it knows"
+	}
+	return "in state " + string(s)
 }

@@ -18,6 +18,9 @@ var (
 	ErrVersion   = errors.New("plugin speaks another version of the protocol")
 	ErrHeartbeat = errors.New("plugin does not answer heartbeats")
 	ErrHung      = errors.New("plugin does not come back from a call")
+
+	// ErrHostState is about a host that a create has made and that the create cannot go on with.
+	ErrHostState = errors.New("plugin does not say that the host can be used")
 )
 
 // wrong is an error of a plugin, which advice goes with.
