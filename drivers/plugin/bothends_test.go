@@ -18,15 +18,8 @@ import (
 // pass.
 func TestBothEnds(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World {
-		bin, provider := t.TempDir(), t.TempDir()
-		if err := os.Symlink(self, filepath.Join(bin, plugin.ProgramPrefix+fake.Name)); err != nil {
-			t.Fatal(err)
-		}
+		bin, provider := folderWith(t, plugin.ProgramPrefix+fake.Name), t.TempDir()
 		finder := plugin.NewFinder(context.WithoutCancel(t.Context()), func(name string) string {
 			return map[string]string{"PATH": bin}[name]
 		}, append(os.Environ(), "PLUGIN_TEST_SERVE=1", "FAKE_SECRET="), plugin.Limits{Heartbeat: 50 * time.Millisecond})

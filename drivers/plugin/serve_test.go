@@ -76,15 +76,11 @@ func dial(t *testing.T, env ...string) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, cmd: exec.Command(program, self, "fake"), in: w}
+	s := &session{t: t, cmd: exec.Command(program, self(t), "fake"), in: w}
 	s.cmd.Env = append(os.Environ(), append([]string{"PLUGIN_TEST_SERVE=1", "FAKE_SECRET="}, env...)...)
 	s.cmd.Stdin, s.cmd.Stderr = r, &s.err
 	out, err := s.cmd.StdoutPipe()
@@ -368,15 +364,11 @@ func TestForsaken(t *testing.T) {
 // TestNotServed: a person who starts a plugin is told what it is.
 func TestNotServed(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self)
+	cmd := exec.Command(self(t))
 	cmd.Env = append(os.Environ(), "PLUGIN_TEST_SERVE=1", "MACHINE_PLUGIN_TOKEN=")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err = cmd.Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "API version: 1") {
 		t.Errorf("got %v, %q, %q", err, stdout.String(), stderr.String())
