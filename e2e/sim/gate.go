@@ -18,8 +18,14 @@ type Gate struct {
 	calls  map[string]int
 	total  int
 	faults []*armed
-	hook   func(n int, done bool) error
-	seen   int // calls since Observe
+	watch  *watch // nil: nobody observes
+}
+
+// watch is one who observes.
+type watch struct {
+	hook    func(n int, done bool) error
+	seen    int            // calls that came
+	running sync.WaitGroup // those of them that are not over
 }
 
 // armed is a fault and how often its calls came.
@@ -73,11 +79,20 @@ func (g *Gate) Held() bool {
 
 // Observe has hook called before and after each call, counted from 1 again. If
 // it returns an error before the call, the call is refused undone; after it, its
-// answer is replaced by a refusal. A nil hook ends it.
+// answer is replaced by a refusal. A nil hook ends it. Observe returns when the
+// calls of the hook before are over, also those whose clients went away: what
+// they did has happened by then. So a hook must not call it.
 func (g *Gate) Observe(hook func(n int, done bool) error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hook, g.seen = hook, 0
+	before := g.watch
+	g.watch = nil
+	if hook != nil {
+		g.watch = &watch{hook: hook}
+	}
+	g.mu.Unlock()
+	if before != nil {
+		before.running.Wait()
+	}
 }
 
 // ServeHTTP passes a request on to the provider, or spoils it.
@@ -95,9 +110,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.provider.ServeHTTP(w, r)
 		return
 	}
-	fault, hook, n := g.count(action)
-	if hook != nil {
-		g.hooked(w, r, n, hook)
+	fault, seen, n := g.count(action)
+	if seen != nil {
+		defer seen.running.Done()
+		g.hooked(w, r, n, seen.hook)
 		return
 	}
 	if fault == nil {
@@ -107,15 +123,17 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.spoil(w, r, fault)
 }
 
-// count notes a call and returns what is to happen to it.
-func (g *Gate) count(action string) (*armed, func(int, bool) error, int) {
+// count notes a call and returns what is to happen to it: a fault, or who
+// observes it as their nth.
+func (g *Gate) count(action string) (f *armed, by *watch, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.calls[action]++
 	g.total++
-	g.seen++
-	if g.hook != nil {
-		return nil, g.hook, g.seen
+	if g.watch != nil {
+		g.watch.seen++
+		g.watch.running.Add(1)
+		return nil, g.watch, g.watch.seen
 	}
 	for _, f := range g.faults {
 		if f.Action != "" && f.Action != action {
