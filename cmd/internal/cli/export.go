@@ -22,13 +22,10 @@ func (a *app) exportCommand() *cli.Command {
 			"   " + a.name + " export m1 m2 > bundle\n" +
 			"   " + a.name + " export --plain m1 | ssh other " + a.name + " import -\n\n" +
 			"Virtual machines and containers of this computer cannot travel; --reference takes along how to reach a host.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "all machines"},
 			&cli.StringSliceFlag{Name: "filter", Usage: "`KEY=VALUE` that machines must match, as in ls; may be repeated"},
 			&cli.StringFlag{Name: "file", Usage: "`FILE` to write instead of standard output, readable for its owner alone"},
-			&cli.StringSliceFlag{Name: "recipient", Usage: "age or SSH public `KEY` (age1... or \"ssh-ed25519 ...\") of who can read it; may be repeated"},
-			&cli.StringFlag{Name: "recipients-file", Usage: "`FILE` with such keys, one a line, such as an SSH public key file"},
-			&cli.StringFlag{Name: "passphrase-file", Usage: "`FILE` with a passphrase on its first line; " + asked + " for standard input"},
 			&cli.BoolFlag{Name: "plain", Usage: "do not encrypt: whoever reads the file can use the machines"},
 			&cli.BoolFlag{Name: "with-ca", Usage: "the certificate authority and its key too, for a store that has none"},
 			&cli.BoolFlag{Name: "with-swarms", Usage: "records of swarms too of which other members stay"},
@@ -36,7 +33,7 @@ func (a *app) exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "reference", Usage: "only how to reach the hosts, as machines of the driver generic"},
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "overwrite the file of --file"},
 			dryRunFlag(), outputFlag(),
-		},
+		}, recipientFlags()...),
 		Action: a.export,
 	}
 }
@@ -118,14 +115,14 @@ func (a *app) exportKeys(c *cli.Context, req *lifecycle.ExportRequest, judge fun
 		return usagef("--plain does not go with a recipient or a passphrase")
 	case req.Plain, req.DryRun:
 		return nil
-	case len(req.Recipients) == 0 && c.String("passphrase-file") == "":
+	case len(req.Recipients) > 0 && c.String("passphrase-file") == "":
+		return nil
+	case !keys:
 		if err := judge(*req); err != nil { // before somebody types
 			return err
 		}
-		req.Passphrase, err = a.passphrase(c, true)
-	case c.String("passphrase-file") != "":
-		req.Passphrase, err = a.passphrase(c, true)
 	}
+	req.Passphrase, err = a.passphrase(c, true)
 	return err
 }
 

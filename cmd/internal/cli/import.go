@@ -20,12 +20,10 @@ func (a *app) importCommand() *cli.Command {
 		Description: "All of the file is judged first; then each machine comes as a whole or not at all. A name that the store has is\n" +
 			"refused. Interrupted, the same command goes on. FILE - is standard input. Engines go on trusting the authority of\n" +
 			"the store that they come from, which gave a client certificate along; regenerate-certs takes them over.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "as", Usage: "`NAME` of the only machine here, or OLD=NEW; may be repeated"},
-			&cli.StringSliceFlag{Name: "identity", Aliases: []string{"i"}, Usage: "identity `FILE`: of age (AGE-SECRET-KEY-1...) or an SSH private key; may be repeated"},
-			&cli.StringFlag{Name: "passphrase-file", Usage: "`FILE` with a passphrase on its first line; " + asked + " for standard input"},
 			dryRunFlag(), outputFlag(),
-		},
+		}, identityFlags()...),
 		Action: a.importBundle,
 	}
 }

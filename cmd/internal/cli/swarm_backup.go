@@ -33,10 +33,21 @@ func (a *app) swarmBackupCommand() *cli.Command {
 
 func recipientFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "recipient", Usage: "age public key (`age1...`) of who can read it; may be repeated"},
-		&cli.StringFlag{Name: "recipients-file", Usage: "`FILE` with such keys, one a line"},
-		&cli.StringFlag{Name: "passphrase-file", Usage: "`FILE` with a passphrase on its first line; " + asked + " for standard input"},
+		&cli.StringSliceFlag{Name: "recipient", Usage: "age or SSH public `KEY` (age1... or \"ssh-ed25519 ...\") of who can read it; may be repeated"},
+		&cli.StringFlag{Name: "recipients-file", Usage: "`FILE` with such keys, one a line, such as an SSH public key file"},
+		passphraseFlag(),
 	}
+}
+
+func identityFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "identity", Aliases: []string{"i"}, Usage: "identity `FILE`: of age (AGE-SECRET-KEY-1...) or an SSH private key; may be repeated"},
+		passphraseFlag(),
+	}
+}
+
+func passphraseFlag() cli.Flag {
+	return &cli.StringFlag{Name: "passphrase-file", Usage: "`FILE` with a passphrase on its first line; " + asked + " for standard input"}
 }
 
 func (a *app) swarmBackup(c *cli.Context) error {

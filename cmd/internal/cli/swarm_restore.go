@@ -21,16 +21,14 @@ func (a *app) swarmRestoreCommand() *cli.Command {
 			"version or a newer one; its address may be another one. The unlock key of a swarm with autolock is in the\n" +
 			"backup. The machine becomes the only manager; other nodes join again with --join, or later. Interrupted, the\n" +
 			"same command goes on. --check reads a backup to its end and shows what it is of; FILE - is standard input.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "check", Usage: "verify FILE and print what it says of itself; nothing is touched"},
-			&cli.StringSliceFlag{Name: "identity", Aliases: []string{"i"}, Usage: "age identity `FILE` (AGE-SECRET-KEY-1...); may be repeated"},
-			&cli.StringFlag{Name: "passphrase-file", Usage: "`FILE` with a passphrase on its first line; " + asked + " for standard input"},
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the swarm in the store (default: the one it had)"},
 			&cli.StringSliceFlag{Name: "join", Usage: "`NAME` of a machine that leaves what it is in by force and joins as what it was; may be repeated"},
 			&cli.BoolFlag{Name: "prune-nodes", Usage: "remove nodes from the list that are not back"},
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "with an older engine than that of the backup"},
 			dryRunFlag(), outputFlag(),
-		},
+		}, identityFlags()...),
 		Action: a.swarmRestore,
 	}
 }
@@ -48,12 +46,8 @@ func (a *app) swarmRestore(c *cli.Context) error {
 		Machine: c.Args().Get(1), Swarm: c.String("name"), Force: c.Bool("force"),
 		Prune: c.Bool("prune-nodes"), Join: c.StringSlice("join"), DryRun: c.Bool("dry-run"),
 	}
-	for _, path := range c.StringSlice("identity") {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("read identity: %w", err)
-		}
-		req.Identity += string(data) + "\n"
+	if req.Identity, err = identitiesOf(c.StringSlice("identity")); err != nil {
+		return err
 	}
 	if req.Identity == "" {
 		if req.Passphrase, err = a.passphrase(c, false); err != nil {
