@@ -165,6 +165,14 @@ type tunnel struct {
 }
 
 func (t *tunnel) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := t.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return conn.DialContext(ctx, network, addr)
+}
+
+func (t *tunnel) login(ctx context.Context) (*ssh.Client, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.conn == nil {
@@ -174,7 +182,7 @@ func (t *tunnel) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		}
 		t.conn = conn
 	}
-	return t.conn.DialContext(ctx, network, addr)
+	return t.conn, nil
 }
 
 func (t *tunnel) close() {

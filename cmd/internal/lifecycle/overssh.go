@@ -36,16 +36,11 @@ func (x *machine) engineOverSSH() (*engine, error) {
 
 // dialSocket reaches the engine's socket on the host.
 func (t *tunnel) dialSocket(ctx context.Context, _, _ string) (net.Conn, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.conn == nil {
-		conn, err := ssh.Dial(ctx, t.target)
-		if err != nil {
-			return nil, err
-		}
-		t.conn = conn
+	conn, err := t.login(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return dialSocket(ctx, t.conn, dialStdio)
+	return dialSocket(ctx, conn, dialStdio)
 }
 
 // dialStdio is what docker clients run on a host that they reach through SSH.
