@@ -242,17 +242,13 @@ func (i *importing) writeCA(ctx context.Context) error {
 	})
 }
 
-func (i *importing) writeGuest(ctx context.Context, g *guest) (err error) {
+func (i *importing) writeGuest(ctx context.Context, g *guest) error {
 	if g.state == importedThen {
 		i.m.Note(ctx, "is there already")
 		return nil
 	}
-	txn, err := i.m.locks().machine(ctx, g.name)
+	err := i.m.withTxn(ctx, g.name, func(txn machineTxn) error { return txn.Import(g.rec, g.secrets, g.files) })
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, txn.Close()) }()
-	if err := txn.Import(g.rec, g.secrets, g.files); err != nil {
 		return err
 	}
 	g.state = importedNow

@@ -141,40 +141,30 @@ func (m *Manager) migration(name string, undo bool) (Migrated, error) {
 }
 
 // migrateOne writes a machine's record anew, with the secrets and the state of its driver apart.
-func (m *Manager) migrateOne(ctx context.Context, name string) (err error) {
-	txn, err := m.locks().machine(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, txn.Close()) }()
-	x := &machine{m: m, txn: txn}
-	if x.rec, err = txn.Get(); err != nil {
-		return err
-	}
-	if err := x.open(); err != nil {
-		return err
-	}
-	if p, err := m.Store.Previous(name); err != nil || p.Version == store.Version {
-		return err // opening it has done so
-	}
-	return x.put()
+func (m *Manager) migrateOne(ctx context.Context, name string) error {
+	return m.withRecord(ctx, name, func(x *machine) error {
+		if err := x.open(); err != nil {
+			return err
+		}
+		if p, err := m.Store.Previous(name); err != nil || p.Version == store.Version {
+			return err // opening it has done so
+		}
+		return x.put()
+	})
 }
 
 // restoreOne puts back what docker-machine recorded of a machine. The backup goes last: until then it can be
 // done again.
-func (m *Manager) restoreOne(ctx context.Context, name string) (err error) {
-	txn, err := m.locks().machine(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, txn.Close()) }()
-	if err := txn.Restore(); err != nil {
-		return err
-	}
-	if err := txn.PutSecrets(nil); err != nil { // docker-machine's record holds its own
-		return err
-	}
-	return txn.DropBackup()
+func (m *Manager) restoreOne(ctx context.Context, name string) error {
+	return m.withTxn(ctx, name, func(txn machineTxn) error {
+		if err := txn.Restore(); err != nil {
+			return err
+		}
+		if err := txn.PutSecrets(nil); err != nil { // docker-machine's record holds its own
+			return err
+		}
+		return txn.DropBackup()
+	})
 }
 
 // copyStore copies the store into a folder that does not exist, without what can be had again.

@@ -43,24 +43,17 @@ func (m *Manager) Credentials(ctx context.Context, req CredentialsRequest) error
 	if err := m.exist(req.Names); err != nil {
 		return err
 	}
-	return m.each(ctx, req.Names, func(ctx context.Context, name string) (err error) {
-		txn, err := m.locks().machine(ctx, name)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, txn.Close()) }()
-		x := &machine{m: m, txn: txn}
-		if x.rec, err = txn.Get(); err != nil {
-			return err
-		}
-		if err := x.inheritRecord(); err != nil {
-			return err
-		}
-		if req.Forget {
-			x.rec.NoStoredSecrets = true                                        // first: what is left of them is not used then
-			return errors.Join(x.put(), txn.PutSecrets(nil), txn.DropBackups()) // docker-machine's record holds secrets too
-		}
-		return x.replaceSecrets(ctx, req.Options)
+	return m.each(ctx, req.Names, func(ctx context.Context, name string) error {
+		return m.withRecord(ctx, name, func(x *machine) error {
+			if err := x.inheritRecord(); err != nil {
+				return err
+			}
+			if req.Forget {
+				x.rec.NoStoredSecrets = true                                            // first: what is left of them is not used then
+				return errors.Join(x.put(), x.txn.PutSecrets(nil), x.txn.DropBackups()) // docker-machine's record holds secrets too
+			}
+			return x.replaceSecrets(ctx, req.Options)
+		})
 	})
 }
 

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/hostsmith/machine/store"
 )
@@ -50,6 +51,28 @@ func (m *Manager) locks() locks {
 		return m.testLocks
 	}
 	return storeLocks{m.Store, m.Command}
+}
+
+// withTxn calls fn while a machine is locked, of which there need be no record.
+func (m *Manager) withTxn(ctx context.Context, name string, fn func(machineTxn) error) (err error) {
+	txn, err := m.locks().machine(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, txn.Close()) }()
+	return fn(txn)
+}
+
+// withRecord calls fn while a machine is locked, with its record and without its driver: for work that its driver need not,
+// or cannot yet, be opened for. See withLock for all else.
+func (m *Manager) withRecord(ctx context.Context, name string, fn func(*machine) error) error {
+	return m.withTxn(ctx, name, func(txn machineTxn) error {
+		rec, err := txn.Get()
+		if err != nil {
+			return err
+		}
+		return fn(&machine{m: m, txn: txn, rec: rec})
+	})
 }
 
 type storeLocks struct {
