@@ -347,7 +347,7 @@ func TestForsaken(t *testing.T) {
 	for _, call := range []string{"GetVersion", "Create"} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
-			s := dial(t, "DMCLIENT_MUTE=1", "SERVE_PATIENCE=300ms", "FAKE_DELAY=1h")
+			s := dial(t, "DMCLIENT_MUTE=1", "SERVE_PATIENCE=3s", "FAKE_DELAY=1h")
 			s.want(rawConfig("m1", t.TempDir()), "null")
 			s.want(`SetConfigFromFlags {"fake-state-dir":"`+t.TempDir()+`"}`, "null")
 			if _, err := s.call(call); call == "Create" && !strings.Contains(err, "no heartbeat") && !strings.Contains(err, "EOF") && !strings.Contains(err, "shut down") {
