@@ -34,6 +34,40 @@ type CopyRequest struct {
 	SkipLocal bool   // leave machines where they are that keep more than records in their folder
 	DryRun    bool
 	Done      func(CopyItem) // called after each machine, swarm and other file; may be nil
+
+	// Computer tells which computer a machine lives on whose record does not say it, as Record.Computer
+	// does: the copy records it. Empty: none that matters. nil: records are copied as they are.
+	Computer func(Record) string
+}
+
+// settled is what a file becomes in the copy.
+func (req CopyRequest) settled(p string, data []byte) ([]byte, error) {
+	name := machineOf(p)
+	if req.Computer == nil || name == "" || path.Base(p) != recordFile {
+		return data, nil
+	}
+	if version, err := versionOf(data); err != nil || version != Version {
+		return data, nil // as it is: who changes the machine migrates it
+	}
+	r, err := decode(name, data, func(string) bool { return false })
+	if err != nil || r.Computer != "" {
+		return data, nil
+	}
+	if r.Computer = req.Computer(r); r.Computer == "" {
+		return data, nil
+	}
+	return encode(r)
+}
+
+// copied is the tree of the store that is copied, as the copy is to have it.
+func (s *Store) copied(ctx context.Context, req CopyRequest) (tree, error) {
+	t, err := s.tree(ctx)
+	for p, data := range t.files {
+		if err == nil {
+			t.files[p], err = req.settled(p, data)
+		}
+	}
+	return t, err
 }
 
 // tree is what a store has: files by path, and machines that have more than that.
@@ -49,7 +83,7 @@ func Copy(ctx context.Context, from, to *Store, req CopyRequest) ([]CopyItem, er
 	if from.root == to.root {
 		return nil, fmt.Errorf("copy: %w: both are %s", ErrDiffers, to.root)
 	}
-	source, err := from.tree(ctx)
+	source, err := from.copied(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("read the store to copy from: %w", err)
 	}
@@ -72,7 +106,7 @@ func Copy(ctx context.Context, from, to *Store, req CopyRequest) ([]CopyItem, er
 			req.Done(unit[0])
 		}
 	}
-	return items, verifyCopy(ctx, from, to, req.SkipLocal)
+	return items, verifyCopy(ctx, from, to, req)
 }
 
 // tree reads all that a store has.
@@ -253,6 +287,9 @@ func copyUnit(ctx context.Context, from, to *Store, unit []CopyItem, req CopyReq
 	size := 0
 	for _, item := range unit {
 		data, err := readBounded(filepath.Join(from.root, filepath.FromSlash(item.Path)))
+		if err == nil {
+			data, err = req.settled(item.Path, data)
+		}
 		if err != nil {
 			return err
 		}
@@ -272,8 +309,8 @@ func copyUnit(ctx context.Context, from, to *Store, unit []CopyItem, req CopyReq
 }
 
 // verifyCopy reads both again.
-func verifyCopy(ctx context.Context, from, to *Store, skipLocal bool) error {
-	source, err := from.tree(ctx)
+func verifyCopy(ctx context.Context, from, to *Store, req CopyRequest) error {
+	source, err := from.copied(ctx, req)
 	if err != nil {
 		return fmt.Errorf("verify: read the store that was copied: %w", err)
 	}
@@ -281,7 +318,7 @@ func verifyCopy(ctx context.Context, from, to *Store, skipLocal bool) error {
 	if err != nil {
 		return fmt.Errorf("verify: read the copy: %w", err)
 	}
-	items, err := planCopy(source, target, skipLocal)
+	items, err := planCopy(source, target, req.SkipLocal)
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}

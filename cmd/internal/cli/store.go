@@ -60,7 +60,7 @@ func (a *app) storeCopy(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	items, err := store.Copy(c.Context, from, to, store.CopyRequest{
+	items, err := a.manager(c).CopyStore(c.Context, from, to, store.CopyRequest{
 		Command: "store copy", SkipLocal: c.Bool("skip-local"), DryRun: c.Bool("dry-run"),
 	})
 	if asJSON {
