@@ -57,6 +57,13 @@ var (
 
 const optionAdvice = "see dockerd --help for the flags of the engine; one is given as --engine-opt flag=value"
 
+// Check tells whether the options of e are well formed, which needs no host. Whether the engine knows
+// them it tells itself, on the host, before it is restarted. The error wraps ErrOption.
+func (e Engine) Check() error {
+	_, _, err := e.flags()
+	return err
+}
+
 // flags returns the engine options that are passed as flags, and e with those moved to its
 // fields that have one: the engine refuses an option that is given in two ways.
 func (e Engine) flags() ([]flag, Engine, error) {

@@ -103,7 +103,8 @@ func (a *app) creating(err error) error {
 	for i, e := range errs {
 		r := reasonOf(e)
 		own := errors.Is(e, store.ErrExist) || errors.Is(e, lifecycle.ErrCheck) || errors.Is(e, store.ErrLocked)
-		if !own && (r.Exit != lifecycle.ExitUsage || errors.Is(e, store.ErrName)) {
+		onHost := provisions(r.ID) && !errors.Is(e, lifecycle.ErrUsage) // such as an option that the engine refuses
+		if !own && (r.Exit != lifecycle.ExitUsage || errors.Is(e, store.ErrName) || onHost) {
 			if a.legacy {
 				e = legacyCreating(e)
 			}

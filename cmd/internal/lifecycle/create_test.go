@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
+	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -261,6 +262,8 @@ func TestBadRequests(t *testing.T) {
 		"a bad name":          {CreateRequest{Names: []string{"../m1"}, Driver: fake.Name}, store.ErrName},
 		"an unknown driver":   {CreateRequest{Names: []string{"m1"}, Driver: "nimbus"}, drivers.ErrUnknown},
 		"an unknown option":   {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Options: drivers.Values{"fake-colour": {"red"}}}, drivers.ErrOption},
+		"an engine option":    {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Engine: store.EngineOptions{ArbitraryFlags: []string{"=x"}}}, provision.ErrOption},
+		"a registry mirror":   {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Engine: store.EngineOptions{RegistryMirror: []string{"x"}}}, provision.ErrOption},
 		"user data, URL only": {CreateRequest{Names: []string{"m1"}, Driver: "url", Options: drivers.Values{"url": {"tcp://192.0.2.1:2376"}}, UserData: []byte("x")}, ErrUsage},
 		"user data, own host": {CreateRequest{Names: []string{"m1"}, Driver: "generic", Options: drivers.Values{"generic-ip-address": {"192.0.2.1"}}, UserData: []byte("x")}, ErrUsage},
 		"a worker, no swarm":  {CreateRequest{Names: []string{"m1"}, Driver: fake.Name, Swarm: SwarmOptions{IsSwarm: true}}, ErrNoSwarm},

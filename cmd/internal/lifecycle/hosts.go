@@ -161,28 +161,31 @@ func (x *machine) handOut(trust []byte, client certs.Pair) error {
 
 // wanted is the engine asked for, in provision's words.
 func (x *machine) wanted() provision.Engine {
-	o := x.rec.HostOptions.EngineOptions
-	labels := slices.Clone(o.Labels)
-	if !slices.ContainsFunc(labels, func(l string) bool { return strings.HasPrefix(l, "provider=") }) {
-		labels = append(labels, "provider="+x.rec.DriverName)
+	e := engineOf(x.rec.HostOptions.EngineOptions)
+	if !slices.ContainsFunc(e.Labels, func(l string) bool { return strings.HasPrefix(l, "provider=") }) {
+		e.Labels = append(slices.Clone(e.Labels), "provider="+x.rec.DriverName)
 	}
+	e.Port, e.Gentle, e.Slowness = x.enginePort(), x.own(), x.slowness()
+	return e
+}
+
+// engineOf is what options ask of an engine, in provision's words.
+func engineOf(o store.EngineOptions) provision.Engine {
 	return provision.Engine{
 		Version:            o.Version,
 		Source:             provision.Source(o.Source),
 		InstallURL:         o.InstallURL,
 		RepoURL:            o.RepoURL,
-		Port:               x.enginePort(),
+		Port:               o.Port,
 		Options:            o.ArbitraryFlags,
 		Env:                o.Env,
-		Labels:             labels,
+		Labels:             o.Labels,
 		InsecureRegistries: o.InsecureRegistry,
 		RegistryMirrors:    o.RegistryMirror,
 		StorageDriver:      o.StorageDriver,
 		HTTPProxy:          o.HTTPProxy,
 		HTTPSProxy:         o.HTTPSProxy,
 		NoProxy:            o.NoProxy,
-		Gentle:             x.own(),
-		Slowness:           x.slowness(),
 	}
 }
 

@@ -63,6 +63,9 @@ func (m *Manager) check(req CreateRequest) (*spec, error) {
 		AuthOptions:   store.AuthOptions{ServerCertSANs: req.SANs},
 	}
 	s.options.EngineOptions.TLSVerify = true
+	if err := engineOf(req.Engine).Check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
 	if err := m.checkUserData(s); err != nil {
 		return nil, err
 	}
