@@ -8,7 +8,6 @@ import (
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 	"github.com/hostsmith/machine/drivers"
-	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -36,21 +35,6 @@ func TestLegacyEnginePort(t *testing.T) {
 	}{{0, nil, 0}, {0, []string{"4243"}, 4243}, {0, []string{"1", "2"}, 2}, {2377, []string{"4243"}, 2377}, {0, []string{"x"}, 0}} {
 		if got := legacyEnginePort(tt.port, drivers.Values{"azure-docker-port": tt.given}); got != tt.want {
 			t.Errorf("%v: %d", tt, got)
-		}
-	}
-}
-
-// TestCreatingStage: an option that the engine refuses is an error of provisioning, a malformed one is one of the
-// command line.
-func TestCreatingStage(t *testing.T) {
-	t.Parallel()
-	a := &app{legacy: true}
-	for text, err := range map[string]error{
-		"Error creating machine: Error running provisioning: provision Plan 9: invalid engine option: --x": fmt.Errorf("provision Plan 9: %w: --x", provision.ErrOption),
-		"invalid request: invalid engine option: --x":                                                      fmt.Errorf("%w: %w: --x", lifecycle.ErrUsage, provision.ErrOption),
-	} {
-		if got := a.creating(err); got.Error() != text {
-			t.Errorf("got %q, want %q", got, text)
 		}
 	}
 }
