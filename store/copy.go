@@ -91,6 +91,9 @@ func Copy(ctx context.Context, from, to *Store, req CopyRequest) ([]CopyItem, er
 	if err != nil {
 		return nil, fmt.Errorf("read the store to copy to: %w", err)
 	}
+	if err := to.CanSeal(); err != nil {
+		return nil, fmt.Errorf("copy: %w", err)
+	}
 	items, err := planCopy(source, target, req.SkipLocal)
 	if err != nil || req.DryRun {
 		return items, err

@@ -181,6 +181,17 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// Nothing is copied to a store that nobody could read, and a dry run says so too.
+func TestCopyWithoutRecipients(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	to := store.OpenBackend(operator(t, s.location(), t.TempDir()+"/ann.txt"))
+	for _, dry := range []bool{true, false} {
+		_, err := store.Copy(t.Context(), store.Open(t.TempDir()), to, store.CopyRequest{Command: "copy", DryRun: dry})
+		wantErr(t, err, store.ErrNoRecipients)
+	}
+}
+
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/store"
 )
 
@@ -63,6 +64,9 @@ func (a *app) storeCopy(c *cli.Context) error {
 	items, err := a.manager(c).CopyStore(c.Context, from, to, store.CopyRequest{
 		Command: "store copy", SkipLocal: c.Bool("skip-local"), DryRun: c.Bool("dry-run"),
 	})
+	if errors.Is(err, store.ErrNoRecipients) {
+		err = &drivers.HintError{Err: err, Advice: fmt.Sprintf("say whom its secrets are encrypted for, yourself first: %s -s %s store recipients add", a.name, quoted(c.Args().Get(1)))}
+	}
 	if asJSON {
 		if items == nil {
 			items = []store.CopyItem{}
