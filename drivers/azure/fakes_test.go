@@ -208,7 +208,6 @@ func TestFakesStatesAtOnce(t *testing.T) {
 func TestFakesConformance(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, drivertest.Harness{New: func(t testing.TB) drivertest.World {
-		w, _ := worldOf(t, newFront(t, azuresim.Config{}, &azuresim.FrontConfig{}), nil)
-		return w
+		return world(t, newDirect(t, &azuresim.FrontConfig{}), nil)
 	}})
 }

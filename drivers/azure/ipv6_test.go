@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
@@ -58,7 +59,7 @@ func (c *simulated) plain(t *testing.T) *account {
 	gate := sim.NewGate(c.Cloud)
 	other := *c
 	other.gate, other.server = gate, serve(t, gate)
-	other.factory = factory(settings{client: other.server.Client(), pace: quick(), delay: 1, late: 1})
+	other.reach(other.server.URL, other.server.Client(), time.Millisecond)
 	return other.account(t)
 }
 
