@@ -51,7 +51,7 @@ func (d *driverless) missing() error {
 	return &drivers.HintError{Err: err, Advice: advice}
 }
 
-// knock bounds how long a host may take to accept a connection before it counts as not running.
+// knockDeadline bounds how long a host may take to accept a connection before it counts as not running.
 const knockDeadline = 5 * time.Second
 
 // Status says that the host runs if its SSH or engine port accepts a connection. Otherwise nobody here knows.
