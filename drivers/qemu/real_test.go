@@ -1,7 +1,6 @@
 package qemu
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -108,11 +107,10 @@ func (b *bench) remote(c *ssh.Client, command string) string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var out bytes.Buffer
-	s.Stdout, s.Stderr = &out, &out
-	if err := s.Run(command); err != nil {
+	out, err := s.CombinedOutput(command) // one buffer for both, set by hand, loses what it has when the other ends
+	if err != nil {
 		var failed *ssh.ExitError
-		b.t.Errorf("%v (ended by itself: %v): %s", err, errors.As(err, &failed), out.String())
+		b.t.Errorf("%v (ended by itself: %v): %s", err, errors.As(err, &failed), out)
 	}
-	return out.String()
+	return string(out)
 }
