@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/network/armnetwork/v9"
@@ -59,7 +58,7 @@ func (c *simulated) plain(t *testing.T) *account {
 	gate := sim.NewGate(c.Cloud)
 	other := *c
 	other.gate, other.server = gate, serve(t, gate)
-	other.reach(other.server.URL, other.server.Client(), time.Millisecond)
+	other.reach(other.server.URL, other.server.Client())
 	return other.account(t)
 }
 
