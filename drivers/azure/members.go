@@ -183,8 +183,12 @@ func (d *driver) removeMembersOf(network string) func(context.Context, *account,
 // refused to be removed because there are others, by whatever code that is told.
 func (d *driver) staysIn(ctx context.Context, a *account, network string, refused error) error {
 	p, err := parseID(network)
-	if err != nil {
-		return errStays // an earlier removal has dealt with the network
+	switch {
+	case err == nil:
+	case inUse(refused):
+		return errStays
+	default:
+		return refused // an earlier removal has dealt with the network, which cannot tell any more
 	}
 	found, err := a.network(ctx, p.group, p.name)
 	if err != nil || found == nil {

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -252,6 +253,31 @@ func TestMembersGoTogether(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMembersAreNotForgotten has the removal of the group fail for reasons that say nothing of other machines, the second
+// time without its network, which the first removal has released: rm fails, and the next one removes all.
+func TestMembersAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, azuresim.Config{})
+	d := c.driver(t, nil, drivers.Env{})
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range []sim.Fault{{Status: http.StatusForbidden, Code: "AuthorizationFailed"}, {Status: http.StatusBadRequest, Code: "InternalServerError"}} {
+		fault.Action, fault.Mode, fault.Times = "DELETE applicationSecurityGroups", sim.Fail, -1
+		c.gate.Inject(fault)
+		if err := d.Remove(t.Context()); err == nil || d.state.Value.Members == "" {
+			t.Errorf("%s: %v, with %q recorded", fault.Code, err, d.state.Value.Members)
+		}
+		c.gate.Clear()
+	}
+	if err := d.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.list(true); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }
 
