@@ -75,7 +75,7 @@ func TestAdoptHost(t *testing.T) {
 	m, url := f.name("own"), "ssh://root@"+h.ip
 	adopt := []string{"adopt", url, m, "--ssh-key", h.key}
 
-	r := f.fails(2, adopt...)
+	r := f.fails(1, adopt...)
 	if !strings.Contains(r.stderr, "--host-key "+h.hostKey()) {
 		t.Errorf("the host key is not told\n%s", r)
 	}
