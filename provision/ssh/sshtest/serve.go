@@ -20,30 +20,55 @@ import (
 // was listened on and given back.
 func FreePort(t testing.TB) int {
 	t.Helper()
+	l := listenAnywhere(t)
+	defer l.Close() //nolint:errcheck // nothing is to be done about it
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// listenAnywhere listens on a free port.
+func listenAnywhere(t testing.TB) net.Listener {
+	t.Helper()
 	for range 100 {
 		port := 20000 + rand.IntN(12000) // below what Linux, macOS and Windows hand out
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			_ = l.Close()
-			return port
+		if l, err := listenOn(t, port); err == nil {
+			return l
 		}
 	}
 	t.Fatal("no free port")
-	return 0
+	return nil
 }
 
-func (s *Server) listen() {
+func listenOn(t testing.TB, port int) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+}
+
+// Start listens again, on the same address.
+func (s *Server) Start() {
 	s.t.Helper()
+	s.free()
+	l, err := listenOn(s.t, s.Port)
+	for begun := time.Now(); err != nil && time.Since(begun) < 10*time.Second; l, err = listenOn(s.t, s.Port) {
+		timer := time.NewTimer(10 * time.Millisecond) // another test looks whether the port is free
+		<-timer.C
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.accept(l)
+}
+
+// free gives the port up that was held while nothing listened there.
+func (s *Server) free() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.held != nil {
 		_ = s.held.Close()
 		s.held = nil
 	}
-	s.mu.Unlock()
-	l, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+}
+
+// accept serves those who connect.
+func (s *Server) accept(l net.Listener) {
 	s.mu.Lock()
 	s.listener = l
 	s.mu.Unlock()

@@ -71,9 +71,11 @@ func New(t testing.TB, o Options) *Server {
 		o.User = "tester"
 	}
 	s := &Server{
-		Host: "127.0.0.1", Port: FreePort(t), t: t, opts: o, refuse: o.RefuseAuth,
+		Host: "127.0.0.1", t: t, opts: o, refuse: o.RefuseAuth,
 		dir: t.TempDir(), home: t.TempDir(), conns: map[net.Conn]struct{}{},
 	}
+	l := listenAnywhere(t)
+	s.Port = l.Addr().(*net.TCPAddr).Port
 	if len(o.HostKeys) == 0 {
 		s.hostKeys = []gossh.Signer{newSigner(t)}
 	}
@@ -91,12 +93,14 @@ func New(t testing.TB, o Options) *Server {
 	s.write("id_ed25519", login.Private)
 	s.write("known_hosts", []byte(s.KnownHosts()))
 	if o.Stopped {
+		_ = l.Close()
 		s.held = hold(s.Port)
 	} else {
-		s.listen()
+		s.accept(l)
 	}
 	t.Cleanup(func() {
 		s.Stop()
+		s.free()
 		s.running.Wait()
 	})
 	return s
@@ -237,19 +241,12 @@ func (s *Server) Stop() {
 		_ = s.listener.Close()
 		s.listener = nil
 	}
-	if s.held != nil {
-		_ = s.held.Close()
-		s.held = nil
+	if s.held == nil {
+		s.held = hold(s.Port) // for Start
 	}
 	s.frozen = false
 	s.mu.Unlock()
 	s.DropAll()
-}
-
-// Start listens again, on the same address.
-func (s *Server) Start() {
-	s.t.Helper()
-	s.listen()
 }
 
 func newSigner(t testing.TB) gossh.Signer {
