@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hostsmith/machine/e2e/sim"
 	"github.com/hostsmith/machine/e2e/sim/host"
@@ -165,4 +168,25 @@ func TestAddress(t *testing.T) {
 			t.Errorf("got %s, want %s", a, want)
 		}
 	}
+}
+
+// TestClose waits for what was begun before, while others begin more.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	var others sync.WaitGroup
+	for range 100 {
+		var ended atomic.Bool
+		others.Go(func() { h.Go(func() {}) })
+		h.Go(func() {
+			time.Sleep(time.Millisecond)
+			ended.Store(true)
+		})
+		h.Close()
+		if !ended.Load() {
+			t.Fatal("what was begun has not ended")
+		}
+	}
+	others.Wait()
+	h.Close()
 }

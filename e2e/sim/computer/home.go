@@ -34,7 +34,8 @@ type Home[S any] struct {
 	seen   int
 	killed bool
 	deaf   map[string]bool
-	going  sync.WaitGroup
+	going  int           // what was begun by Go and has not ended
+	idle   chan struct{} // closed once nothing is going on any more
 }
 
 func (h *Home[S]) path(suffix string) string { return filepath.Join(h.Dir, h.Name+suffix) }
@@ -71,10 +72,36 @@ func (h *Home[S]) Make() error {
 }
 
 // Go does something that may take longer than the call that began it.
-func (h *Home[S]) Go(do func()) { h.going.Go(do) }
+func (h *Home[S]) Go(do func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.going == 0 {
+		h.idle = make(chan struct{})
+	}
+	h.going++
+	go func() {
+		defer h.ended()
+		do()
+	}()
+}
 
-// Close waits for the end of all that is going on.
-func (h *Home[S]) Close() { h.going.Wait() }
+func (h *Home[S]) ended() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.going--; h.going == 0 {
+		close(h.idle)
+	}
+}
+
+// Close waits for the end of all that is going on. Others may begin more meanwhile.
+func (h *Home[S]) Close() {
+	h.mu.Lock()
+	going, idle := h.going, h.idle
+	h.mu.Unlock()
+	if going > 0 {
+		<-idle
+	}
+}
 
 // Deafen has the guest of a machine ignore that it is told to shut down.
 func (h *Home[S]) Deafen(id string) {
