@@ -177,7 +177,9 @@ func TestClose(t *testing.T) {
 	var others sync.WaitGroup
 	for range 100 {
 		var ended atomic.Bool
-		others.Go(func() { h.Go(func() {}) })
+		others.Go(func() { h.Go(func() { time.Sleep(2 * time.Millisecond) }) })
+		time.Sleep(time.Millisecond) // mostly it has begun: then this waits for what another began
+		h.Close()
 		h.Go(func() {
 			time.Sleep(time.Millisecond)
 			ended.Store(true)
