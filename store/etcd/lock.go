@@ -224,8 +224,7 @@ func (l *lock) ReplaceAll(dir string, files ...store.File) error {
 	if len(files) == 0 {
 		return nil
 	}
-	sign := files[0].Name
-	revision, err := l.commit(path.Join(dir, sign), func() (change, error) { return l.sealed(dir, files, sign) })
+	revision, err := l.commit(path.Join(dir, files[0].Name), func() (change, error) { return l.sealed(dir, files) })
 	if err != nil {
 		return err
 	}
@@ -268,12 +267,21 @@ type change struct {
 	also  []clientv3.Cmp // what must be true besides
 }
 
-// sealed is the change that writes files, encrypted where they are secrets. That the one called sign
-// has its new value tells that all have.
-func (l *lock) sealed(dir string, files []store.File, sign string) (change, error) {
+// done tells whether a change without an answer was done, by the key that tells it, seen at a revision before. One that
+// has the value already and was not written since is one of several, of which others are still to be written.
+func (c change) done(there *mvccpb.KeyValue, seen int64) bool {
+	if there == nil || c.value == nil {
+		return there == nil && c.value == nil
+	}
+	return there.ModRevision != seen && bytes.Equal(there.Value, c.value)
+}
+
+// sealed is the change that writes files, encrypted where they are secrets. That the first has its new value tells that
+// all have.
+func (l *lock) sealed(dir string, files []store.File) (change, error) {
 	c := change{}
 	size := 0
-	for _, f := range files {
+	for i, f := range files {
 		p := path.Join(dir, f.Name)
 		value := append([]byte{}, f.Data...) // not nil
 		if secret(p, f.Data) {
@@ -289,7 +297,7 @@ func (l *lock) sealed(dir string, files []store.File, sign string) (change, erro
 		if size += len(value); size > maxValue {
 			return c, fmt.Errorf("write %s: %d bytes are more than etcd takes at once", p, size)
 		}
-		if f.Name == sign {
+		if i == 0 {
 			c.value = value
 		}
 		c.ops = append(c.ops, clientv3.OpPut(l.b.key(p), string(value)))
@@ -339,10 +347,11 @@ func (l *lock) commit(p string, prepare func() (change, error)) (int64, error) {
 			there = found[1]
 		}
 		switch {
-		case there == nil && c.value == nil && p != "":
-			return resp.Header.Revision, nil // it is gone
-		case there != nil && c.value != nil && bytes.Equal(there.Value, c.value):
-			return there.ModRevision, nil // it was done, and the answer lost
+		case p != "" && c.done(there, seen):
+			if there == nil {
+				return resp.Header.Revision, nil // it is gone
+			}
+			return there.ModRevision, nil
 		case there != nil && there.ModRevision != seen:
 			seen = there.ModRevision
 		case there == nil && seen != 0:
