@@ -51,7 +51,8 @@ func (a *app) adopt(c *cli.Context) error {
 	}
 	req := lifecycle.AdoptRequest{
 		URL: c.Args().Get(0), Name: c.Args().Get(1), Engine: c.String("engine"), Version: c.String("engine-version"), Port: c.Int("engine-port"),
-		Source: c.String("engine-source"), RepoURL: c.String("engine-repo-url"), SANs: c.StringSlice("tls-san"), KeyFile: c.String("ssh-key"), Jump: c.String("jump-host"), HostKey: c.String("host-key"),
+		Source: c.String("engine-source"), RepoURL: c.String("engine-repo-url"), SANs: c.StringSlice("tls-san"),
+		KeyFile: c.String("ssh-key"), Jump: c.String("jump-host"), HostKey: c.String("host-key"),
 		DockerContext: c.Bool("docker-context"), DryRun: c.Bool("dry-run"), Confirm: a.confirmHostKey,
 	}
 	switch tls := c.String("tls"); tls {

@@ -125,12 +125,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		return usagef("%s: no subcommand given", inv.command().Name)
 	}
 	ctx, lost := context.WithCancelCause(ctx)
-	defer func() {
-		if a.tool != nil && a.tool.unheard != nil {
-			a.tool.unheard() // this end is no interruption
-		}
-		lost(nil)
-	}()
+	defer lost(nil)
 	a.lost = lost
 	if a.globals.location != "" {
 		a.globals.rootErr = a.openShared(ctx, inv)

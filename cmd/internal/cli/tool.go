@@ -16,8 +16,7 @@ import (
 type tool struct {
 	*lifecycle.Manager
 	progress *ui.Renderer
-	log      *logFile    // nil: the command keeps none
-	unheard  func() bool // has an end of the context say nothing any more; nil: it says nothing anyway
+	log      *logFile // nil: the command keeps none
 }
 
 // manager returns the tool of a command that only looks.
@@ -76,11 +75,10 @@ func (a *app) open(c *cli.Context, works bool) *tool {
 	t.noteWithoutEffect(a.inv, a.Getenv)
 	a.tool = t
 	if works {
-		t.unheard = context.AfterFunc(c.Context, func() {
-			if a.Caught == nil || !a.Caught() {
-				return // it has lost its lock, which its error says
+		context.AfterFunc(c.Context, func() {
+			if a.Caught != nil && a.Caught() { // neither the end of the command nor the loss of a lock, which its error says
+				t.progress.Note(c.Context, "interrupted: ending in good order; a second signal ends at once")
 			}
-			t.progress.Note(c.Context, "interrupted: ending in good order; a second signal ends at once")
 		})
 	}
 	for _, w := range t.Warnings() {
