@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/hostsmith/machine/drivers"
-	"github.com/hostsmith/machine/drivers/none"
 )
 
 // lateFactory makes drivers that, when the command ends, wait for all that its end has set going.
@@ -33,7 +32,7 @@ func TestEndIsNoInterruption(t *testing.T) {
 			code := Run(ctx, append([]string{"machine"}, strings.Fields(line)...), Env{
 				Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: &stderr,
 				Getenv:  func(name string) string { return map[string]string{"MACHINE_STORAGE_PATH": root}[name] },
-				Drivers: drivers.Table{lateFactory{none.New()}}, Version: "1.2.3", Now: time.Now,
+				Drivers: drivers.Table{lateFactory{urlDriver()}}, Version: "1.2.3", Now: time.Now,
 				Caught: func() bool { return ctx.Err() != nil },
 			})
 			if code != want || strings.Contains(stderr.String(), "interrupted") {
