@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,5 +225,49 @@ func TestTLS(t *testing.T) {
 	if conn, err := net.DialTimeout("tcp", strings.Replace(addr, ":2376", ":2375", 1), time.Second); err == nil && strings.HasSuffix(addr, ":2376") {
 		_ = conn.Close()
 		t.Error("Something listens on the unprotected port 2375")
+	}
+}
+
+// TestCollectContainers has the folder of a machine deleted by hand. gc finds its host, and leaves another's alone.
+func TestCollectContainers(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	lost, kept := f.name("lost"), f.name("kept")
+	for _, m := range []string{kept, lost} {
+		if killed, r := f.until(func() bool { return f.phase(m) == "created" }, "create", "-d", "docker", "--docker-network", f.name("net"), m); !killed {
+			t.Fatal(r)
+		}
+	}
+	if err := os.RemoveAll(filepath.Dir(f.path(lost, "config.json"))); err != nil {
+		t.Fatal(err)
+	}
+	var found []struct{ Kind, Machine string }
+	if err := json.Unmarshal([]byte(f.ok("gc", "--output", "json")), &found); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for _, o := range found {
+		kinds[o.Kind]++
+		if o.Machine != lost {
+			t.Errorf("gc found %+v", o)
+		}
+	}
+	if kinds["container"] != 1 || kinds["volume"] != 2 || len(found) != 3 {
+		t.Errorf("gc found %+v, want a container and its two volumes", found)
+	}
+	f.ok("gc", "--yes")
+	for _, kind := range []string{"container", "volume"} {
+		if left := f.leftovers(kind); slices.ContainsFunc(left, func(s string) bool { return strings.Contains(s, lost) }) || len(left) == 0 {
+			t.Errorf("Left of kind %s: %q, want what is %s's only", kind, left, kept)
+		}
+	}
+	if err := os.RemoveAll(filepath.Dir(f.path(kept, "config.json"))); err != nil { // no record tells where to look
+		t.Fatal(err)
+	}
+	f.ok("gc", "-d", "docker", "--yes")
+	for _, kind := range []string{"container", "volume", "network"} {
+		if left := f.leftovers(kind); len(left) > 0 {
+			t.Errorf("gc -d docker left of kind %s: %q", kind, left)
+		}
 	}
 }

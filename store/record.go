@@ -281,7 +281,7 @@ func corrupt(data []byte, cause error) error {
 	}
 	return &HintError{
 		Err:    fmt.Errorf("%w: %w", ErrCorrupt, cause),
-		Advice: "repair the file or put a backup in its place: it records what the machine has at its provider. Without it, machine rm --force NAME removes the record only, and machine gc -d DRIVER finds what a cloud holds by its tag",
+		Advice: "repair the file or put a backup in its place: it records what the machine has at its provider. Without it, machine rm --force NAME removes the record only, and machine gc -d DRIVER finds what its provider holds by its tag",
 	}
 }
 

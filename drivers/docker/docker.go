@@ -77,6 +77,7 @@ var (
 	_ drivers.Killer        = (*driver)(nil)
 	_ drivers.Restarter     = (*driver)(nil)
 	_ drivers.HostKeySeeder = (*driver)(nil)
+	_ drivers.Orphans       = (*driver)(nil)
 )
 
 // SeedsHostKey implements drivers.HostKeySeeder.

@@ -216,8 +216,7 @@ func (d *driver) usable(n network.Network) (netip.Prefix, error) {
 	return subnet, nil
 }
 
-// removeNetwork removes the network if this store made it and no container is
-// left on it, of whoever and in whatever state.
+// removeNetwork removes the network if this store made it and no container is left on it.
 func (d *driver) removeNetwork(ctx context.Context, api *client.Client) error {
 	n := d.state.Value.Network
 	leave, err := d.gates.enter(ctx, "network "+d.state.Value.Engine.Host+" "+n.Name)
@@ -229,17 +228,23 @@ func (d *driver) removeNetwork(ctx context.Context, api *client.Client) error {
 	if err != nil || found == nil || found.Labels[labelStore] != d.env.StoreID {
 		return err
 	}
+	_, err = dropNetwork(ctx, api, *found)
+	return err
+}
+
+// dropNetwork removes a network unless a container is on it, of whoever and in whatever state.
+func dropNetwork(ctx context.Context, api *client.Client, n network.Network) (used bool, err error) {
 	others, err := machines(ctx, api)
 	if err != nil || len(onNetwork(others, n.Name)) > 0 {
-		return err
+		return true, err
 	}
-	all, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("network", found.ID)})
+	all, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("network", n.ID)})
 	if err != nil || len(all.Items) > 0 {
-		return err
+		return true, err
 	}
-	_, err = api.NetworkRemove(ctx, found.ID, client.NetworkRemoveOptions{})
-	if errdefs.IsNotFound(err) || says(err, "active endpoints") {
-		return nil // somebody was faster, or has joined since
+	_, err = api.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
+	if says(err, "active endpoints") {
+		return true, nil // somebody has joined since
 	}
-	return err
+	return false, ignoreGone(err)
 }

@@ -107,20 +107,21 @@ func (d *driver) removeContainer(ctx context.Context, api *client.Client) error 
 		}
 	}
 	if id != "" {
-		_, err := api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		switch {
-		case err == nil, errdefs.IsNotFound(err):
-		case says(err, "is already in progress"):
-			// Somebody else removes it: wait for the end, or its volumes are still in use.
-			if err := d.gone(ctx, api, id); err != nil {
-				return fault(ctx, st.Engine, what, err)
-			}
-		default:
+		if err := d.dropContainer(ctx, api, id); err != nil {
 			return fault(ctx, st.Engine, what, err)
 		}
 	}
 	st.ID, st.Started, st.Address, st.Rights = "", false, "", ""
 	return d.state.Save()
+}
+
+// dropContainer removes a container with the volumes that nobody named, whatever it does. One that is gone is no error.
+func (d *driver) dropContainer(ctx context.Context, api *client.Client, id string) error {
+	_, err := api.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if says(err, "is already in progress") {
+		return d.gone(ctx, api, id) // somebody else removes it: until the end its volumes are in use
+	}
+	return ignoreGone(err)
 }
 
 // gone waits until the engine has removed a container.

@@ -135,6 +135,7 @@ func (s *stub) routes() http.Handler {
 	handle("GET /networks/{id}", 200, s.inspectNetwork)
 	handle("DELETE /networks/{id}", 204, s.removeNetwork)
 	handle("POST /volumes/create", 201, s.createVolume)
+	handle("GET /volumes", 200, s.listVolumes)
 	handle("GET /volumes/{name}", 200, s.inspectVolume)
 	handle("DELETE /volumes/{name}", 204, s.removeVolume)
 	handle("GET /containers/json", 200, s.listContainers)
@@ -210,10 +211,31 @@ func filter(r *http.Request, name string) []string {
 	return values
 }
 
+// labelled tells whether something has the labels that the request's filter wants.
+func labelled(r *http.Request, labels map[string]string) bool {
+	for _, l := range filter(r, "label") {
+		k, v, given := strings.Cut(l, "=")
+		if has, ok := labels[k]; !ok || given && has != v {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stub) listVolumes(r *http.Request) (any, error) {
+	list := volume.ListResponse{Volumes: []volume.Volume{}}
+	for _, v := range s.volumes {
+		if labelled(r, v.Labels) {
+			list.Volumes = append(list.Volumes, v)
+		}
+	}
+	return list, nil
+}
+
 func (s *stub) listNetworks(r *http.Request) (any, error) {
 	list := []network.Network{}
 	for _, n := range s.networks {
-		if names := filter(r, "name"); len(names) == 0 || strings.Contains(n.Name, names[0]) {
+		if names := filter(r, "name"); labelled(r, n.Labels) && (len(names) == 0 || strings.Contains(n.Name, names[0])) {
 			list = append(list, *n)
 		}
 	}
@@ -330,12 +352,7 @@ func (s *stub) find(ref string) (*stubContainer, error) {
 func (s *stub) listContainers(r *http.Request) (any, error) {
 	list := []container.Summary{}
 	for _, c := range s.containers {
-		keep := true
-		for _, l := range filter(r, "label") {
-			k, v, given := strings.Cut(l, "=")
-			has, ok := c.config.Labels[k]
-			keep = keep && ok && (!given || has == v)
-		}
+		keep := labelled(r, c.config.Labels)
 		for _, ref := range filter(r, "network") {
 			n, err := s.network(ref)
 			keep = keep && err == nil && c.network == n.Name

@@ -103,7 +103,7 @@ func (m *Manager) removeOne(ctx context.Context, name string, force bool) (err e
 			return err
 		}
 		// Nothing at a provider can be released by a record that cannot be read: that is said.
-		m.Note(ctx, "removed the record only: "+err.Error()+"; machine gc -d DRIVER finds what a cloud holds of the machine by its tag")
+		m.Note(ctx, "removed the record only: "+err.Error()+"; machine gc -d DRIVER finds what the provider holds of the machine by its tag")
 		if err := m.forget(ctx, name); err != nil {
 			return err
 		}

@@ -254,7 +254,7 @@ func TestRemoveByForceForgetsWhatTheProviderRefuses(t *testing.T) {
 	if removed, err := w.manager().Remove(t.Context(), RemoveRequest{Names: []string{"m1"}, Force: true}); len(removed) != 1 || err != nil {
 		t.Errorf("removed %v, %v", removed, err)
 	}
-	if !w.noted("machine gc -d DRIVER finds what a cloud holds") {
+	if !w.noted("machine gc -d DRIVER finds what the provider holds") {
 		t.Errorf("notes %q", w.notes.text)
 	}
 	if list, err := w.manager().SwarmList(); len(list) != 0 || err != nil {
