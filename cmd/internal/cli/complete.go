@@ -52,8 +52,11 @@ func (a *app) complete(words []string) []string {
 	}
 	if f := a.awaitsValue(before, flags, perr); f != nil {
 		values := a.valuesOf(f)
-		if f.Names()[0] == "filter" && len(inv.path) > 1 { // of members of swarms
+		switch name := f.Names()[0]; {
+		case name == "filter" && len(inv.path) > 1: // of members of swarms
 			values = append(values, "role=manager", "role=worker", "node.label=")
+		case name == "engine-source" && cmd != nil && cmd.Name == "adopt":
+			values = []string{"repo", "distro"}
 		}
 		return matching(values, last)
 	}

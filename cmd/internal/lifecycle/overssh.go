@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/provision/ssh"
 )
 
@@ -104,5 +105,9 @@ func (x *machine) engineError(err error) error {
 	if x.rec.OverSSH {
 		return fmt.Errorf("engine does not answer through SSH: %s: %w", x.engineURL(), err)
 	}
-	return &EngineError{URL: x.engineURL(), Err: err}
+	err = &EngineError{URL: x.engineURL(), Err: err}
+	if _, ok := x.drv.(drivers.Unmanaged); ok {
+		err = &drivers.HintError{Err: err, Advice: "Check that the engine runs and that a firewall lets the port through: this program knows the engine by its URL only and repairs nothing there."}
+	}
+	return err
 }

@@ -42,14 +42,14 @@ func (m *Manager) Start(ctx context.Context, names []string) error {
 			return &AlreadyError{Machine: x.rec.Name, State: "running"}
 		}
 		if err != nil && errors.Is(err, drivers.ErrNotFound) {
-			return fmt.Errorf("start: %w", err)
+			return x.powerError("start", err)
 		}
 		if err := x.needsDriver("start"); err != nil {
 			return err
 		}
 		err = m.Step(ctx, "start the host", func(ctx context.Context) error { return x.drv.Start(ctx) })
 		if err != nil {
-			return x.silent(ctx, fmt.Errorf("start: %w", err))
+			return x.silent(ctx, x.powerError("start", err))
 		}
 		if err := x.fail(x.back(ctx)); err != nil {
 			return err
@@ -130,19 +130,29 @@ func (x *machine) covers(a authority) bool {
 	return err == nil || errors.Is(err, certs.ErrDue)
 }
 
+// powerError tells which command failed, unless it is one that hosts which are the user's own do not know: what
+// their drivers say of it names it.
+func (x *machine) powerError(verb string, err error) error {
+	_, unmanaged := x.drv.(drivers.Unmanaged)
+	if errors.Is(err, drivers.ErrUnsupported) && (unmanaged || x.own()) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", verb, err)
+}
+
 // Stop stops machines. A stopped one is an error wrapping ErrAlready.
 func (m *Manager) Stop(ctx context.Context, names []string) error {
 	return m.locked(ctx, names, func(ctx context.Context, x *machine) error {
 		if st, err := x.drv.Status(ctx); err == nil && st.State == drivers.Stopped {
 			return &AlreadyError{Machine: x.rec.Name, State: "stopped"}
 		} else if errors.Is(err, drivers.ErrNotFound) {
-			return fmt.Errorf("stop: %w", err)
+			return x.powerError("stop", err)
 		}
 		if err := x.needsDriver("stop"); err != nil {
 			return err
 		}
 		if err := m.Step(ctx, "stop the host", func(ctx context.Context) error { return x.drv.Stop(ctx) }); err != nil {
-			return fmt.Errorf("stop: %w", err)
+			return x.powerError("stop", err)
 		}
 		return nil
 	})
@@ -162,7 +172,7 @@ func (m *Manager) Kill(ctx context.Context, names []string) error {
 			stop, what = k.Kill, "kill the host"
 		}
 		if err := m.Step(ctx, what, func(ctx context.Context) error { return stop(ctx) }); err != nil {
-			return fmt.Errorf("kill: %w", err)
+			return x.powerError("kill", err)
 		}
 		return nil
 	})
@@ -207,7 +217,7 @@ func (x *machine) powerCycle(ctx context.Context) error {
 		return x.drv.Start(ctx)
 	})
 	if err != nil {
-		return fmt.Errorf("restart: %w", err)
+		return x.powerError("restart", err)
 	}
 	return x.back(ctx)
 }
@@ -221,7 +231,7 @@ func (x *machine) reboot(ctx context.Context) error {
 	}
 	before, err := bootID(ctx, conn)
 	if err != nil {
-		return errors.Join(fmt.Errorf("restart: %w", err), conn.Close())
+		return errors.Join(x.powerError("restart", err), conn.Close())
 	}
 	err = x.m.Step(ctx, "restart the host", func(ctx context.Context) error {
 		ctx, cancel := within(ctx, 0, bootPollDeadline, "wait for the host to come back")
@@ -229,7 +239,7 @@ func (x *machine) reboot(ctx context.Context) error {
 		err := conn.Run(ctx, rebootScript, nil, nil)
 		var exit *ssh.ExitError
 		if errors.As(err, &exit) && exit.Code < 128 {
-			return fmt.Errorf("restart: %w", err)
+			return x.powerError("restart", err)
 		}
 		if cerr := conn.Close(); cerr != nil {
 			x.m.Log.Debug("close connection to a host that restarts", "err", cerr)

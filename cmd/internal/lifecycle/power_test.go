@@ -14,6 +14,7 @@ import (
 	"github.com/hostsmith/machine/certs"
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/drivertest/fake"
+	"github.com/hostsmith/machine/drivers/none"
 	"github.com/hostsmith/machine/provision"
 	"github.com/hostsmith/machine/provision/ssh"
 	"github.com/hostsmith/machine/store"
@@ -407,5 +408,22 @@ func TestLogin(t *testing.T) {
 	w.setenv(fake.EnvFail, "status:not-found")
 	if _, err := m.Login(t.Context(), "m1"); !errors.Is(err, drivers.ErrNotFound) {
 		t.Errorf("login on a host that is gone: %v", err)
+	}
+}
+
+// TestPowerOfOwnHost: what a host that is the user's own cannot do is said in its driver's words alone.
+func TestPowerOfOwnHost(t *testing.T) {
+	t.Parallel()
+	m, _ := newManager(t, none.New())
+	if _, err := m.Create(t.Context(), CreateRequest{Driver: "none", Names: []string{"n1"}, Options: drivers.Values{"url": {"tcp://192.0.2.1:2376"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for want, do := range map[string]func(context.Context, []string) error{
+		"hosts without a driver cannot be stopped": m.Stop,
+		"hosts without a driver cannot be killed":  m.Kill,
+	} {
+		if err := do(t.Context(), []string{"n1"}); err == nil || err.Error() != want {
+			t.Errorf("Got %v, want %s", err, want)
+		}
 	}
 }
