@@ -90,10 +90,21 @@ func measureStore(t *testing.T, f *fleet, add func(measure)) {
 	m := f.measure("`machine ls`, 500 machines that answer", 5, "0.5 s, 150 MiB, one process", "ls")
 	m.note = stub.check(f, 500)
 	add(m)
+	add(measureShared(t, f.store, stub))
 	stub.machines(5000)
 	m = f.measure("`machine ls`, 5,000 machines that answer", 3, "linear", "ls", "--timeout", "60")
 	m.note = stub.check(f, 5000)
 	add(m)
+}
+
+// measureShared measures ls of a store that was copied to an etcd, by somebody who has listed it before.
+func measureShared(t *testing.T, store string, stub *stubEngine) measure {
+	f := newEtcd(t).operator("ann")
+	f.ok("store", "recipients", "add")
+	f.ok("store", "copy", store, f.store)
+	m := f.measure("`machine ls`, 500 machines that answer, of a store in etcd", 5, "0.5 s, 150 MiB, one process", "ls")
+	m.note = stub.check(f, 500)
+	return m
 }
 
 // measureHosts measures what makes hosts.

@@ -4,6 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/tools.sh"
 cd "$root"
 need /usr/bin/time time
+need_etcd
 make -s build
 "$scripts/engine.sh" >/dev/null
 "$scripts/base-image.sh" bookworm >/dev/null
