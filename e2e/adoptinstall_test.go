@@ -47,3 +47,26 @@ func TestAdoptInstalls(t *testing.T) {
 		t.Error("the machine has a new certificate, and its engine was not restarted")
 	}
 }
+
+// TestAdoptUpgrades takes over a host whose distribution has a newer engine than the one that runs there: it is
+// told, left alone unless an upgrade is asked for, and then replaced.
+func TestAdoptUpgrades(t *testing.T) {
+	t.Parallel()
+	h, f := newHost(t, withEngine), newFleet(t)
+	h.sh(trixie)
+	m := f.name("old")
+	adopt := []string{"adopt", "ssh://root@" + h.ip, m, "--ssh-key", h.key, "--host-key", h.hostKey(), "--tls", "on"}
+	upgrade := append(adopt, "--engine", "upgrade") //nolint:gocritic // adopt is used once more
+	if plan := f.ok(append(upgrade, "--dry-run")...); !strings.Contains(plan, "docker.io") {
+		t.Errorf("the plan is\n%s", plan)
+	}
+	f.ok(adopt...)
+	if version := f.docker(m, "version", "-f", "{{.Server.Version}}"); !strings.HasPrefix(version, "20.10.") {
+		t.Errorf("the engine was to be kept, and is %s", version)
+	}
+	f.ok("rm", "-y", m)
+	f.ok(upgrade...)
+	if version := f.docker(m, "version", "-f", "{{.Server.Version}}"); !strings.HasPrefix(version, "26.") {
+		t.Errorf("the engine was to be upgraded, and is %s", version)
+	}
+}
