@@ -10,21 +10,27 @@ import (
 	"github.com/hostsmith/machine/store"
 )
 
+// away has the record say that a machine lives on another computer.
+func (w *world) away(name string) {
+	w.t.Helper()
+	txn, err := w.manager().Store.Lock(w.t.Context(), name, "test")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	rec := w.record(name)
+	rec.Computer = "ann@laptop"
+	if err := errors.Join(txn.Put(rec), txn.Close()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // A machine that lives on another computer is left alone, but its record can be removed.
 func TestMachineElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "m1")
 	w.create(CreateRequest{Names: []string{"m1"}})
+	w.away("m1")
 	m := w.manager()
-	txn, err := m.Store.Lock(t.Context(), "m1", "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec := w.record("m1")
-	rec.Computer = "ann@laptop"
-	if err := errors.Join(txn.Put(rec), txn.Close()); err != nil {
-		t.Fatal(err)
-	}
 	for what, do := range map[string]func() error{
 		"inspect": func() error { _, err := m.Inspect(t.Context(), "m1"); return err },
 		"dial":    func() error { _, err := m.Login(t.Context(), "m1"); return err },

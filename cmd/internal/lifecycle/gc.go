@@ -45,6 +45,7 @@ type claimant struct {
 	place string          // empty: not known
 	err   error           // why it cannot be asked at all
 	lost  error           // why its place is not known
+	away  bool            // it lives on another computer, where this one cannot look
 }
 
 // survey is what there is: machines by name and the places to look at.
@@ -122,10 +123,18 @@ func (m *Manager) survey(ctx context.Context, req GCRequest, known map[string]cl
 		return c.err
 	})
 	s.errs = append(s.errs, err, lost(names, s.machines))
+	var away []string
 	for _, name := range names {
-		if c := s.machines[name]; c.place != "" {
+		c := s.machines[name]
+		if c.place != "" {
 			s.add(place{c.rec.DriverName, c.place, c.drv})
 		}
+		if c.away && !slices.Contains(away, c.rec.Computer) {
+			away = append(away, c.rec.Computer)
+		}
+	}
+	if len(away) > 0 && known == nil {
+		m.Note(ctx, "what lives on other computers is not looked at; machine gc does that there: "+joinWords(away))
 	}
 	return s, context.Cause(ctx)
 }
@@ -141,6 +150,9 @@ func (m *Manager) claimant(ctx context.Context, name string, known claimant) (c 
 	x, err := m.view(name)
 	switch {
 	case errors.Is(err, store.ErrNotExist):
+		return c
+	case errors.Is(err, ErrElsewhere):
+		c.rec, c.away = x.rec, true
 		return c
 	case err != nil:
 		c.err = err
@@ -258,6 +270,8 @@ func (c claimant) holds(p place, r drivers.Resource) bool {
 		return c.err != nil
 	case c.rec.DriverName != p.driver:
 		return false
+	case c.away:
+		return r.Machine == c.rec.Name
 	}
 	return c.drv == nil || c.drv.Claims(r) || c.rec.Phase == store.Pending || c.rec.Phase == store.Removing
 }

@@ -129,6 +129,25 @@ func TestGarbageOfARenamedMachine(t *testing.T) {
 	}
 }
 
+// TestGarbageBesideMachinesOfOtherComputers: they are no error, and have what bears their names, but do not keep what
+// machines here shared.
+func TestGarbageBesideMachinesOfOtherComputers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "far", "lost", "here")
+	w.make("far")
+	w.make("lost", "fake-network", "net")
+	w.make("here")
+	w.away("far")
+	w.lose("lost")
+	found, err := w.gc(GCRequest{})
+	if want := []string{"host of lost at nowhere", "disk of lost at nowhere", "network of  at nowhere"}; !slices.Equal(found, want) || err != nil {
+		t.Errorf("Got %q, %v, want %q", found, err, want)
+	}
+	if !w.noted("machine gc does that there: ann@laptop") {
+		t.Errorf("Got the notes %q", w.notes.text)
+	}
+}
+
 // TestGarbageOfPlacesThatAreNotKnown: what many machines share is told once.
 func TestGarbageOfPlacesThatAreNotKnown(t *testing.T) {
 	t.Parallel()
