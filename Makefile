@@ -62,6 +62,7 @@ test-swarm: ## long suites of large swarms, beyond what test runs; RUN selects b
 
 docs: ## regenerate the command reference
 	go run ./cmd/machine docs docs/reference
+	go test ./cmd/machine -run DriverPages -update
 	go test ./cmd/internal/lifecycle -run Troubleshooting -update
 
 check: test ## the same as test

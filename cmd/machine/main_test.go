@@ -24,17 +24,7 @@ func TestReference(t *testing.T) {
 	if *update {
 		dir = filepath.Dir(file)
 	}
-	var stderr bytes.Buffer
-	code := cli.Run(t.Context(), []string{"machine", "docs", dir}, cli.Env{
-		Stdout: &stderr, Stderr: &stderr,
-		Getenv: func(name string) string {
-			return map[string]string{"HOME": t.TempDir(), "USERPROFILE": t.TempDir()}[name]
-		},
-		Drivers: all.Table(), Now: time.Now,
-	})
-	if code != 0 {
-		t.Fatalf("exit code %d: %s", code, stderr.String())
-	}
+	writeReference(t, dir)
 	got, err := os.ReadFile(filepath.Join(dir, "cli.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -45,5 +35,21 @@ func TestReference(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("docs/reference/cli.md is out of date (make docs): -want +got\n%s", diff)
+	}
+}
+
+// writeReference writes the reference into a folder.
+func writeReference(t *testing.T, dir string) {
+	t.Helper()
+	var stderr bytes.Buffer
+	code := cli.Run(t.Context(), []string{"machine", "docs", dir}, cli.Env{
+		Stdout: &stderr, Stderr: &stderr,
+		Getenv: func(name string) string {
+			return map[string]string{"HOME": t.TempDir(), "USERPROFILE": t.TempDir()}[name]
+		},
+		Drivers: all.Table(), Now: time.Now,
+	})
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 }
