@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostsmith/machine/drivers"
 	"github.com/hostsmith/machine/drivers/internal/cloudinit"
@@ -77,7 +80,7 @@ func (d *driver) Create(ctx context.Context, req drivers.CreateRequest) error {
 
 // revive has the recorded instance run, and tells whether it exists.
 func (d *driver) revive(ctx context.Context, a *account) (bool, error) {
-	i, found, err := a.instance(ctx, d.state.Value.Instance)
+	i, found, err := d.recorded(ctx, a)
 	if err != nil || !found || ended(i) {
 		return false, err
 	}
@@ -86,6 +89,24 @@ func (d *driver) revive(ctx context.Context, a *account) (bool, error) {
 	}
 	_, err = d.awaitRunning(ctx, a)
 	return true, err
+}
+
+// recorded returns the recorded instance, and whether it exists. One that was just
+// asked for may not be known everywhere yet.
+func (d *driver) recorded(ctx context.Context, a *account) (i types.Instance, found bool, err error) {
+	st := d.state.Value
+	isNew := time.Since(st.Launch.Asked) < unheardOf
+	err = d.settle(ctx, "instance "+st.Instance+" to be known", func(ctx context.Context) (bool, error) {
+		i, found, err = a.instance(ctx, st.Instance)
+		return found || !isNew, err
+	})
+	if err != nil && !errors.Is(err, errUnsettled) {
+		return i, false, err
+	}
+	if !found {
+		return i, false, d.elsewhere(ctx, a)
+	}
+	return i, true, nil
 }
 
 // forgetInstance clears an instance that is gone from the state.

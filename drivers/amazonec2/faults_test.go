@@ -208,3 +208,23 @@ func TestRemoveOfANewInstance(t *testing.T) {
 	}
 	m.removed(s)
 }
+
+// TestCreateOfANewInstance has a create go on before all of EC2 knows the instance that
+// it has made: another one would be made beside it.
+func TestCreateOfANewInstance(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{Delay: 500 * time.Millisecond})
+	p := quick()
+	p.settle = 10 * time.Second
+	m := newMachine(t, factory(p), "m1", s.values(nil))
+	s.gate.Inject(sim.Fault{Action: "DescribeInstances", Mode: sim.Fail, Status: 400, Code: "InvalidParameterValue"})
+	if err := m.create(); err == nil || m.saved().Instance == "" {
+		t.Fatalf("the create did not end between launch and look (%v)", err)
+	}
+	first := m.saved().Instance
+	m.created()
+	if got := s.ofKind("instance"); !slices.Equal(got, []string{first}) {
+		t.Errorf("there are %q, want %s alone", got, first)
+	}
+	m.removed(s)
+}

@@ -262,6 +262,9 @@ func TestAnotherAccount(t *testing.T) {
 	if err := m.remove(); !errors.Is(err, drivers.ErrCredentials) || !strings.Contains(err.Error(), "210987654321") {
 		t.Errorf("remove: got %v, want ErrCredentials", err)
 	}
+	if err := m.create(); !errors.Is(err, drivers.ErrCredentials) {
+		t.Errorf("create: got %v, want ErrCredentials", err)
+	}
 	if m.saved().Instance == "" {
 		t.Error("the machine was forgotten")
 	}
