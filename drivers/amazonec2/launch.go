@@ -81,8 +81,7 @@ func (d *job) run(ctx context.Context, c candidate, userData []byte) (types.Inst
 		case says(last, "InvalidKeyPair.NotFound") && d.state.Value.Key.Ours:
 			return false, d.reimport(ctx)
 		case errors.Is(last, errTokenSpent):
-			d.state.Value.Launch = Launch{Token: newToken()}
-			return false, d.state.Save()
+			return false, d.dropInstance(ctx, d.a)
 		}
 		return false, last
 	})
@@ -108,8 +107,11 @@ func (d *job) runOnce(ctx context.Context, c candidate, userData []byte) (types.
 		st.Launch = Launch{
 			Token: cmp.Or(st.Launch.Token, newToken()), Asked: time.Now().UTC().Truncate(time.Second),
 			Image: c.image.id, ImageName: c.image.name, Architecture: c.image.arch,
-			Type: c.machineType, Subnet: c.subnet, Zone: c.zone, Spot: c.spot,
+			Type: c.machineType, Subnet: c.subnet, Zone: c.zone,
 		}
+	}
+	if !asked || c.spot && !st.Launch.Spot { // the earlier attempt may have been one on demand
+		st.Launch.Spot = c.spot
 		if err := d.state.Save(); err != nil {
 			return types.Instance{}, err
 		}

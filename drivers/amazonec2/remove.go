@@ -159,7 +159,7 @@ var errNotGone = errors.New("it is still there")
 // another.
 func (d *driver) cancelSpot(ctx context.Context, a *account) error {
 	st := &d.state.Value
-	if !st.Launch.Spot {
+	if !st.Launch.Spot && st.SpotRequest == "" {
 		return nil
 	}
 	ids := []string{st.SpotRequest}
