@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/fault"
@@ -59,9 +60,11 @@ func (d *driver) uploadISO(ctx context.Context, p *plan, datastore *item) (strin
 	st := &d.state.Value
 	dir := uploadFolder(st.Token)
 	folder := fmt.Sprintf("[%s] %s", datastore.name, dir)
-	st.Files = []string{folder}
-	if err := d.state.Save(); err != nil {
-		return "", err
+	if !slices.Contains(st.Files, folder) { // an earlier attempt may have been to another datastore
+		st.Files = append(st.Files, folder)
+		if err := d.state.Save(); err != nil {
+			return "", err
+		}
 	}
 	fail := func(err error) (string, error) { return "", fmt.Errorf("upload %s: %w", d.cfg.ISO, err) }
 	dc := p.place.datacenter.ref

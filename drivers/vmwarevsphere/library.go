@@ -50,8 +50,10 @@ func alone(ids []string, err error) error {
 }
 
 // passingName is what a virtual machine is called that cannot be marked when it
-// is made, until it is: the token in it is the mark.
-func (d *driver) passingName() string { return d.state.Value.Name + "-" + d.state.Value.Token }
+// is made, until it is: the token in it is the mark. vSphere takes 80 characters.
+func (d *driver) passingName() string {
+	return fmt.Sprintf("%.43s-%s", d.state.Value.Name, d.state.Value.Token)
+}
 
 // deployItem deploys an item of a content library.
 func (d *driver) deployItem(ctx context.Context, p *plan) (reference, error) {

@@ -35,7 +35,7 @@ func (d *driver) awaitAddress(ctx context.Context, c *center, vm reference) erro
 			reason = d.silence(s)
 			return reason == nil, nil
 		})
-		if err == nil || reason == nil || context.Cause(ctx) != nil {
+		if err == nil || reason == nil || bounded.Err() == nil || context.Cause(ctx) != nil {
 			return err
 		}
 		return &drivers.HintError{
