@@ -134,14 +134,14 @@ func listens(req drivers.CreateRequest, port int) bool {
 // there is nothing more to do than that.
 func (d *driver) resume(ctx context.Context, a *account) (ready bool, err error) {
 	vm, err := d.look(ctx, a)
+	if err == nil && vm != nil {
+		vm, err = d.settled(ctx, a)
+	}
 	if err != nil || vm == nil {
 		if err == nil && d.state.Value.Made {
 			d.state.Value.Made = false // it was removed behind our back: another one is made
 			err = d.state.Save()
 		}
-		return false, err
-	}
-	if vm, err = d.settled(ctx, a); err != nil || vm == nil {
 		return false, err
 	}
 	if provisioning(vm) == "Failed" && !d.state.Value.Made {

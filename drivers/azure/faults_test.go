@@ -102,3 +102,31 @@ func TestPowerAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRemovedMeanwhile has a create go on while somebody deletes the virtual machine:
+// the new one is not taken for the old one.
+func TestRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, azuresim.Config{Operation: 300 * time.Millisecond})
+	d := c.driver(t, nil, drivers.Env{})
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	d.state.Value.Private = "192.168.9.9" // of the old one
+	if _, err := c.account(t).vms.BeginDelete(t.Context(), d.group(), d.name(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Create(t.Context(), request(t)); err != nil {
+		t.Fatal(err)
+	}
+	told := d.state.Value.Private
+	if err := d.addresses(t.Context(), c.account(t)); err != nil || told != d.state.Value.Private {
+		t.Errorf("it is said to be at %s, and is at %s (%v)", told, d.state.Value.Private, err)
+	}
+	if err := d.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.list(true); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
