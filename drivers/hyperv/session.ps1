@@ -456,7 +456,7 @@ function Invoke-ShutDownMachine($a) {
 
 function Invoke-TurnOffMachine($a) {
     $vm = Get-Machine ([string]$a.id)
-    if ([string]$vm.State -eq 'Saved' -or [string]$vm.State -eq 'FastSaved') {
+    if ([string]$vm.State -match '^(Fast)?Saved') {
         Remove-VMSavedState -VM $vm
     } else {
         Stop-VM -VM $vm -TurnOff -Force
@@ -464,13 +464,14 @@ function Invoke-TurnOffMachine($a) {
     return @{}
 }
 
-# Checkpoints are merged by Hyper-V after the removal. Disks stay.
+# Checkpoints are merged by Hyper-V after the removal. Disks stay. One whose files are
+# out of reach, such as OffCritical, is as off or saved as others.
 function Invoke-RemoveMachine($a) {
     $vm = Find-Machine ([string]$a.id)
     if ($null -eq $vm) { return @{} }
-    if ([string]$vm.State -eq 'Saved' -or [string]$vm.State -eq 'FastSaved') {
+    if ([string]$vm.State -match '^(Fast)?Saved') {
         Remove-VMSavedState -VM $vm
-    } elseif ([string]$vm.State -ne 'Off') {
+    } elseif ([string]$vm.State -notmatch '^Off') {
         Stop-VM -VM $vm -TurnOff -Force
     }
     Remove-VM -VM $vm -Force
