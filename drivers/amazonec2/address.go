@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -69,11 +70,9 @@ func (d *driver) takeAddress(ctx context.Context, a *account) error {
 		st.Allocation, st.IP = aws.ToString(found.AllocationId), aws.ToString(found.PublicIp)
 		return d.state.Save()
 	}
-	if !st.Ours {
-		st.Ours = true
-		if err := d.state.Save(); err != nil {
-			return err
-		}
+	st.Ours, st.Asked = true, time.Now().UTC().Truncate(time.Second)
+	if err := d.state.Save(); err != nil {
+		return err
 	}
 	return d.allocate(ctx, a)
 }
@@ -98,10 +97,14 @@ func (d *driver) allocate(ctx context.Context, a *account) error {
 	if errors.Is(err, errUnsettled) {
 		err = last
 	}
+	st := &d.state.Value.Address
+	if definite(err) { // there is none to look for
+		st.Asked = time.Time{}
+		err = errors.Join(err, d.state.Save())
+	}
 	if err != nil {
 		return fmt.Errorf("allocate elastic address: %w", err)
 	}
-	st := &d.state.Value.Address
 	st.Allocation, st.IP = aws.ToString(out.AllocationId), aws.ToString(out.PublicIp)
 	return d.state.Save()
 }
@@ -148,7 +151,7 @@ func (d *driver) removeAddress(ctx context.Context, a *account) error {
 // heard of.
 func (d *driver) releaseAddresses(ctx context.Context, a *account) error {
 	recorded := d.state.Value.Address.Allocation
-	all, err := d.allocated(ctx, a)
+	all, err := d.unreleased(ctx, a)
 	if err != nil && (recorded == "" || !dispensable(err)) {
 		return fmt.Errorf("find elastic address: %w", err)
 	}
@@ -169,20 +172,44 @@ func (d *driver) releaseAddresses(ctx context.Context, a *account) error {
 	return nil
 }
 
+// unreleased returns the addresses that were allocated for the machine. One whose
+// allocation was not heard of may show up late.
+func (d *driver) unreleased(ctx context.Context, a *account) (all []types.Address, err error) {
+	st := d.state.Value.Address
+	await := st.Allocation == "" && time.Since(st.Asked) < unheardOf
+	late := d.settle(ctx, "an elastic address that was asked for", func(ctx context.Context) (bool, error) {
+		all, err = d.allocated(ctx, a)
+		return !await || len(all) > 0, err
+	})
+	if errors.Is(late, errUnsettled) {
+		late = nil
+	}
+	return all, late
+}
+
+// release releases an address. One that was just allocated may not be known
+// everywhere yet.
 func (d *driver) release(ctx context.Context, a *account, allocation string) error {
+	isNew := time.Since(d.state.Value.Address.Asked) < unheardOf
+	unknown := func(err error) bool {
+		return says(err, "InvalidAllocationID.NotFound", "InvalidAddressID.NotFound", "InvalidAddress.NotFound")
+	}
 	var last error
 	err := d.settle(ctx, "elastic address "+allocation+" to be free", func(ctx context.Context) (bool, error) {
 		_, last = do(ctx, a.releaseAddress, &ec2.ReleaseAddressInput{AllocationId: aws.String(allocation)})
 		switch {
-		case says(last, "InvalidAllocationID.NotFound", "InvalidAddressID.NotFound", "InvalidAddress.NotFound"):
-			return true, nil
+		case unknown(last):
+			return !isNew, nil
 		case says(last, "InvalidIPAddress.InUse", "DependencyViolation"):
 			return false, nil
 		}
 		return last == nil, last
 	})
 	if errors.Is(err, errUnsettled) {
-		return last
+		err = last
+	}
+	if unknown(err) {
+		return nil
 	}
 	return err
 }

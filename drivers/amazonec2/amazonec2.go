@@ -124,10 +124,11 @@ type Launch struct {
 
 // Address is an elastic IP address.
 type Address struct {
-	Allocation string `json:"allocation,omitempty"` // id
-	IP         string `json:"ip,omitempty"`
-	Ours       bool   `json:"ours,omitempty"` // allocated by Create, or about to be
-	Bound      bool   `json:"bound,omitempty"`
+	Allocation string    `json:"allocation,omitempty"` // id
+	IP         string    `json:"ip,omitempty"`
+	Ours       bool      `json:"ours,omitempty"` // allocated by Create, or about to be
+	Asked      time.Time `json:"asked,omitzero"` // when it was last asked for
+	Bound      bool      `json:"bound,omitempty"`
 }
 
 var (

@@ -76,6 +76,24 @@ func TestLateIDs(t *testing.T) {
 	m.removed(s)
 }
 
+// TestLateKeys has the key pair of a second machine, whose group is there already, be
+// unknown for a while after its import.
+func TestLateKeys(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{Delay: 300 * time.Millisecond})
+	p := quick()
+	p.settle = 10 * time.Second
+	f := factory(p)
+	first := newMachine(t, f, "m1", s.values(nil))
+	first.created()
+	second := newMachine(t, f, "m2", s.values(nil))
+	second.created()
+	if err := first.remove(); err != nil {
+		t.Fatal(err)
+	}
+	second.removed(s)
+}
+
 // TestUnheardInstance has a machine removed whose launch nobody heard of, and
 // which shows up late.
 func TestUnheardInstance(t *testing.T) {
@@ -227,4 +245,37 @@ func TestCreateOfANewInstance(t *testing.T) {
 		t.Errorf("there are %q, want %s alone", got, first)
 	}
 	m.removed(s)
+}
+
+// TestRemoveOfWhatIsNew has a machine be removed before all of EC2 knows what was made
+// for it last, and costs money.
+func TestRemoveOfWhatIsNew(t *testing.T) {
+	t.Parallel()
+	denied := func(action string) sim.Fault {
+		return sim.Fault{Action: action, Mode: sim.Fail, Status: 403, Code: "UnauthorizedOperation"}
+	}
+	for name, c := range map[string]struct {
+		values drivers.Values
+		fault  sim.Fault
+		want   error
+	}{
+		"spot request":    {lasting(nil), denied("DescribeInstances"), drivers.ErrPermission},
+		"elastic address": {drivers.Values{"amazonec2-elastic-ip": {"new"}}, denied("AssociateAddress"), drivers.ErrPermission},
+		"elastic address that was not heard of": {
+			drivers.Values{"amazonec2-elastic-ip": {"new"}}, sim.Fault{Action: "AllocateAddress", Mode: sim.Lose}, drivers.ErrUnreachable,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{Delay: 500 * time.Millisecond})
+			p := quick()
+			p.settle = 10 * time.Second
+			m := newMachine(t, factory(p), "m1", s.values(c.values))
+			s.gate.Inject(c.fault)
+			if err := m.create(); !errors.Is(err, c.want) {
+				t.Fatalf("got %v, want %v", err, c.want)
+			}
+			m.removed(s)
+		})
+	}
 }

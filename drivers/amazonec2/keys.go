@@ -77,12 +77,16 @@ func (d *driver) importKey(ctx context.Context, a *account, public string) (id s
 		if !says(err, "InvalidKeyPair.Duplicate") {
 			return "", err
 		}
-		found, err2 := a.findKey(ctx, name, true)
-		if err2 != nil {
-			return "", err2
-		}
-		if found == nil {
+		var found *types.KeyPairInfo
+		late := d.settle(ctx, "key pair "+name, func(ctx context.Context) (_ bool, err error) { // not known everywhere yet
+			found, err = a.findKey(ctx, name, true)
+			return found != nil, err
+		})
+		if errors.Is(late, errUnsettled) {
 			return "", err
+		}
+		if late != nil {
+			return "", late
 		}
 		if !d.isMine(found.Tags) {
 			return "", &drivers.HintError{Err: err, Advice: "it was not made for this machine; delete it if nobody needs it: aws ec2 delete-key-pair --key-name " + name}

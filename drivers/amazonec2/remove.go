@@ -184,7 +184,15 @@ func (d *driver) cancelSpot(ctx context.Context, a *account) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := do(ctx, a.cancelSpotRequests, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+	isNew := time.Since(st.Launch.Asked) < unheardOf
+	var err error
+	late := d.settle(ctx, fmt.Sprintf("spot request %v to be known", ids), func(ctx context.Context) (bool, error) {
+		_, err = do(ctx, a.cancelSpotRequests, &ec2.CancelSpotInstanceRequestsInput{SpotInstanceRequestIds: ids})
+		return !isNew || !says(err, "InvalidSpotInstanceRequestID.NotFound"), nil
+	})
+	if late != nil && !errors.Is(late, errUnsettled) {
+		return late
+	}
 	if err != nil && !says(err, "InvalidSpotInstanceRequestID.NotFound") {
 		return fmt.Errorf("cancel spot request %v: %w", ids, err)
 	}
