@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/hostsmith/machine/drivers"
+	"github.com/hostsmith/machine/drivers/internal/localvm"
 )
 
 // Check implements drivers.Driver.
@@ -22,7 +23,8 @@ func (d *driver) Check(ctx context.Context) error {
 		return err
 	}
 	_, missing := d.imageTool(binary)
-	return errors.Join(missing, d.checkAccel(), d.checkSize(), d.checkImage(binary), d.checkNetwork())
+	_, unread := localvm.UserData(d.env, Name+"-userdata", d.cfg.UserData, nil)
+	return errors.Join(missing, unread, d.checkAccel(), d.checkSize(), d.checkImage(binary), d.checkNetwork())
 }
 
 // checkAccel looks at an accelerator that was asked for by name.

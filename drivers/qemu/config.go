@@ -20,6 +20,7 @@ type Config struct {
 	Memory        int    `option:"memory" env:"QEMU_MEMORY" help:"memory in MiB" min:"128"`
 	DiskSize      int    `option:"disk-size" env:"QEMU_DISK_SIZE" help:"size of the disk in MiB, which fills up as it is used; an image that is larger keeps its size" min:"1"`
 	SSHUser       string `option:"ssh-user" env:"QEMU_SSH_USER" help:"login user, which is made"`
+	UserData      string `option:"userdata" env:"QEMU_USERDATA" help:"file with cloud-init user data of your own"`
 	Grace         int    `option:"stop-timeout" env:"QEMU_STOP_TIMEOUT" help:"seconds that a guest has to shut down before its power is cut; 0: none" min:"0"`
 
 	Arch     string   `option:"arch" env:"QEMU_ARCH" help:"architecture of the guest (default: this computer's)" oneof:"amd64,arm64"`

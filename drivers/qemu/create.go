@@ -73,6 +73,9 @@ func (d *driver) make(ctx context.Context, req drivers.CreateRequest, binary str
 	if err != nil {
 		return err
 	}
+	if req.UserData, err = localvm.UserData(d.env, Name+"-userdata", d.cfg.UserData, req.UserData); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(d.env.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the machine's folder: %w", err)
 	}

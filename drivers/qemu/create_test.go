@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,6 +102,31 @@ func TestDirectKernel(t *testing.T) {
 	}
 	if data, err := os.ReadFile(b.open().path(kernelFile)); err != nil || string(data) != "kernel" {
 		t.Errorf("copy is %q, %v", data, err)
+	}
+}
+
+// TestUserData has the file of the option reach the guest. A second one is refused.
+func TestUserData(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "user-data")
+	b := fakeBench(t, newFakeHost(), drivers.Values{"qemu-userdata": {file}})
+	wrong := new(drivers.OptionError)
+	if err := b.open().Check(t.Context()); !errors.As(err, &wrong) || wrong.Option != "qemu-userdata" {
+		t.Errorf("without the file: got %v", err)
+	}
+	if err := os.WriteFile(file, []byte("#cloud-config\nwrite_files: [{path: /etc/of-the-owner, content: here}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.must("check", b.open().Check(t.Context()))
+	given := b.req.UserData
+	b.req.UserData = []byte("#cloud-config\n")
+	if err := b.create(); !errors.As(err, &wrong) {
+		t.Errorf("given twice: got %v", err)
+	}
+	b.req.UserData = given
+	b.must("create", b.create())
+	if data, err := os.ReadFile(b.open().path(seedFile)); err != nil || !strings.Contains(string(data), "/etc/of-the-owner") {
+		t.Errorf("the seed has no word of it (%v)", err)
 	}
 }
 
