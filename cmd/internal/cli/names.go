@@ -46,12 +46,12 @@ func machine(c *cli.Context, t *tool) (string, error) {
 	return names[0], nil
 }
 
-// failed returns the machines that err is about, if it is about some of names only.
+// failed returns the machines that err is about: all of names if it is about more than some, or kept all of them from being begun.
 func failed(err error, names []string) map[string]bool {
 	out := map[string]bool{}
 	for _, e := range flatten(err) {
 		var named *lifecycle.MachineError
-		if errors.As(e, &named) {
+		if errors.As(e, &named) && !errors.Is(e, lifecycle.ErrNotBegun) {
 			out[named.Machine] = true
 			continue
 		}

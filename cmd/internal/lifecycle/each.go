@@ -61,12 +61,18 @@ func nameError(name string, of int, err error) error {
 	return &MachineError{Machine: name, Err: err}
 }
 
-// exist returns why one of names cannot be worked on, before any work is begun.
+// notBegun is why one machine cannot be worked on, and the others named with it were not either.
+type notBegun struct{ error }
+
+func (e notBegun) Unwrap() error        { return e.error }
+func (e notBegun) Is(target error) bool { return target == ErrNotBegun } //nolint:errorlint // what Is is for
+
+// exist returns why one of names cannot be worked on, before any work is begun: an ErrNotBegun.
 func (m *Manager) exist(names []string) error {
 	var errs []error
 	for i, name := range names {
 		if _, err := m.Store.Get(name); err != nil {
-			errs = append(errs, nameError(name, len(names), err))
+			errs = append(errs, notBegun{nameError(name, len(names), err)})
 		}
 		for _, other := range names[:i] {
 			if name == other {

@@ -8,6 +8,7 @@ var (
 	ErrAlready    = errors.New("already")
 	ErrCheck      = errors.New("pre-create check failed")
 	ErrUsage      = errors.New("invalid request")
+	ErrNotBegun   = errors.New("nothing was done on any of the machines") // besides what the error says; it is no text of it
 	ErrSpec       = errors.New("machine exists with other options")
 	ErrNoActive   = errors.New("no active host found")
 	ErrTLS        = errors.New("engine does not answer over TLS")
