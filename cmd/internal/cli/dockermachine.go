@@ -54,7 +54,7 @@ func legacyCode(code int) int {
 }
 
 // bare are the errors of usage that docker-machine did not begin with "Error: ".
-var bare = regexp.MustCompile(`^(flag provided |flag needs |invalid |Invalid |Improper |Unsupported |template |[^ ]+: '.*' is not a )`)
+var bare = regexp.MustCompile(`^(flag provided |flag needs |invalid |Invalid |Improper |Unsupported |template: |template parsing |[^ ]+: '.*' is not a )`)
 
 // legacyText is the message of err as docker-machine had it.
 func (a *app) legacyText(err error) string {

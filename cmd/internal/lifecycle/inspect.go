@@ -122,11 +122,16 @@ func hideSecrets(v any) {
 	}
 }
 
+// classicShown is o with what docker-machine recorded where nothing was asked for.
+func classicShown(o SwarmOptions) SwarmOptions {
+	o.Host, o.Image, o.Strategy = cmp.Or(o.Host, classicHost), cmp.Or(o.Image, classicImage), cmp.Or(o.Strategy, classicStrategy)
+	return o
+}
+
 // hostShown is HostOptions with all that docker-machine had there. What it always wrote as a list is never null.
 func (x *machine) hostShown() (map[string]any, error) {
 	options := x.rec.HostOptions
-	swarm := &options.SwarmOptions
-	swarm.Host, swarm.Image, swarm.Strategy = cmp.Or(swarm.Host, classicHost), cmp.Or(swarm.Image, classicImage), cmp.Or(swarm.Strategy, classicStrategy)
+	options.SwarmOptions = classicShown(options.SwarmOptions)
 	host, err := objectOf(options)
 	if err != nil {
 		return nil, err

@@ -180,7 +180,7 @@ func (m *Manager) row(ctx context.Context, e store.Entry, classic map[string]cla
 	rec := e.Record
 	row := Row{
 		Name: e.Name, DriverName: rec.DriverName, Phase: string(rec.Phase), DockerVersion: "Unknown",
-		SwarmOptions: rec.HostOptions.SwarmOptions, EngineOptions: rec.HostOptions.EngineOptions, Swarm: rec.Swarm.Name,
+		SwarmOptions: classicShown(rec.HostOptions.SwarmOptions), EngineOptions: rec.HostOptions.EngineOptions, Swarm: rec.Swarm.Name,
 	}
 	if isClassic(rec.HostOptions.SwarmOptions) {
 		row.Swarm = classic[rec.HostOptions.SwarmOptions.Discovery].name
