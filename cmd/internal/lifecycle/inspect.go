@@ -86,6 +86,9 @@ func (x *machine) driverShown(stored json.RawMessage) (map[string]any, error) {
 		"SSHUser": x.rec.Address.User, "SSHPort": x.rec.Address.SSHPort,
 		"StorePath": x.m.Store.Root(),
 	})
+	if _, ok := x.drv.(drivers.Unmanaged); ok { // nobody logs in there
+		shown["SSHUser"], shown["SSHPort"] = "", 0
+	}
 	switch _, told := old["SSHKeyPath"]; {
 	case x.rec.SSH.Key != "":
 		shown["SSHKeyPath"] = x.path(x.rec.SSH.Key)

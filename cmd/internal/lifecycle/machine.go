@@ -206,9 +206,10 @@ func (x *machine) phase(p store.Phase) error {
 }
 
 // fail records why a command did not finish and returns err. What cannot be
-// recorded is logged: the first cause is worth more than the second.
+// recorded is logged: the first cause is worth more than the second. That a machine of this kind cannot do
+// what was asked is no problem of the machine: its record is left as it is.
 func (x *machine) fail(err error) error {
-	if err == nil || x.txn == nil {
+	if err == nil || x.txn == nil || errors.Is(err, drivers.ErrUnsupported) && x.rec.Phase == store.Ready {
 		return err
 	}
 	x.rec.Problem = &store.Problem{Reason: ReasonOf(err).ID, Message: err.Error(), Time: x.m.Now().UTC()}
