@@ -21,7 +21,8 @@ type Cluster struct {
 	Created time.Time
 	Members map[string]Member // by machine name
 
-	DataPathPort int `json:",omitempty"` // UDP port of traffic between containers, for good; 0: not known
+	DataPathPort int    `json:",omitempty"` // UDP port of traffic between containers, for good; 0: not known
+	Rotations    uint64 `json:",omitempty"` // how often another authority was asked for, which an engine alone does not tell
 
 	Upgrade   json.RawMessage `json:",omitempty"` // what drained nodes get back: their former availability
 	Operation *Operation      `json:",omitempty"` // work on the whole swarm that is under way, or was left half done

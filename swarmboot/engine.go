@@ -89,8 +89,11 @@ type (
 		Spec         struct{ ContainerSpec *struct{ Image string } }
 	}
 	initSpec struct {
-		CAConfig         struct{ NodeCertExpiry time.Duration } // 0: as it is, or the engine's default
-		EncryptionConfig struct{ AutoLockManagers bool }        // taken as it is, unlike the rest
+		CAConfig struct {
+			NodeCertExpiry time.Duration `json:",omitempty"` // 0: as it is, or the engine's default
+			ForceRotate    uint64        `json:",omitempty"` // taken as it is
+		}
+		EncryptionConfig struct{ AutoLockManagers bool } // taken as it is
 	}
 	initRequest struct {
 		ListenAddr      string

@@ -6,10 +6,17 @@ import (
 	"net/http"
 )
 
+// Kept is what a swarm of one manager has of the one before only if the engine is told.
+type Kept struct {
+	DataPathPort int
+	Autolock     bool
+	Rotations    uint64 // Authority.Rotations of before: any other number has the managers replace the authority once more
+}
+
 // ForceNewCluster makes a swarm of one manager of what a manager knows of its swarm, and waits until it leads. The engine
-// is told the addresses, the data path port and whether autolock is on again, because it takes none of them over. It is not
-// begun when the manager leads already.
-func ForceNewCluster(ctx context.Context, e Engine, n Node, dataPathPort int, autolock bool, step StepFunc) error {
+// is told the addresses and what is to be kept again, because it takes none of them over. It is not begun when the manager
+// leads already.
+func ForceNewCluster(ctx context.Context, e Engine, n Node, kept Kept, step StepFunc) error {
 	if err := checkAdvertise(n); err != nil {
 		return err
 	}
@@ -21,12 +28,13 @@ func ForceNewCluster(ctx context.Context, e Engine, n Node, dataPathPort int, au
 			ListenAddr:      listenAddr(n),
 			AdvertiseAddr:   n.Advertise,
 			DataPathAddr:    n.DataPath,
-			DataPathPort:    dataPathPort,
+			DataPathPort:    kept.DataPathPort,
 			ForceNewCluster: true,
 		}
-		if autolock {
+		if kept.Autolock || kept.Rotations > 0 {
 			req.Spec = &initSpec{}
-			req.Spec.EncryptionConfig.AutoLockManagers = true
+			req.Spec.EncryptionConfig.AutoLockManagers = kept.Autolock
+			req.Spec.CAConfig.ForceRotate = kept.Rotations
 		}
 		err := call(ctx, e, http.MethodPost, "/swarm/init", req, nil)
 		if status(err) != 0 && !inBackground(err) {

@@ -212,7 +212,7 @@ func TestForceNewCluster(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		for range 2 { // the second time there is nothing to do
-			if err := swarmboot.ForceNewCluster(t.Context(), engines["m2"], node("m2", mgr), 0, false, nil); err != nil {
+			if err := swarmboot.ForceNewCluster(t.Context(), engines["m2"], node("m2", mgr), swarmboot.Kept{}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -234,7 +234,7 @@ func TestForceNewCluster(t *testing.T) {
 		if err != nil || len(ms) != 4 || swarmboot.CountQuorum(ms).Reachable != 2 || made["m3"].NodeID() == old {
 			t.Errorf("got %+v, %v", ms, err)
 		}
-		if err := swarmboot.ForceNewCluster(t.Context(), engines["w1"], node("w1", wrk), 0, false, nil); err == nil {
+		if err := swarmboot.ForceNewCluster(t.Context(), engines["w1"], node("w1", wrk), swarmboot.Kept{}, nil); err == nil {
 			t.Error("a worker made a new cluster")
 		}
 	})

@@ -24,7 +24,10 @@ type initRequest struct {
 	DefaultAddrPool                                       []string
 	SubnetSize, DataPathPort                              int
 	Spec                                                  struct {
-		CAConfig struct{ NodeCertExpiry int64 }
+		CAConfig struct {
+			NodeCertExpiry int64
+			ForceRotate    uint64
+		}
 	}
 	ForceNewCluster bool
 }

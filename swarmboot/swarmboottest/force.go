@@ -16,7 +16,13 @@ func (e *Engine) force(req initRequest) (any, error) {
 	}
 	old, now := e.cluster, time.Now()
 	c := &cluster{id: old.id, version: old.version + 1, tokens: old.tokens, spec: old.spec, pool: old.pool, subnet: old.subnet,
-		dataPath: old.dataPath, services: maps.Clone(old.services)}
+		dataPath: old.dataPath, services: maps.Clone(old.services),
+		ca: old.ca, next: old.next, rotatedAt: old.rotatedAt, forced: old.forced, rotations: old.rotations}
+	if asked := req.Spec.CAConfig.ForceRotate; asked != c.forced { // as real engines do, whoever meant it
+		made := e.net.authority()
+		c.next, c.rotatedAt, c.forced = &made, now, asked
+		c.rotations++
+	}
 	copies := map[*node]*node{}
 	for _, x := range old.nodes {
 		y := *x

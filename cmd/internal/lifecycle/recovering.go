@@ -64,7 +64,8 @@ func (r *recovering) force(ctx context.Context) error {
 	i := slices.IndexFunc(r.planned, func(s swarmboot.Survivor) bool { return s.Node.Name == p.Via })
 	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "wait for the new cluster")
 	defer cancel()
-	if err := swarmboot.ForceNewCluster(ctx, eng, r.planned[i].Node, r.cluster.DataPathPort, p.Unlock, r.m.Step); err != nil {
+	kept := swarmboot.Kept{DataPathPort: r.cluster.DataPathPort, Autolock: p.Unlock, Rotations: r.cluster.Rotations}
+	if err := swarmboot.ForceNewCluster(ctx, eng, r.planned[i].Node, kept, r.m.Step); err != nil {
 		return err
 	}
 	if id := swarmboot.Inspect(ctx, eng).ClusterID; id != "" && r.cluster.ID != "" && id != r.cluster.ID {

@@ -154,11 +154,15 @@ func (b *backingUp) choose(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	authority, err := swarmboot.AuthorityOf(ctx, b.asked)
+	if err != nil {
+		return err
+	}
 	m.Log.Info("backup", "of", name, "asked", via.rec.Name, "only", b.only)
 	b.manifest = swarmfile.Manifest{
 		Program: "machine " + m.Version, Swarm: b.cluster.Name, ID: b.cluster.ID, Taken: m.Now().UTC().Truncate(time.Second),
 		Machine: name, NodeID: node.ID, Engine: seen.Version, Advertise: advertised(seen), DataPathPort: port,
-		Autolock: b.key != "", Members: map[string]string{},
+		Autolock: b.key != "", Rotations: authority.Rotations, Members: map[string]string{},
 	}
 	for member, is := range b.cluster.Members {
 		b.manifest.Members[member] = is.Role

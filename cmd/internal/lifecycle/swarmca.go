@@ -160,7 +160,7 @@ func (m *Manager) SwarmRotateCA(ctx context.Context, req RotateCARequest) (Rotat
 		return out, nil, err
 	}
 	out.Root = fingerprint(a.Root)
-	return out, nil, m.endRotation(ctx, c.Name)
+	return out, nil, m.endRotation(ctx, c.Name, a.Rotations)
 }
 
 // orderRotation records the intent and gives the order, each unless a command before did.
@@ -201,8 +201,8 @@ func (s rotatingCA) rotation(key SigningKey) swarmboot.Rotation {
 	return swarmboot.Rotation{Number: s.Number, Cert: s.Cert, Key: key, Expiry: s.Expiry}
 }
 
-// endRotation forgets the rotation, which another command may have done already.
-func (m *Manager) endRotation(ctx context.Context, swarm string) (err error) {
+// endRotation forgets the rotation, which another command may have done already, and keeps how many there were.
+func (m *Manager) endRotation(ctx context.Context, swarm string, rotations uint64) (err error) {
 	txn, cluster, err := m.lockCluster(ctx, swarm)
 	if err != nil {
 		return err
@@ -211,7 +211,7 @@ func (m *Manager) endRotation(ctx context.Context, swarm string) (err error) {
 	if cluster.Operation == nil || cluster.Operation.Kind != rotateCAOperation {
 		return nil
 	}
-	cluster.Operation = nil
+	cluster.Operation, cluster.Rotations = nil, rotations
 	return txn.Put(cluster)
 }
 

@@ -241,7 +241,7 @@ func (r *restore) run(ctx context.Context) (err error) {
 		if err := r.x.put(); err != nil {
 			return err
 		}
-		r.cluster.ID, r.cluster.DataPathPort = man.ID, man.DataPathPort
+		r.cluster.ID, r.cluster.DataPathPort, r.cluster.Rotations = man.ID, man.DataPathPort, man.Rotations
 	}
 	if err := r.forgetGone(ctx); err != nil {
 		return err
@@ -297,7 +297,7 @@ func (r *restore) lead(ctx context.Context) error {
 	man := r.backup.Manifest
 	ctx, cancel := r.x.within(ctx, r.m.Wait.Swarm, engineGone, "wait for the swarm")
 	defer cancel()
-	if err := swarmboot.ForceNewCluster(ctx, r.eng, r.self, man.DataPathPort, man.Autolock, r.m.Step); err != nil {
+	if err := swarmboot.ForceNewCluster(ctx, r.eng, r.self, swarmboot.Kept{DataPathPort: man.DataPathPort, Autolock: man.Autolock, Rotations: man.Rotations}, r.m.Step); err != nil {
 		return err
 	}
 	seen := swarmboot.Inspect(ctx, r.eng)

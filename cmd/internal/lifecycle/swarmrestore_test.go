@@ -20,6 +20,12 @@ func (w *world) backedUp() RestoreRequest {
 	w.t.Helper()
 	w.swarm([]string{"m1"}, nil)
 	w.create(CreateRequest{Names: []string{"w1"}, Swarm: SwarmOptions{IsSwarm: true, Labels: []string{"disk=ssd"}}})
+	return w.backUp()
+}
+
+// backUp takes a backup of the swarm of m1, loses m1, and makes r1 to restore it on.
+func (w *world) backUp() RestoreRequest {
+	w.t.Helper()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		w.t.Fatal(err)
@@ -125,6 +131,45 @@ func TestKilledRestore(t *testing.T) {
 		}
 		if rec, err := store.Open(w.dir).Cluster("m1"); err != nil || rec.Operation != nil || len(rec.Members) != 2 {
 			t.Errorf("record %+v, %v", rec, err)
+		}
+	})
+}
+
+// TestRotatedBefore has a swarm whose authority was replaced once go on with one manager: the authority stays.
+func TestRotatedBefore(t *testing.T) {
+	t.Parallel()
+	rotate := func(t *testing.T, w *world) {
+		if _, _, err := w.manager().SwarmRotateCA(t.Context(), RotateCARequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("restore", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, "m1", "r1")
+		w.swarm([]string{"m1"}, nil)
+		rotate(t, w)
+		if _, err := w.manager().SwarmRestore(t.Context(), w.backUp()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.hosts["r1"].engine.Rotations(); got != 1 {
+			t.Errorf("the authority was replaced %d times, want once, before the backup", got)
+		}
+		if c, err := w.manager().Store.Cluster("m1"); err != nil || c.Rotations != 1 {
+			t.Errorf("recorded are %d rotations, %v", c.Rotations, err)
+		}
+	})
+	t.Run("recover", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, "m1", "m2", "m3")
+		w.swarm([]string{"m1", "m2", "m3"}, nil)
+		rotate(t, w)
+		w.hosts["m1"].setEngine(false)
+		w.hosts["m3"].setEngine(false)
+		if err := w.recover(RecoverRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.hosts["m2"].engine.Rotations(); got != 1 {
+			t.Errorf("the authority was replaced %d times, want once, before the loss", got)
 		}
 	})
 }

@@ -46,6 +46,7 @@ type Manifest struct {
 	Advertise    string            `json:"advertise"` // address of that manager
 	DataPathPort int               `json:"dataPathPort"`
 	Autolock     bool              `json:"autolock"`
+	Rotations    uint64            `json:"rotations,omitempty"`  // how often a new authority was asked for
 	Members      map[string]string `json:"members"`              // roles by machine name
 	CertExpires  time.Time         `json:"certExpires,omitzero"` // of that manager's node certificate
 }
