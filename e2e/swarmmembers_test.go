@@ -194,7 +194,7 @@ func TestSwarmMembers(t *testing.T) {
 			}
 			return nil
 		})
-		if r := f.run("swarm", "prune"); r.code != 0 || !strings.Contains(r.stderr, "Are you sure?") || r.stdout != "" {
+		if r := f.run("swarm", "prune"); r.code != 1 || !strings.Contains(r.stderr, "Are you sure?") || r.stdout != "" {
 			t.Errorf("Without an answer nothing goes: %s", r)
 		}
 		if got := prune("-y", m2); got[w1] < 1 {

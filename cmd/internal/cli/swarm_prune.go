@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hostsmith/machine/cmd/internal/lifecycle"
-	"github.com/hostsmith/machine/cmd/internal/ui"
 )
 
 func (a *app) swarmPruneCommand() *cli.Command {
@@ -40,8 +38,7 @@ func (a *app) swarmPrune(c *cli.Context) error {
 	}
 	req := lifecycle.PruneRequest{Swarm: c.Args().First(), AllImages: c.Bool("all-images"), Volumes: c.Bool("volumes"), DryRun: c.Bool("dry-run")}
 	if !req.DryRun && !c.Bool("y") {
-		yes, err := a.confirmPrune(c.Context, req)
-		if err != nil || !yes {
+		if err := a.confirmPrune(c.Context, req); err != nil {
 			return err
 		}
 	}
@@ -90,7 +87,7 @@ func bytesWord(n int64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64) + []string{"B", "kB", "MB", "GB", "TB"}[unit]
 }
 
-func (a *app) confirmPrune(ctx context.Context, req lifecycle.PruneRequest) (bool, error) {
+func (a *app) confirmPrune(ctx context.Context, req lifecycle.PruneRequest) error {
 	what := []string{"stopped containers", "unused networks", "build caches", "images without a name"}
 	if req.AllImages {
 		what[3] = "all unused images"
@@ -99,11 +96,7 @@ func (a *app) confirmPrune(ctx context.Context, req lifecycle.PruneRequest) (boo
 		what = append(what, "unused volumes with their data")
 	}
 	if _, err := fmt.Fprintf(a.Stderr, "About to remove on all nodes: %s\n", strings.Join(what, ", ")); err != nil {
-		return false, err
+		return err
 	}
-	yes, err := ui.Confirm(ctx, a.Stdin, a.Stderr, "Are you sure? (y/n): ")
-	if errors.Is(err, io.EOF) {
-		return false, nil
-	}
-	return yes, err
+	return a.confirmed(ctx, "Are you sure? (y/n): ")
 }

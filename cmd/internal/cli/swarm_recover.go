@@ -92,9 +92,6 @@ func (a *app) confirmRecovery(ctx context.Context, plan []lifecycle.Planned, los
 	if _, err := io.WriteString(a.Stderr, b.String()); err != nil {
 		return false, err
 	}
-	yes, err := ui.Confirm(ctx, a.Stdin, a.Stderr, "Go on? (y/n): ")
-	if errors.Is(err, io.EOF) {
-		return false, nil
-	}
-	return yes, err
+	err := a.confirmed(ctx, "Go on? (y/n): ")
+	return err == nil, err
 }

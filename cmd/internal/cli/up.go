@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -110,17 +111,20 @@ func (a *app) agree(c *cli.Context, steps cluster.Steps, question string, asJSON
 	if steps.Idle() || c.Bool("y") {
 		return true, nil
 	}
-	yes, err := ui.Confirm(c.Context, a.Stdin, a.Stderr, question)
-	if errors.Is(err, io.EOF) { // nobody is there, and the question has no end of line
+	err := a.confirmed(c.Context, question)
+	return err == nil, err
+}
+
+// confirmed asks; the error is lifecycle.ErrDeclined where the answer is not yes, or nobody is there to give one.
+func (a *app) confirmed(ctx context.Context, question string) error {
+	yes, err := ui.Confirm(ctx, a.Stdin, a.Stderr, question)
+	if errors.Is(err, io.EOF) { // the question has no end of line
 		_, err = fmt.Fprintln(a.Stderr)
 	}
-	if err != nil {
-		return false, err
+	if err == nil && !yes {
+		err = lifecycle.ErrDeclined
 	}
-	if !yes {
-		return false, lifecycle.ErrDeclined
-	}
-	return true, nil
+	return err
 }
 
 // printSteps prints a plan that is not carried out.
