@@ -107,6 +107,8 @@ type Groups struct {
 	IDs   []string `json:"ids,omitempty"`   // all
 	Ours  []string `json:"ours,omitempty"`  // ids of those that carry the store's tag
 	Ports []string `json:"ports,omitempty"` // that those who manage the machine must reach, as PORT/PROTOCOL
+
+	Asked time.Time `json:"asked,omitzero"` // when Create last asked for one to be made
 }
 
 // Launch is the request that an instance came of.

@@ -259,6 +259,8 @@ func TestRemoveOfWhatIsNew(t *testing.T) {
 		fault  sim.Fault
 		want   error
 	}{
+		"key pair":        {nil, denied("CreateSecurityGroup"), drivers.ErrPermission},
+		"security group":  {nil, denied("AuthorizeSecurityGroupIngress"), drivers.ErrPermission},
 		"spot request":    {lasting(nil), denied("DescribeInstances"), drivers.ErrPermission},
 		"elastic address": {drivers.Values{"amazonec2-elastic-ip": {"new"}}, denied("AssociateAddress"), drivers.ErrPermission},
 		"elastic address that was not heard of": {

@@ -136,11 +136,20 @@ func (d *driver) findOrMakeGroup(ctx context.Context, a *account, vpc, name stri
 		GroupName: aws.String(name), VpcId: aws.String(vpc), Description: aws.String("machines of one store"),
 		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup, Tags: d.tags(name, false)}},
 	}
+	st := &d.state.Value.Groups
+	st.Asked = time.Now().UTC().Truncate(time.Second)
+	if err := d.state.Save(); err != nil {
+		return nil, err
+	}
 	out, err := do(ctx, a.createGroup, in)
 	if err == nil {
 		return &group{id: aws.ToString(out.GroupId), name: name, ours: true, rules: map[rule]bool{}}, nil
 	}
 	if !says(err, "InvalidGroup.Duplicate") {
+		if definite(err) { // there is none to look for
+			st.Asked = time.Time{}
+			err = errors.Join(err, d.state.Save())
+		}
 		return nil, fmt.Errorf("make security group %s: %w", name, err)
 	}
 	// Another machine has just made it.

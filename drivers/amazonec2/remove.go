@@ -224,7 +224,8 @@ func (d *driver) removeGroups(ctx context.Context, a *account) error {
 	return d.state.Save()
 }
 
-// removeGroup deletes a group by its name, and returns the ids that it found.
+// removeGroup deletes a group by its name, and returns the ids that it found. One that
+// was asked for by a create that did not come further may not be known everywhere yet.
 func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) ([]string, error) {
 	known, err := a.groups.Turn(ctx, vpc+"/"+name)
 	if err != nil {
@@ -232,8 +233,14 @@ func (d *driver) removeGroup(ctx context.Context, a *account, vpc, name string) 
 	}
 	defer known.Done()
 	known.Known = false
-	all, err := a.findGroups(ctx, filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID))
-	if err != nil {
+	st := d.state.Value.Groups
+	await := len(st.IDs) == 0 && time.Since(st.Asked) < unheardOf
+	var all []types.SecurityGroup
+	err = d.settle(ctx, "security group "+name, func(ctx context.Context) (_ bool, err error) {
+		all, err = a.findGroups(ctx, filter("vpc-id", vpc), filter("group-name", name), filter("tag:"+tagStore, d.env.StoreID))
+		return !await || len(all) > 0, err
+	})
+	if err != nil && !errors.Is(err, errUnsettled) {
 		return nil, fmt.Errorf("find security group %s: %w", name, err)
 	}
 	var ids []string
