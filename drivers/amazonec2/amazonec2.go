@@ -98,6 +98,8 @@ type Key struct {
 	Name string `json:"name,omitempty"`
 	ID   string `json:"id,omitempty"`
 	Ours bool   `json:"ours,omitempty"` // imported by Create
+
+	Asked time.Time `json:"asked,omitzero"` // when Create last asked for its import
 }
 
 // Groups are the security groups of an instance.

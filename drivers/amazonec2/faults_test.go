@@ -259,7 +259,10 @@ func TestRemoveOfWhatIsNew(t *testing.T) {
 		fault  sim.Fault
 		want   error
 	}{
-		"key pair":        {nil, denied("CreateSecurityGroup"), drivers.ErrPermission},
+		"key pair": {nil, denied("CreateSecurityGroup"), drivers.ErrPermission},
+		"key pair that was not heard of": {
+			drivers.Values{"amazonec2-retries": {"-1"}}, sim.Fault{Action: "ImportKeyPair", Mode: sim.Lose}, drivers.ErrUnreachable,
+		},
 		"security group":  {nil, denied("AuthorizeSecurityGroupIngress"), drivers.ErrPermission},
 		"spot request":    {lasting(nil), denied("DescribeInstances"), drivers.ErrPermission},
 		"elastic address": {drivers.Values{"amazonec2-elastic-ip": {"new"}}, denied("AssociateAddress"), drivers.ErrPermission},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -55,7 +56,15 @@ func (d *driver) ensureKey(ctx context.Context, a *account, public string) error
 	if st.ID != "" || st.Name == "" || !st.Ours {
 		return nil
 	}
+	st.Asked = time.Now().UTC().Truncate(time.Second)
+	if err := d.state.Save(); err != nil {
+		return err
+	}
 	id, err := d.importKey(ctx, a, public)
+	if definite(err) { // there is none to look for
+		st.Asked = time.Time{}
+		err = errors.Join(err, d.state.Save())
+	}
 	if err != nil {
 		return fmt.Errorf("import key pair %s: %w", st.Name, err)
 	}
@@ -159,8 +168,12 @@ func (d *driver) removeKey(ctx context.Context, a *account) error {
 	}
 	theirs := false
 	if st.ID == "" { // its import was not heard of
-		found, err := a.findKey(ctx, st.Name, d.state.Value.Legacy)
-		if err != nil {
+		var found *types.KeyPairInfo
+		err := d.settle(ctx, "key pair "+st.Name, func(ctx context.Context) (_ bool, err error) { // it may show up late
+			found, err = a.findKey(ctx, st.Name, d.state.Value.Legacy)
+			return found != nil || time.Since(st.Asked) > unheardOf, err
+		})
+		if err != nil && !errors.Is(err, errUnsettled) {
 			return fmt.Errorf("find key pair %s: %w", st.Name, err)
 		}
 		if theirs = found == nil || !d.isMine(found.Tags) && !(d.state.Value.Legacy && d.isImported(found)); !theirs {
