@@ -76,7 +76,7 @@ func (a *app) scp(c *cli.Context) error {
 			return usagef("rsync does not copy from machine to machine").hint("copy without --delta, or through a folder here")
 		}
 	}
-	if from.machine == "" && to.machine == "" {
+	if from.machine == "" && to.machine == "" && !a.legacy { // docker-machine let scp copy them
 		return usagef("neither path is on a machine").hint("%s SOURCE MACHINE:PATH", c.Command.HelpName)
 	}
 	path, err := needs(program, feature)
