@@ -112,6 +112,20 @@ func TestUnheardInstance(t *testing.T) {
 	m.removed(s)
 }
 
+// TestUnheardInstanceUnfiltered has a cloud that does not find instances by the token of
+// their launch.
+func TestUnheardInstanceUnfiltered(t *testing.T) {
+	t.Parallel()
+	s := simulate(t, ec2sim.Config{})
+	m := s.machine(t, drivers.Values{"amazonec2-retries": {"-1"}})
+	s.gate.Inject(sim.Fault{Action: "RunInstances", Mode: sim.Lose})
+	if err := m.create(); !errors.Is(err, drivers.ErrUnreachable) {
+		t.Fatalf("got %v, want ErrUnreachable", err)
+	}
+	s.gate.Inject(sim.Fault{Action: "DescribeInstances", Mode: sim.Fail, Status: 400, Code: "InvalidParameterValue"})
+	m.removed(s)
+}
+
 // TestOtherParameters has a create that is continued with another image ask for
 // what an earlier one got.
 func TestOtherParameters(t *testing.T) {

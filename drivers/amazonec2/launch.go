@@ -169,6 +169,9 @@ func (d *driver) findLaunched(ctx context.Context, a *account, mismatch error) (
 // launched returns the machine's instances that a token made.
 func (a *account) launched(ctx context.Context, d *driver, token string) ([]types.Instance, error) {
 	list, err := a.findInstances(ctx, filter("client-token", token))
+	if unfiltered(err) {
+		list, err = a.findInstances(ctx)
+	}
 	return slices.DeleteFunc(list, func(i types.Instance) bool {
 		if i.ClientToken != nil {
 			return *i.ClientToken != token
