@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +19,7 @@ type Seen struct {
 	DataPathPort int      // of managers: the UDP port of traffic between containers
 	NodeID       string   // may also be given for a node that is not reachable, from what is known of it
 	NodeAddr     string   // the address it advertises, without port
+	ListedAddr   string   // of managers: where the swarm's list has it, without port; another than NodeAddr is one of before
 	Control      bool     // is a manager with access to the store
 	Managers     []string // addresses of managers it knows
 	Nodes        []Member // of managers: the nodes of the swarm (Tasks is not counted); empty when it has no leader
@@ -52,6 +54,9 @@ func Inspect(ctx context.Context, e Engine) Seen {
 	}
 	for _, m := range w.RemoteManagers {
 		s.Managers = append(s.Managers, m.Addr)
+		if host, _, err := net.SplitHostPort(m.Addr); err == nil && m.NodeID == w.NodeID {
+			s.ListedAddr = host
+		}
 	}
 	slices.Sort(s.Managers)
 	if w.Cluster != nil {

@@ -2,7 +2,6 @@ package swarmboottest
 
 import (
 	"maps"
-	"net"
 	"slices"
 	"time"
 )
@@ -30,7 +29,7 @@ func (e *Engine) force(req initRequest) (any, error) {
 		c.nodes = append(c.nodes, &y)
 		switch {
 		case x == e.node:
-			y.member, y.role, y.addr, y.managerAddr = true, "manager", host(req.AdvertiseAddr), withPort(req.AdvertiseAddr)
+			y.member, y.role, y.addr = true, "manager", host(req.AdvertiseAddr) // managerAddr stays: engines do not look at it
 		case x.role == "manager":
 			y.member, y.memberAt, y.roleAt = false, now, now.AddDate(9, 0, 0)
 			continue
@@ -48,13 +47,6 @@ func (e *Engine) force(req initRequest) (any, error) {
 	e.net.clusters = append(e.net.clusters, c)
 	e.state, e.problem = "active", ""
 	return e.node.id, nil
-}
-
-func withPort(addr string) string {
-	if _, _, err := net.SplitHostPort(addr); err == nil {
-		return addr
-	}
-	return net.JoinHostPort(addr, "2377")
 }
 
 // Restore puts the data of another engine into the engine's folder. It knows nothing of them until it is told to force a

@@ -25,9 +25,13 @@ func (r *restore) others(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var away []string
+	var away, silent []string
 	for _, n := range members {
-		if n.ID == r.x.rec.Swarm.NodeID || n.State == "ready" || r.recorded(n.ID) {
+		if n.ID == r.x.rec.Swarm.NodeID || n.State == "ready" {
+			continue
+		}
+		if name := r.recorded(n.ID); name != "" {
+			silent = append(silent, name)
 			continue
 		}
 		if !r.req.Prune {
@@ -40,18 +44,41 @@ func (r *restore) others(ctx context.Context) error {
 		}
 	}
 	if len(away) > 0 {
-		r.m.Note(ctx, "nodes of the backup that are not back: "+strings.Join(away, ", ")+"; --prune-nodes removes them, --join NAME has a machine join again")
+		r.m.Note(ctx, "nodes of the backup that are not back: "+strings.Join(away, ", ")+"; machine swarm rm-node takes one off the list")
 	}
+	if len(silent) > 0 {
+		names := strings.Join(silent, " ")
+		r.m.Note(ctx, fmt.Sprintf("machines that are not back, because they look for the former managers: %s; once they run: machine swarm leave %s, then machine swarm join --swarm-name %s %s",
+			strings.Join(silent, ", "), names, r.cluster.Name, names))
+	}
+	r.tellListed(ctx)
 	return nil
 }
 
-func (r *restore) recorded(id string) bool {
-	for _, m := range r.cluster.Members {
+// tellListed warns of a manager that the swarm lists at the address of the backup: no order to an engine changes that.
+func (r *restore) tellListed(ctx context.Context) {
+	if addr := r.listedElsewhere(ctx); addr != "" {
+		r.m.Note(ctx, fmt.Sprintf("warning: the swarm lists %s at %s, its former address: a manager that joins as it is has the swarm lose its quorum; "+
+			"what to do before is in docs/runbooks/moving-a-cluster.md", r.x.rec.Name, addr))
+	}
+}
+
+// listedElsewhere is the address that the swarm lists its manager at, if that is another than its own.
+func (r *restore) listedElsewhere(ctx context.Context) string {
+	if seen := swarmboot.Inspect(ctx, r.eng); seen.ListedAddr != seen.NodeAddr {
+		return seen.ListedAddr
+	}
+	return ""
+}
+
+// recorded is the machine of the record that a node is; empty: none.
+func (r *restore) recorded(id string) string {
+	for name, m := range r.cluster.Members {
 		if m.NodeID == id {
-			return true
+			return name
 		}
 	}
-	return false
+	return ""
 }
 
 // join has a machine leave what it is in and join the restored swarm as what it was.
@@ -75,6 +102,10 @@ func (r *restore) join(ctx context.Context, name string) error {
 		return err
 	}
 	role, id := r.role(name), seen.NodeID
+	if role == swarmboot.Manager && r.listedElsewhere(ctx) != "" {
+		r.m.Note(ctx, "joins as a worker: as a second manager it would cost the swarm its quorum, because it could not answer the first one")
+		role = swarmboot.Worker
+	}
 	back := seen.State == "active" && slices.ContainsFunc(members, func(m swarmboot.Member) bool {
 		return m.ID == id && m.State == "ready" && (role == swarmboot.Worker || m.Reachability != "")
 	})

@@ -22,6 +22,7 @@ func (j *judgement) nodes() {
 			versions[n.Engine] = true
 		}
 		j.runs(*n, fact)
+		j.listed(*n, fact.Seen)
 		if cert, ok := j.Certs[n.Machine]; ok && ours {
 			j.certificate(n, cert)
 		}
@@ -216,6 +217,19 @@ func (j *judgement) member(n *SwarmNode) {
 	if addr := fact.Seen.NodeAddr; addr != "" && fact.Peer != "" && fact.Advertise == "" && addr != fact.Peer {
 		drifted(addressChanged, "machine swarm leave "+n.Machine+" and then "+rejoin, "its address is "+fact.Peer+", and it tells the others "+addr)
 	}
+}
+
+// listed tells of a manager that the others look for at an address of before, as after a restore.
+func (j *judgement) listed(n SwarmNode, seen swarmboot.Seen) {
+	if seen.ListedAddr == "" || seen.NodeAddr == "" || seen.ListedAddr == seen.NodeAddr || !j.lists(n.ID) {
+		return
+	}
+	renew := "machine swarm demote " + n.Machine + " and then machine swarm promote " + n.Machine
+	if j.v.Managers < 2 {
+		renew = "have a second manager join as docs/runbooks/moving-a-cluster.md says, then " + renew
+	}
+	j.find(SeverityWarning, addressListed, n.Machine, renew,
+		"it is at %s, and the swarm lists it at %s, where managers that join and workers that start again look for it", seen.NodeAddr, seen.ListedAddr)
 }
 
 // removed is a member on record that the swarm does not list.

@@ -51,6 +51,7 @@ const (
 	roleChanged    = "role-changed"
 	sameHostname   = "duplicate-hostname"
 	addressChanged = "address-changed"
+	addressListed  = "address-listed" // the swarm's list has a manager at an address of before
 	unrecorded     = "unrecorded-member"
 	machineGone    = "machine-gone"
 	drainedByUs    = "drained-by-machine"

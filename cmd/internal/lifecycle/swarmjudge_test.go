@@ -218,6 +218,12 @@ func situations() map[string]func() *swarmFacts {
 			fact.Peer = "10.0.0.77"
 			f.Machines["m1"] = fact
 		}),
+		"address-listed": with(1, 1, func(f *swarmFacts) {
+			f.see("m1", func(s *swarmboot.Seen) { s.NodeAddr, s.ListedAddr = "10.0.0.1", "192.0.2.7" })
+		}),
+		"address-listed-of-two": with(2, 1, func(f *swarmFacts) {
+			f.see("m1", func(s *swarmboot.Seen) { s.NodeAddr, s.ListedAddr = "10.0.0.1", "192.0.2.7" })
+		}),
 		"unheard": with(3, 0, func(f *swarmFacts) { f.node("m3").State, f.node("m3").Reachability = "down", "unreachable" }),
 		"engine-silent": with(1, 1, func(f *swarmFacts) {
 			f.see("w1", func(s *swarmboot.Seen) { *s = swarmboot.Seen{Err: "ask the engine: not done within 5s"} })

@@ -73,7 +73,7 @@ func TestSwarmRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	st := w.status("m1")
-	if st.Managers != 1 || len(st.Nodes) != 2 || st.AskedVia != "r1" || len(st.Problems) != 0 || st.ID != info.ID {
+	if st.Managers != 1 || len(st.Nodes) != 2 || st.AskedVia != "r1" || !listedBefore(st) || st.ID != info.ID {
 		t.Errorf("got %+v", st)
 	}
 	if got := w.record("w1").Swarm; got.NodeID == "" || got.Name != "m1" {
@@ -123,7 +123,7 @@ func TestKilledRestore(t *testing.T) {
 			}
 		}
 		st := w.status("m1")
-		if st.Managers != 1 || len(st.Nodes) != 2 || len(st.Problems) != 0 {
+		if st.Managers != 1 || len(st.Nodes) != 2 || !listedBefore(st) {
 			t.Errorf("got %+v", st)
 		}
 		if got := w.label("r1", "w1", "disk"); got != "ssd" {
@@ -172,4 +172,27 @@ func TestRotatedBefore(t *testing.T) {
 			t.Errorf("the authority was replaced %d times, want once, before the loss", got)
 		}
 	})
+}
+
+// listedBefore reports whether the one problem of a swarm is that its manager is listed at the address of the backup.
+func listedBefore(st SwarmStatus) bool {
+	return len(st.Problems) == 1 && strings.Contains(st.Problems[0], "the swarm lists it at")
+}
+
+// TestRestoreJoinsNoSecondManager: at another address than that of the backup a second manager would take the quorum with it.
+func TestRestoreJoinsNoSecondManager(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "m1", "m2", "m3", "r1")
+	w.swarm([]string{"m1", "m2", "m3"}, nil)
+	req := w.backUp()
+	req.Join, req.Prune = []string{"m2"}, true
+	if _, err := w.manager().SwarmRestore(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.record("m2").Swarm; got.Role != string(swarmboot.Worker) || got.NodeID == "" {
+		t.Errorf("m2 is %+v, want a worker", got)
+	}
+	if st := w.status("m1"); st.Managers != 1 || len(st.Nodes) != 2 {
+		t.Errorf("got %+v", st)
+	}
 }
