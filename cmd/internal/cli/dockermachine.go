@@ -84,7 +84,8 @@ func (a *app) legacyText(err error) string {
 		}
 		return "Error setting machine configuration from flags provided: " + text
 	case errors.Is(err, store.ErrFuture):
-		return "config version is from the future -- you should upgrade your Docker Machine client (" + err.Error() + ")"
+		doing, rest := undertaken(err.Error())
+		return doing + "config version is from the future -- you should upgrade your Docker Machine client (" + rest + ")"
 	}
 	text := strings.TrimPrefix(a.plainText(err), lifecycle.ErrUsage.Error()+": ")
 	if errors.Is(err, lifecycle.ErrNotRunning) {
@@ -117,16 +118,23 @@ func notLoaded(err error) bool {
 // withoutDriver adds to text what a machine's driver, which is not here, was needed for.
 func withoutDriver(text string, err error) string {
 	what, _, ok := strings.Cut(err.Error(), ": "+lifecycle.ErrDriverless.Error())
-	switch m := removing.FindString(what); {
-	case m != "":
-		return m + ": " + text
-	case ok && strings.Contains(what, " "): // more than the command
-		return text + " (" + what + ")"
+	doing, rest := undertaken(what)
+	if ok && strings.Contains(rest, " ") && !strings.HasPrefix(doing, "Error removing") { // more than the command
+		return doing + text + " (" + rest + ")"
 	}
-	return text
+	return doing + text
 }
 
-var removing = regexp.MustCompile(`Error removing host "[^"]*"`)
+// undertaken splits an error before its cause, if it tells in docker-machine's words what was undertaken.
+func undertaken(text string) (doing, cause string) {
+	at := worded.FindStringSubmatchIndex(text)
+	if at == nil {
+		return "", text
+	}
+	return text[at[2]:at[3]] + ": ", text[at[1]:]
+}
+
+var worded = regexp.MustCompile(`(Error removing host "[^"]*"|error getting state for host [^ :]+)(?:: |$)`)
 
 // unknownDriver is a driver that does not exist, wherever that is said.
 var unknownDriver = regexp.MustCompile(regexp.QuoteMeta(drivers.ErrUnknown.Error()) + ` ("[^"]*")`)

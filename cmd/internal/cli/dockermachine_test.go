@@ -56,11 +56,23 @@ func TestLegacyText(t *testing.T) {
 		{fmt.Errorf("machine %q: %w", "m1", lifecycle.ErrNotRunning), "Host is not running", 1},
 		{fmt.Errorf("read: %w", store.ErrFuture), "config version is from the future -- you should upgrade your Docker Machine client (read: " + store.ErrFuture.Error() + ")", 1},
 		{
+			of(fmt.Errorf("Error removing host \"m1\": read: %w", store.ErrFuture)),
+			`Error removing host "m1": config version is from the future -- you should upgrade your Docker Machine client (read: ` + store.ErrFuture.Error() + ")", 1,
+		},
+		{
+			fmt.Errorf("error getting state for host m1: no answer: %w: %w \"x\"", lifecycle.ErrDriverless, drivers.ErrUnknown),
+			`error getting state for host m1: Driver "x" not found. Do you have the plugin binary "docker-machine-driver-x" accessible in your PATH? (no answer)`, 1,
+		},
+		{
 			fmt.Errorf("neither SSH nor the engine answers at h: %w: %w \"x\"", lifecycle.ErrDriverless, drivers.ErrUnknown),
 			`Driver "x" not found. Do you have the plugin binary "docker-machine-driver-x" accessible in your PATH? (neither SSH nor the engine answers at h)`, 1,
 		},
 		{
 			of(fmt.Errorf("Error removing host \"m1\": remove host: %w: %w \"x\"", lifecycle.ErrDriverless, drivers.ErrUnknown)),
+			`Error removing host "m1": Driver "x" not found. Do you have the plugin binary "docker-machine-driver-x" accessible in your PATH?`, 1,
+		},
+		{
+			of(fmt.Errorf("Error removing host \"m1\": %w: %w \"x\"", lifecycle.ErrDriverless, drivers.ErrUnknown)),
 			`Error removing host "m1": Driver "x" not found. Do you have the plugin binary "docker-machine-driver-x" accessible in your PATH?`, 1,
 		},
 		{store.ErrLocked, store.ErrLocked.Error(), 1},

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/hostsmith/machine/cmd/internal/lifecycle"
 )
 
 func (a *app) statusCommand() *cli.Command {
@@ -17,7 +20,7 @@ func (a *app) statusCommand() *cli.Command {
 				return err
 			}
 			state, err := t.Status(c.Context, name)
-			if err != nil && a.legacy && !notLoaded(err) {
+			if err != nil && a.legacy && (!notLoaded(err) || errors.Is(err, lifecycle.ErrDriverless)) {
 				err = fmt.Errorf("error getting state for host %s: %w", name, err)
 			}
 			if err != nil {
