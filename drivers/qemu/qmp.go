@@ -56,6 +56,10 @@ func parseMessage(line []byte) (message, error) {
 }
 
 // monitor is a conversation with QEMU. QEMU has one at a time, so it is kept short.
+//
+// It is no library's: the one that others use, github.com/digitalocean/go-qemu, has no release and
+// no change since 2023, waits for ever for a QEMU that hangs, which status, stop and rm must not, and
+// cannot be told to give up without a data race while it connects.
 type monitor struct {
 	conn  net.Conn
 	lines *bufio.Scanner
