@@ -35,6 +35,8 @@ type recovery struct {
 	Forced bool            // the swarm goes on with Plan.Via
 	Nodes  map[string]node // by machine name, as the swarm had them before
 	Done   []string        // machines that are back, or out
+
+	Before *store.Operation `json:",omitempty"` // work that the loss of the quorum interrupted, to be gone on with after it
 }
 
 // node is what of a node of the swarm has to be the same when it comes back.
@@ -118,10 +120,10 @@ func (m *Manager) recoverSwarm(ctx context.Context, req RecoverRequest) (planned
 	if err := r.open(ctx, c); err != nil {
 		return nil, false, err
 	}
-	if r.cluster.Operation != nil && r.cluster.Operation.Kind != recoverOperation {
-		return nil, false, operationError(*r.cluster)
-	}
 	var first recovery
+	if first.Before, err = r.interrupted(); err != nil {
+		return nil, false, err
+	}
 	if err := m.Step(ctx, "ask the machines of swarm "+c.Name, func(ctx context.Context) error { return r.survey(ctx) }); err != nil {
 		return nil, false, err
 	}
@@ -132,6 +134,10 @@ func (m *Manager) recoverSwarm(ctx context.Context, req RecoverRequest) (planned
 	if resumed == nil {
 		if first.Plan, err = swarmboot.PlanRecovery(r.cluster.ID, r.planned, req.Via, m.Now()); err != nil {
 			return nil, false, fmt.Errorf("recover swarm %q: %w", c.Name, err)
+		}
+		if first.Before != nil && !first.Plan.Force { // with a quorum that work can be gone on with
+			r.cluster.Operation = first.Before
+			return nil, false, operationError(*r.cluster)
 		}
 		resumed = &first
 		i := slices.IndexFunc(r.planned, func(s swarmboot.Survivor) bool { return s.Node.Name == first.Plan.Via })

@@ -289,3 +289,39 @@ func TestRecoverWithAnother(t *testing.T) {
 		t.Errorf("got %+v", st)
 	}
 }
+
+// TestRecoverInTheMiddleOfOtherWork loses the quorum while an upgrade, or a rotation of the authority, is half done: neither
+// can be gone on with without a recovery, and both can after it.
+func TestRecoverInTheMiddleOfOtherWork(t *testing.T) {
+	t.Parallel()
+	for kind, state := range map[string]string{upgradeOperation: "{}", rotateCAOperation: `{"Number":1}`} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "m1", "m2", "m3", "w1")
+			w.loseQuorum()
+			txn, c, err := w.manager().lockCluster(t.Context(), "m1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Operation = &store.Operation{Kind: kind, Resume: "swarm " + kind + " m1", State: []byte(state)}
+			if err := errors.Join(txn.Put(c), txn.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.manager().SwarmRecover(t.Context(), RecoverRequest{DryRun: true}); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.recover(RecoverRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			if c, err := w.manager().Store.Cluster("m1"); err != nil || c.Operation == nil || c.Operation.Kind != kind || string(c.Operation.State) != state {
+				t.Errorf("recorded is %+v, %v", c.Operation, err)
+			}
+			if st := w.status("m1"); st.Managers != 1 || len(st.Nodes) != 2 {
+				t.Errorf("got %+v", st)
+			}
+			if err := w.recover(RecoverRequest{}); !errors.Is(err, swarmboot.ErrHealthy) && !errors.Is(err, ErrOperation) {
+				t.Errorf("again: %v", err)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,7 +47,51 @@ func (r *recovering) run(ctx context.Context) error {
 		return fmt.Errorf("recover swarm %q: %w", r.cluster.Name, err)
 	}
 	r.advise(ctx)
-	return r.op.end()
+	return r.end(ctx)
+}
+
+// interrupted is the work that the loss of the quorum interrupted, which nothing but a recovery can go on from; nil: none.
+// The record that is at hand is then without it. A restore is no such work: it makes the swarm anew.
+func (r *recovering) interrupted() (*store.Operation, error) {
+	op := r.cluster.Operation
+	switch {
+	case op == nil:
+		return nil, nil //nolint:nilnil // there is none
+	case op.Kind == recoverOperation:
+		begun, err := pending[recovery](*r.cluster, recoverOperation)
+		if err != nil {
+			return nil, err
+		}
+		return begun.Before, nil
+	case op.Kind != upgradeOperation && op.Kind != rotateCAOperation:
+		return nil, operationError(*r.cluster)
+	}
+	r.cluster.Operation = nil
+	return op, nil
+}
+
+// rotations is what the swarm shall count: a rotation that was under way goes on.
+func (r *recovering) rotations() uint64 {
+	before := r.op.State.Before
+	if before == nil || before.Kind != rotateCAOperation {
+		return r.cluster.Rotations
+	}
+	var ordered rotatingCA
+	if err := json.Unmarshal(before.State, &ordered); err != nil || ordered.Cert != "" {
+		return r.cluster.Rotations
+	}
+	return ordered.Number
+}
+
+// end forgets the recovery. Work that it interrupted is recorded again.
+func (r *recovering) end(ctx context.Context) error {
+	before := r.op.State.Before
+	if before == nil {
+		return r.op.end()
+	}
+	r.m.Note(ctx, before.Kind+" was under way when the quorum was lost; go on with it: machine "+before.Resume)
+	r.cluster.Operation = before
+	return r.txn.Put(*r.cluster)
 }
 
 // force makes the swarm go on with one manager.
@@ -64,7 +109,7 @@ func (r *recovering) force(ctx context.Context) error {
 	i := slices.IndexFunc(r.planned, func(s swarmboot.Survivor) bool { return s.Node.Name == p.Via })
 	ctx, cancel := x.within(ctx, r.m.Wait.Swarm, engineGone, "wait for the new cluster")
 	defer cancel()
-	kept := swarmboot.Kept{DataPathPort: r.cluster.DataPathPort, Autolock: p.Unlock, Rotations: r.cluster.Rotations}
+	kept := swarmboot.Kept{DataPathPort: r.cluster.DataPathPort, Autolock: p.Unlock, Rotations: r.rotations()}
 	if err := swarmboot.ForceNewCluster(ctx, eng, r.planned[i].Node, kept, r.m.Step); err != nil {
 		return err
 	}
