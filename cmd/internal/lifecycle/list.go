@@ -64,9 +64,17 @@ func parseFilters(words []string) (filter, error) {
 
 // matchRecord tells whether a record matches, its state aside. classic are the names of its classic swarm.
 func (f filter) matchRecord(e store.Entry, classic ...string) bool {
-	return anyFold(f.drivers, e.Record.DriverName) &&
-		slices.ContainsFunc(append(classic, e.Record.Swarm.Name), func(name string) bool { return anyFold(f.swarms, name) }) &&
+	return anyFold(f.drivers, e.Record.DriverName) && f.matchSwarm(append(classic, e.Record.Swarm.Name)) &&
 		f.matchName(e.Name) && f.matchLabels(e.Record.HostOptions.EngineOptions.Labels)
+}
+
+// matchSwarm tells whether one of the names that a machine's swarm has matches. A machine in none has the name "".
+func (f filter) matchSwarm(names []string) bool {
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	return slices.ContainsFunc(names, func(name string) bool { return anyFold(f.swarms, name) })
 }
 
 func (f filter) matchState(s State) bool { return anyFold(f.states, string(s)) }
