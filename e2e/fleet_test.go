@@ -246,11 +246,20 @@ func (f *fleet) docker(machine string, args ...string) string {
 
 func (f *fleet) dockerWith(env []string, args ...string) string {
 	f.t.Helper()
+	out, err := f.tryDocker(env, args...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return out
+}
+
+// tryDocker is dockerWith for an Engine that may not be able to answer now, such as one of a swarm that elects a leader.
+func (f *fleet) tryDocker(env []string, args ...string) (string, error) {
 	out, err := f.dockerCommand(f.t.Context(), env, args...).CombinedOutput()
 	if err != nil {
-		f.t.Fatalf("docker %v: %v\n%s", args, err, out)
+		err = fmt.Errorf("docker %v: %w\n%s", args, err, out)
 	}
-	return strings.TrimRight(string(out), "\n")
+	return strings.TrimRight(string(out), "\n"), err
 }
 
 // eventually calls try until it returns nil, for at most limit.

@@ -14,19 +14,19 @@ import (
 )
 
 // node returns "role availability status" of a machine's node as the swarm has it.
-func (f *fleet) node(swarm []string, name string) string {
-	f.t.Helper()
-	return f.dockerWith(swarm, "node", "inspect", "--format", "{{.Spec.Role}} {{.Spec.Availability}} {{.Status.State}}", name)
+func (f *fleet) node(swarm []string, name string) (string, error) {
+	return f.tryDocker(swarm, "node", "inspect", "--format", "{{.Spec.Role}} {{.Spec.Availability}} {{.Status.State}}", name)
 }
 
 // waitNode waits until the swarm has a node in a state.
 func (f *fleet) waitNode(swarm []string, name, want string) {
 	f.t.Helper()
 	eventually(f.t, 90*time.Second, func() error {
-		if got := f.node(swarm, name); got != want {
-			return fmt.Errorf("%s is %q, want %q", name, got, want)
+		got, err := f.node(swarm, name)
+		if err == nil && got != want {
+			err = fmt.Errorf("%s is %q, want %q", name, got, want)
 		}
-		return nil
+		return err
 	})
 }
 
@@ -105,8 +105,8 @@ func TestSwarmMembers(t *testing.T) {
 		}
 		f.ok("swarm", "demote", leader)
 		other := f.dockerEnv(managers[(i+1)%3])
-		if got := f.node(other, leader); got != "worker active ready" {
-			t.Errorf("The former leader is %q", got)
+		if got, err := f.node(other, leader); err != nil || got != "worker active ready" {
+			t.Errorf("The former leader is %q: %v", got, err)
 		}
 		if s := f.swarmStatus(leader); s.Managers != 3 || s.Reachable != 3 {
 			t.Errorf("Got %+v, want three managers", s)

@@ -41,10 +41,11 @@ func (f *fleet) running(swarm []string, service string, tasks int) {
 	f.t.Helper()
 	want := fmt.Sprintf("%d/%d", tasks, tasks)
 	eventually(f.t, 90*time.Second, func() error {
-		if got := f.dockerWith(swarm, "service", "ls", "--filter", "name="+service, "--format", "{{.Replicas}}"); got != want {
-			return fmt.Errorf("service %s has %s tasks, want %s", service, got, want)
+		got, err := f.tryDocker(swarm, "service", "ls", "--filter", "name="+service, "--format", "{{.Replicas}}")
+		if err == nil && got != want {
+			err = fmt.Errorf("service %s has %s tasks, want %s", service, got, want)
 		}
-		return nil
+		return err
 	})
 }
 
