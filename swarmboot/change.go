@@ -56,6 +56,13 @@ func (c Change) String() string {
 	return text
 }
 
+func tasks(n int) string {
+	if n == 1 {
+		return "1 task"
+	}
+	return fmt.Sprintf("%d tasks", n)
+}
+
 func (c Change) what() string {
 	switch c.Verb {
 	case VerbPromote:
@@ -67,9 +74,9 @@ func (c Change) what() string {
 		return "demote " + c.Name + " to worker"
 	case VerbDrain:
 		if c.Was.Availability == drain {
-			return fmt.Sprintf("wait for %d tasks of %s, which is drained", c.Left, c.Name)
+			return fmt.Sprintf("wait for %s of %s, which is drained", tasks(c.Left), c.Name)
 		}
-		return fmt.Sprintf("drain %s, which runs %d tasks", c.Name, c.Was.Tasks)
+		return fmt.Sprintf("drain %s, which runs %s", c.Name, tasks(c.Was.Tasks))
 	case VerbPause:
 		return "pause " + c.Name + ", which was " + c.Was.Availability
 	case VerbActivate:

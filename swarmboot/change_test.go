@@ -89,6 +89,7 @@ func TestPlanChanges(t *testing.T) {
 		"drain":                    {with(fleetOf(1, 2), drained, "w2"), wishes(swarmboot.VerbDrain, "w1", "w2")},
 		"drain-all":                {with(fleetOf(1, 1), func(m *swarmboot.Member) { m.Tasks = 3 }, "w1"), wishes(swarmboot.VerbDrain, "m1", "w1")},
 		"drain-again":              {with(fleetOf(1, 1), drained, "w1"), ended},
+		"drain-one-task":           {with(fleetOf(1, 1), func(m *swarmboot.Member) { m.Tasks = 1 }, "w1"), wishes(swarmboot.VerbDrain, "w1")},
 		"pause":                    {fleetOf(1, 1), wishes(swarmboot.VerbPause, "w1")},
 		"activate":                 {with(fleetOf(1, 2), drained, "w2"), wishes(swarmboot.VerbActivate, "w1", "w2")},
 		"label":                    {with(fleetOf(1, 2), labelled, "w1"), label("w1", "w2", "m1")},

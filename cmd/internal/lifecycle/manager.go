@@ -6,6 +6,7 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"time"
 
@@ -117,6 +118,15 @@ type Planned struct {
 	Scripts []string `json:"scripts,omitempty"` // what would run on the host, secrets left out
 
 	Warnings []string `json:"warnings,omitempty"` // what speaks against it
+}
+
+// MarshalJSON writes no steps as an empty list.
+func (p Planned) MarshalJSON() ([]byte, error) {
+	type plain Planned
+	if p.Steps == nil {
+		p.Steps = []string{}
+	}
+	return json.Marshal(plain(p))
 }
 
 // Row is a machine as ls shows it.

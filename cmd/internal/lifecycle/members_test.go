@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -326,4 +327,17 @@ func (n *notes) take() string {
 	text := strings.Join(n.text, "\n")
 	n.text = nil
 	return text
+}
+
+// TestPlannedAsJSON: readers of plans find a list also where nothing is to be done.
+func TestPlannedAsJSON(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]Planned{
+		`{"machine":"m1","steps":[]}`:                                 {Machine: "m1"},
+		`{"machine":"m1","steps":["stop"],"warnings":["it is late"]}`: {Machine: "m1", Steps: []string{"stop"}, Warnings: []string{"it is late"}},
+	} {
+		if got, err := json.Marshal([]Planned{p}); err != nil || string(got) != "["+want+"]" {
+			t.Errorf("Got %s, %v, want %s", got, err, want)
+		}
+	}
 }
