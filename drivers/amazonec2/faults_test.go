@@ -298,3 +298,37 @@ func TestRemoveOfWhatIsNew(t *testing.T) {
 		})
 	}
 }
+
+// TestRemoveTriesAllParts: what cannot be removed is told, all of it, and keeps nothing else but what it uses; the next
+// removal takes the rest.
+func TestRemoveTriesAllParts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ denied, left []string }{
+		"instance":        {[]string{"TerminateInstances"}, []string{"instance", "elastic-ip", "key-pair", "security-group"}},
+		"address":         {[]string{"ReleaseAddress"}, []string{"elastic-ip"}},
+		"address and key": {[]string{"ReleaseAddress", "DeleteKeyPair"}, []string{"elastic-ip", "key-pair"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := simulate(t, ec2sim.Config{})
+			m := s.machine(t, drivers.Values{"amazonec2-elastic-ip": {"new"}})
+			m.created()
+			for _, action := range c.denied {
+				s.gate.Inject(sim.Fault{Action: action, Times: -1, Mode: sim.Fail, Status: 403, Code: "UnauthorizedOperation"})
+			}
+			err := m.remove()
+			for _, action := range c.denied {
+				if err == nil || !strings.Contains(err.Error(), "ec2:"+action) {
+					t.Errorf("got %v, want what %s is needed for", err, action)
+				}
+			}
+			for _, kind := range []string{"instance", "elastic-ip", "key-pair", "security-group"} {
+				if left := len(s.ofKind(kind)) > 0; left != slices.Contains(c.left, kind) {
+					t.Errorf("%s is left: %v; there are %q", kind, left, s.list(true))
+				}
+			}
+			s.gate.Clear()
+			m.removed(s)
+		})
+	}
+}

@@ -15,7 +15,8 @@ import (
 	"github.com/hostsmith/machine/drivers"
 )
 
-// Remove implements drivers.Driver.
+// Remove implements drivers.Driver. Nothing else goes before the instance, which uses it all; after that, one part that
+// cannot be removed keeps no other.
 func (d *driver) Remove(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -27,12 +28,18 @@ func (d *driver) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context, *account) error{
-		d.removeInstance, d.removeAddress, d.removeKey, d.removeGroups,
-	} {
-		if err := part(ctx, a); err != nil {
-			return err
+	if err := d.removeInstance(ctx, a); err != nil {
+		return err
+	}
+	var errs []error
+	for _, remove := range []func(context.Context, *account) error{d.removeAddress, d.removeKey, d.removeGroups} {
+		if cause := context.Cause(ctx); cause != nil {
+			return errors.Join(append(errs, cause)...)
 		}
+		errs = append(errs, remove(ctx, a))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	d.state.Value = State{}
 	return d.state.Save()

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,5 +129,59 @@ func TestRemovedMeanwhile(t *testing.T) {
 	}
 	if left := c.list(true); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// TestRemoveTriesAllParts: what cannot be removed is told, all of it, and keeps nothing else but what it uses; the next
+// removal takes the rest.
+func TestRemoveTriesAllParts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		denied, left, gone []string
+	}{
+		"interface": {denied: []string{"networkInterfaces"}, left: []string{typeNIC, typeIP, typeFirewall}},
+		"address":   {denied: []string{"publicIPAddresses"}, left: []string{typeIP}, gone: []string{typeNIC, typeFirewall}},
+		"address and firewall": {
+			denied: []string{"publicIPAddresses", "networkSecurityGroups"}, left: []string{typeIP, typeFirewall}, gone: []string{typeNIC},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newCloud(t, azuresim.Config{})
+			d := s.driver(t, nil, drivers.Env{})
+			// Azure removes parts with their machine, so that they are there by themselves only where it was not made.
+			s.gate.Inject(sim.Fault{Action: "PUT virtualMachines", Mode: sim.Fail, Times: -1, Status: 403, Code: "AuthorizationFailed"})
+			if err := d.Create(t.Context(), request(t)); !errors.Is(err, drivers.ErrPermission) {
+				t.Fatalf("got %v, want a create that is refused", err)
+			}
+			s.gate.Clear()
+			for _, kind := range c.denied {
+				s.gate.Inject(sim.Fault{Action: "DELETE " + kind, Mode: sim.Fail, Times: -1, Status: 403, Code: "AuthorizationFailed"})
+			}
+			err := d.Remove(t.Context())
+			told := map[string]string{
+				"networkInterfaces": "remove network interface", "publicIPAddresses": "remove public address", "networkSecurityGroups": "remove network security group",
+			}
+			for _, kind := range c.denied {
+				if err == nil || !strings.Contains(err.Error(), told[kind]) {
+					t.Errorf("got %v, want %s", err, told[kind])
+				}
+			}
+			all := strings.ToLower(strings.Join(s.list(true), "\n"))
+			for _, kind := range c.left {
+				if !strings.Contains(all, "/"+strings.ToLower(kind)+"/") {
+					t.Errorf("no %s is left of\n%s", kind, all)
+				}
+			}
+			for _, kind := range c.gone {
+				if strings.Contains(all, "/"+strings.ToLower(kind)+"/") {
+					t.Errorf("a %s is left:\n%s", kind, all)
+				}
+			}
+			s.gate.Clear()
+			if err := d.Remove(t.Context()); err != nil || len(s.list(true)) > 0 {
+				t.Errorf("got %v, with %q left", err, s.list(true))
+			}
+		})
 	}
 }

@@ -58,7 +58,8 @@ func (d *driver) Remove(ctx context.Context) error {
 	return d.state.Save()
 }
 
-// removeOwn removes what is the machine's own.
+// removeOwn removes what is the machine's own. Nothing else goes before the virtual machine and its network interface,
+// which use it; after that, one part that cannot be removed keeps no other.
 func (d *driver) removeOwn(ctx context.Context, a *account) error {
 	st := &d.state.Value
 	if st.VM != "" {
@@ -66,26 +67,37 @@ func (d *driver) removeOwn(ctx context.Context, a *account) error {
 			return err
 		}
 	}
+	var errs []error
 	for _, r := range []struct {
 		id     *string
 		remove func(context.Context, *account, part) error
-	}{{&st.NIC, d.removeNIC}, {&st.IP, d.removeIP}, {&st.IP6, d.removeIP}, {&st.Disk, d.removeDisk}, {&st.Firewall, d.removeFirewall}} {
-		if *r.id == "" {
+		onNIC  bool // the network interface uses it
+	}{
+		{&st.NIC, d.removeNIC, false}, {&st.IP, d.removeIP, true}, {&st.IP6, d.removeIP, true},
+		{&st.Disk, d.removeDisk, false}, {&st.Firewall, d.removeFirewall, true},
+	} {
+		if *r.id == "" || r.onNIC && st.NIC != "" {
 			continue
 		}
-		p, err := parseID(*r.id)
-		if err != nil {
-			return err
+		if cause := context.Cause(ctx); cause != nil {
+			return errors.Join(append(errs, cause)...)
 		}
-		if err := d.patiently(ctx, a, p, r.remove); err != nil {
-			return err
-		}
-		*r.id = ""
-		if err := d.state.Save(); err != nil {
-			return err
-		}
+		errs = append(errs, d.removePart(ctx, a, r.id, r.remove))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// removePart removes a part of the machine, and then its id from the state.
+func (d *driver) removePart(ctx context.Context, a *account, id *string, remove func(context.Context, *account, part) error) error {
+	p, err := parseID(*id)
+	if err != nil {
+		return err
+	}
+	if err := d.patiently(ctx, a, p, remove); err != nil {
+		return err
+	}
+	*id = ""
+	return d.state.Save()
 }
 
 // patiently removes a part, and tries again while what was just removed seems to use it.
